@@ -1,0 +1,5 @@
+"""SHViT-S1 with Mask R-CNN on COCO, 1x: the recipe of `shvit_maskrcnn_coco.py`. No result was published."""
+
+_base_ = 'shvit_maskrcnn_coco.py'
+
+model = dict(backbone=dict(arch='s1'), neck=dict(in_channels=[128, 224, 320]))

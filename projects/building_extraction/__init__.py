@@ -1,0 +1,1 @@
+"""Building extraction from off-nadir aerial images; names no network."""

@@ -1,0 +1,1 @@
+"""Building data sets: on-disk formats and their conversion."""

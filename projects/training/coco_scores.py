@@ -1,0 +1,159 @@
+"""COCO evaluation in C++."""
+
+import contextlib
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from faster_coco_eval import COCO, COCOeval_faster
+from mmdet.structures.mask import encode_mask_results
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+from mmengine.registry import METRICS
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from .annotations import category_ids, read_annotations
+
+# What COCOeval's summary holds, in its order, by the names that mmdet gives them.
+SUMMARY = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
+TITLES = {'bbox': 'box', 'segm': 'mask'}
+
+
+@METRICS.register_module()
+class CocoScores(BaseMetric):
+    """Box and mask AP as COCO defines them (https://cocodataset.org/#detection-eval), by faster-coco-eval.
+
+    The scores have the names that mmdet's CocoMetric gives them and equal pycocotools'. Ground truth is read by
+    `annotations.read_annotations`, as in training. An unreadable image counts as one without detections.
+
+    Args:
+        ann_file: COCO annotation file.
+        metric: 'bbox', 'segm' or both.
+        classwise: Also log the AP of every class.
+        outfile_prefix: Write the detections to `PREFIX.bbox.json` and `PREFIX.segm.json`, COCO's result format.
+        collect_device: 'cpu' or 'gpu', where the results of several processes are gathered.
+
+    Raises:
+        ValueError: If `metric` is unknown.
+    """
+
+    default_prefix = 'coco'
+
+    def __init__(
+        self,
+        ann_file: str,
+        metric: str | Sequence[str] = 'bbox',
+        classwise: bool = False,
+        outfile_prefix: str | None = None,
+        collect_device: str = 'cpu',
+    ) -> None:
+        super().__init__(collect_device=collect_device)
+        self.kinds = [metric] if isinstance(metric, str) else list(metric)
+        unknown = sorted(set(self.kinds) - set(TITLES))
+        if unknown:
+            raise ValueError(f'metric {unknown} is unknown; known: {sorted(TITLES)}')
+        self.classwise = classwise
+        self.outfile_prefix = outfile_prefix
+        self.ground_truth = COCO(read_annotations(ann_file))
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Collect the detections of a batch; masks are kept as run lengths."""
+        for sample in data_samples:
+            predicted = sample['pred_instances']
+            number = 0 if sample.get('unreadable') else len(predicted['scores'])
+            boxes = predicted['bboxes'][:number].double().cpu().numpy().copy()
+            boxes[:, 2:] -= boxes[:, :2]
+            result = {'image_id': sample['img_id'], 'bbox': boxes.tolist()}
+            result['score'] = predicted['scores'][:number].tolist()
+            result['label'] = predicted['labels'][:number].tolist()
+            if 'segm' in self.kinds:
+                masks = predicted['masks'][:number]
+                result['segm'] = encode_mask_results(masks.cpu().numpy() if isinstance(masks, Tensor) else masks)
+            self.results.append(result)
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Score the detections of all images.
+
+        Args:
+            results: What `process` collected.
+
+        Returns:
+            'bbox_mAP', 'bbox_mAP_50', … and the same for 'segm', in [0, 1]; -1 where there is no object to find.
+        """
+        logger = MMLogger.get_current_instance()
+        classes = self.dataset_meta['classes']
+        self.cat_ids = category_ids(self.ground_truth.dataset, classes)
+        scores: dict[str, float] = {}
+        for kind in self.kinds:
+            detections = self._detections(results, kind)
+            if self.outfile_prefix is not None:
+                Path(f'{self.outfile_prefix}.{kind}.json').write_text(json.dumps(detections))
+            evaluation = self._evaluate(kind, detections)
+            for name, value in zip(SUMMARY, evaluation.stats, strict=False):
+                scores[f'{kind}_{name}'] = round(float(value), 6)
+            if self.classwise:
+                logger.info('\n' + _class_table(kind, evaluation, classes))
+        logger.info(describe_scores(scores))
+        return scores
+
+    def _detections(self, results: list[dict], kind: str) -> list[dict]:
+        """All detections in COCO's result format."""
+        field = {'bbox': 'bbox', 'segm': 'segmentation'}[kind]
+        detections = []
+        for result in results:
+            for label, score, shape in zip(result['label'], result['score'], result[kind], strict=True):
+                if kind == 'segm' and isinstance(shape['counts'], bytes):
+                    shape['counts'] = shape['counts'].decode()
+                detections.append(
+                    {
+                        'image_id': result['image_id'],
+                        'category_id': self.cat_ids[label],
+                        'score': score,
+                        field: shape,
+                    }
+                )
+        return detections
+
+    def _evaluate(self, kind: str, detections: list[dict]) -> COCOeval_faster:
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = COCOeval_faster(self.ground_truth, self.ground_truth.loadRes(detections), iouType=kind)
+            evaluation.params.catIds = self.cat_ids
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        return evaluation
+
+
+def describe_scores(scores: dict[str, float]) -> str:
+    """One line that a person can read, e.g. 'box AP 39.0 (AP50 61.2, AP75 41.9, APs 22.1, APm 42.0, APl 52.7)'.
+
+    Args:
+        scores: As returned by `CocoScores`, with or without the prefix 'coco/'.
+    """
+    scores = {name.removeprefix('coco/'): value for name, value in scores.items()}
+    parts = []
+    for kind, title in TITLES.items():
+        if f'{kind}_mAP' not in scores:
+            continue
+        values = ['–' if scores[f'{kind}_{name}'] < 0 else f'{100 * scores[f"{kind}_{name}"]:.1f}' for name in SUMMARY]
+        details = ', '.join(
+            f'AP{name} {value}' for name, value in zip(('50', '75', 's', 'm', 'l'), values[1:], strict=True)
+        )
+        parts.append(f'{title} AP {values[0]} ({details})')
+    return ' · '.join(parts)
+
+
+def _class_table(kind: str, evaluation: Any, classes: Sequence[str]) -> str:
+    """AP of every class: mean precision over IoU thresholds and recalls, all areas, most detections."""
+    table = Table('class', f'{TITLES[kind]} AP')
+    precision = evaluation.eval['precision'][:, :, :, 0, -1]  # (IoU, recall, class)
+    for index, name in enumerate(classes):
+        valid = precision[:, :, index][precision[:, :, index] > -1]
+        table.add_row(name, f'{100 * valid.mean():.1f}' if valid.size else '–')
+    console = Console(file=io.StringIO(), width=80)
+    console.print(table)
+    return console.file.getvalue()  # type: ignore[attr-defined]

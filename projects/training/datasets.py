@@ -1,0 +1,170 @@
+"""Data sets that check what they are given, survive unreadable images, and whose augmentation can be repeated."""
+
+import logging
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import LoadImageFromFile
+from mmdet.datasets import CocoDataset
+from mmengine.logging import print_log
+from mmengine.registry import DATASETS, TRANSFORMS
+
+from .annotations import CheckedCOCO, read_annotations
+
+
+class UnreadableImageError(OSError):
+    """An image that is absent, truncated or not an image."""
+
+
+def combine_seeds(*seeds: int) -> int:
+    """One 64-bit seed from several numbers, different for every combination (numpy's SeedSequence)."""
+    return int(np.random.SeedSequence([abs(seed) for seed in seeds]).generate_state(1, np.uint64)[0] >> 1)
+
+
+@TRANSFORMS.register_module()
+class LoadImage(LoadImageFromFile):
+    """mmcv's LoadImageFromFile that recognises every truncated file.
+
+    OpenCV before version 5 fills the missing part of a truncated JPEG with grey and says so on the console only; a JPEG
+    that does not end with its end-of-image marker (ISO/IEC 10918-1, B.1.1.3) is refused here.
+
+    Raises:
+        UnreadableImageError: The file is absent, truncated or not an image; names the file and the reason.
+    """
+
+    def transform(self, results: dict) -> dict:
+        path = results['img_path']
+        try:
+            with open(path, 'rb') as file:  # noqa: PTH123 (a path as text, once per image)
+                if file.read(2) == b'\xff\xd8':
+                    file.seek(-min(64, os.fstat(file.fileno()).st_size), os.SEEK_END)
+                    if b'\xff\xd9' not in file.read():
+                        raise UnreadableImageError(f'{path}: truncated JPEG')
+            return super().transform(results)
+        except UnreadableImageError:
+            raise
+        except (OSError, AssertionError, cv2.error) as error:
+            raise UnreadableImageError(f'{path}: {error}') from error
+
+
+class SurvivingDataset:
+    """Mixin for mmengine data sets: goes on after an unreadable image, and makes augmentation repeatable.
+
+    In training an unreadable image is named in the log once and replaced by another image. In evaluation it is replaced
+    by a black image and marked (`unreadable` in the sample's metainfo), so that the metric can count it as an image
+    without detections. Which images are bad is known to all loader processes through shared memory.
+
+    Args:
+        max_unreadable_share: Share of unreadable images in the data set above which it is refused.
+    """
+
+    def __init__(self, *args: Any, max_unreadable_share: float = 0.05, **kwargs: Any) -> None:
+        self.max_unreadable_share = max_unreadable_share
+        self._position = torch.zeros(2, dtype=torch.int64).share_memory_()  # seed and epoch, seen by all workers
+        super().__init__(*args, **kwargs)
+        self._unreadable = torch.zeros(len(self), dtype=torch.bool).share_memory_()  # type: ignore[arg-type]
+
+    def set_position(self, seed: int, epoch: int) -> None:
+        """Let the random numbers of every sample follow from (seed, epoch, index)."""
+        self._position[0], self._position[1] = seed, epoch
+
+    def prepare_data(self, idx: int) -> Any:
+        """Load and augment the sample at `idx`; None if its image is unreadable in training."""
+        seed = combine_seeds(*self._position.tolist(), idx)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.default_generator.manual_seed(seed)
+        try:
+            return super().prepare_data(idx)  # type: ignore[misc]
+        except UnreadableImageError as error:
+            self._count_unreadable(idx, error)
+            return self._black_sample(idx) if self.test_mode else None  # type: ignore[attr-defined]
+
+    def _count_unreadable(self, idx: int, error: UnreadableImageError) -> None:
+        if self._unreadable[idx]:
+            return
+        self._unreadable[idx] = True
+        number, total = int(self._unreadable.sum()), len(self._unreadable)
+        print_log(f'skipped unreadable image {number} of {total}: {error}', logger='current', level=logging.WARNING)
+        if number > self.max_unreadable_share * total:
+            raise RuntimeError(
+                f'{number} of {total} images are unreadable, more than the allowed share of '
+                f'{self.max_unreadable_share:.0%}; the log names them, the last is {error}. Mend the data set, or '
+                'allow more: --cfg-options train_dataloader.dataset.max_unreadable_share=SHARE'
+            )
+
+    def _black_sample(self, idx: int) -> Any:
+        info = self.get_data_info(idx)  # type: ignore[attr-defined]
+        info['img'] = np.zeros((info['height'], info['width'], 3), np.uint8)
+        info['img_shape'] = info['ori_shape'] = info['img'].shape[:2]
+        for transform in self.pipeline.transforms:  # type: ignore[attr-defined]
+            if not isinstance(transform, LoadImageFromFile):
+                info = transform(info)
+        info['data_samples'].set_metainfo({'unreadable': True})
+        return info
+
+
+@DATASETS.register_module()
+class CheckedCocoDataset(SurvivingDataset, CocoDataset):
+    """mmdet's CocoDataset on annotations that are checked first; see `annotations.read_annotations`.
+
+    Args:
+        source: Where the data set can be had; quoted when it is missing.
+
+    Raises:
+        FileNotFoundError: The annotation file or the image folder is missing.
+        ValueError: The file is malformed, or its categories are not those of the config.
+        RuntimeError: More than `max_unreadable_share` of the listed images are absent.
+    """
+
+    def __init__(self, *args: Any, source: str = '', **kwargs: Any) -> None:
+        self.source = source
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        content = read_annotations(self.ann_file, self.source)
+        self._check_categories([category['name'] for category in content['categories']])
+        self.COCOAPI = lambda path: CheckedCOCO(content)
+        data_list = super().load_data_list()
+        del self.COCOAPI  # the content is not kept
+        return self._without_absent_images(data_list)
+
+    def _check_categories(self, names: list[str]) -> None:
+        classes = self.metainfo['classes']
+        unknown = sorted(set(classes) - set(names))
+        if unknown:
+            raise ValueError(
+                f'{self.ann_file} has no category named {unknown}, which the config expects; it has {sorted(names)}. '
+                'Name its classes in the config: train_dataloader.dataset.metainfo.classes (and those of val and '
+                'test), and their number in the heads: num_classes'
+            )
+        ignored = sorted(set(names) - set(classes))
+        if ignored:
+            print_log(f'{self.ann_file}: categories {ignored} are not in the config and are ignored', logger='current')
+
+    def _without_absent_images(self, data_list: list[dict]) -> list[dict]:
+        """Name images that do not exist; leave them out of training, keep them in evaluation (scored as missed)."""
+        folder = Path(self.data_prefix['img'])
+        if not folder.is_dir():
+            raise FileNotFoundError(f'{self.ann_file} belongs to images in {folder.absolute()}, which is not a folder')
+        present = {
+            os.path.normpath(os.path.join(root, name))  # noqa: PTH118 (once per image)
+            for root, _, names in os.walk(folder)
+            for name in names
+        }
+        absent = [info['img_path'] for info in data_list if os.path.normpath(info['img_path']) not in present]
+        if not absent:
+            return data_list
+        message = f'{len(absent)} of {len(data_list)} images listed in {self.ann_file} do not exist: {absent[:5]}'
+        if len(absent) > self.max_unreadable_share * len(data_list):
+            raise RuntimeError(f'{message}; more than the allowed share of {self.max_unreadable_share:.0%}')
+        print_log(message, logger='current', level=logging.WARNING)
+        if self.test_mode:
+            return data_list
+        missing = set(absent)
+        return [info for info in data_list if info['img_path'] not in missing]

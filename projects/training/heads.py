@@ -1,0 +1,69 @@
+"""Detection heads whose losses are averaged over the whole distributed batch.
+
+mmdet divides the losses of each process by that process's own number of samples; DistributedDataParallel then takes
+the mean of the quotients, so that the same images give another gradient on two GPUs than on one. Dividing by the mean
+number of samples of all processes makes the two equal: mean_r(S_r / mean(n)) = sum(S_r) / sum(n). On one process these
+heads are mmdet's own.
+"""
+
+from typing import Any
+
+import torch
+from mmdet.models.dense_heads import RetinaHead, RPNHead
+from mmdet.models.roi_heads import StandardRoIHead
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.registry import MODELS
+from torch import Tensor
+
+
+def _mean_over_processes(number: float, like: Tensor) -> float:
+    if get_world_size() == 1:
+        return float(number)
+    mean = torch.tensor(float(number), device=like.device)
+    all_reduce(mean, op='mean')
+    return mean.item()
+
+
+class _GlobalAverageFactor:
+    """Mixin for mmdet's anchor heads: `avg_factor`, the last of the targets, becomes its mean over the processes."""
+
+    def get_targets(self, anchor_list: Any, *args: Any, **kwargs: Any) -> tuple:
+        *targets, avg_factor = super().get_targets(anchor_list, *args, **kwargs)  # type: ignore[misc]
+        return (*targets, max(_mean_over_processes(avg_factor, targets[0][0]), 1.0))
+
+
+@MODELS.register_module()
+class GlobalBatchRPNHead(_GlobalAverageFactor, RPNHead):
+    """mmdet's RPNHead, losses averaged over the distributed batch."""
+
+
+@MODELS.register_module()
+class GlobalBatchRetinaHead(_GlobalAverageFactor, RetinaHead):
+    """mmdet's RetinaHead, losses averaged over the distributed batch."""
+
+
+@MODELS.register_module()
+class GlobalBatchRoIHead(StandardRoIHead):
+    """mmdet's StandardRoIHead (boxes and masks), losses averaged over the distributed batch."""
+
+    def bbox_loss(self, x: tuple[Tensor], sampling_results: list) -> dict:
+        results = super().bbox_loss(x, sampling_results)
+        num_rois = sum(len(result.priors) for result in sampling_results)
+        self._rescale(results['loss_bbox'], num_rois, x[0])
+        return results
+
+    def mask_loss(self, x: tuple[Tensor], sampling_results: list, bbox_feats: Tensor, batch_gt_instances: list) -> dict:
+        results = super().mask_loss(x, sampling_results, bbox_feats, batch_gt_instances)
+        num_masks = sum(len(result.pos_priors) for result in sampling_results)
+        self._rescale(results['loss_mask'], num_masks, x[0])
+        return results
+
+    @staticmethod
+    def _rescale(losses: dict[str, Tensor], number: int, like: Tensor) -> None:
+        """Turn the mean over `number` local samples into a share of the mean over those of all processes."""
+        if get_world_size() == 1:
+            return
+        scale = number / max(_mean_over_processes(number, like), 1.0)
+        for name, value in losses.items():
+            if 'loss' in name:
+                losses[name] = value * scale

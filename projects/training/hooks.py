@@ -1,0 +1,105 @@
+"""Pictures for people: predictions beside ground truth, and curves of the losses and scores."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mmcv
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+
+@HOOKS.register_module()
+class PredictionPictures(Hook):
+    """Writes pictures of ground truth (left) beside predictions (right).
+
+    In training, `num_pictures` images spread over the validation set go to `WORK_DIR/predictions/epoch_N/`; in testing,
+    every image goes to `folder` if that is given.
+
+    Args:
+        num_pictures: Pictures per validation.
+        score_threshold: Predictions below this score are not drawn.
+        folder: Where test pictures go; None draws none.
+    """
+
+    def __init__(self, num_pictures: int = 8, score_threshold: float = 0.3, folder: str | None = None) -> None:
+        self.num_pictures = num_pictures
+        self.score_threshold = score_threshold
+        self.folder = folder
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        interval = max(len(runner.val_dataloader) // self.num_pictures, 1)
+        if batch_idx % interval == 0 and batch_idx // interval < self.num_pictures:
+            self._draw(runner, outputs[:1], Path(runner.work_dir) / 'predictions' / f'epoch_{runner.epoch}')
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        if self.folder is not None:
+            self._draw(runner, outputs, Path(self.folder))
+
+    def _draw(self, runner: Runner, samples: Sequence[Any], folder: Path) -> None:
+        for sample in samples:
+            if sample.get('unreadable', False):
+                continue
+            image = mmcv.imread(sample.img_path, channel_order='rgb')
+            folder.mkdir(parents=True, exist_ok=True)
+            runner.visualizer.add_datasample(
+                Path(sample.img_path).stem,
+                image,
+                data_sample=sample,
+                pred_score_thr=self.score_threshold,
+                out_file=str(folder / f'{Path(sample.img_path).stem}.png'),
+            )
+
+
+@HOOKS.register_module()
+class Curves(Hook):
+    """Draws `WORK_DIR/curves.png` after each validation and at the end: losses, learning rate, scores.
+
+    The values come from mmengine's MessageHub, which is part of every checkpoint: a resumed run shows all of them.
+    """
+
+    priority = 'LOWEST'  # after the scores have been recorded
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self._draw(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        self._draw(runner)
+
+    @master_only
+    def _draw(self, runner: Runner) -> None:
+        scalars = {name: buffer.data[0] for name, buffer in runner.message_hub.log_scalars.items()}
+        panels = {
+            'loss (mean of 1 % of the run)': {
+                n: v for n, v in scalars.items() if n.startswith('train/') and 'loss' in n
+            },
+            'learning rate': {n: v for n, v in scalars.items() if n == 'train/lr'},
+            'score': {n: v for n, v in scalars.items() if n.startswith('val/') and np.ndim(v) and 'time' not in n},
+        }
+        if not panels['learning rate']:
+            return  # nothing has been trained yet
+        figure = Figure(figsize=(15, 4), layout='constrained')
+        for index, (title, curves) in enumerate(panels.items()):
+            axes = figure.add_subplot(1, 3, index + 1, title=title)
+            for name, values in sorted(curves.items()):
+                if title == 'score':
+                    values = np.where(np.asarray(values) < 0, np.nan, values)
+                    steps = np.arange(1, len(values) + 1)
+                else:
+                    window = max(len(values) // 100, 1) if title.startswith('loss') else 1
+                    values = np.convolve(values, np.full(window, 1 / window), mode='valid')
+                    steps = np.arange(window, window + len(values))
+                axes.plot(steps, values, marker='o' if len(values) < 30 else None, label=name.split('/')[-1])
+            axes.set_xlabel('validation' if title == 'score' else 'iteration')
+            axes.grid(alpha=0.3)
+            if curves:
+                axes.legend(fontsize=7)
+        path = Path(runner.work_dir) / 'curves.png'
+        temporary = path.with_name('.curves.png')
+        FigureCanvasAgg(figure).print_png(str(temporary))
+        temporary.replace(path)

@@ -1,0 +1,123 @@
+"""mmengine's Runner with checkpoints that are written whole or not at all, and that must fit the model."""
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.runner import CheckpointLoader
+from mmengine.runner import Runner as _Runner
+from torch import nn
+
+
+class AtomicLocalBackend(LocalBackend):
+    """mmengine's storage on local disks, whose writes cannot leave half a file behind.
+
+    A file is written under a temporary name in the same folder, flushed to the disk and then renamed, which POSIX makes
+    atomic: a process killed at any moment leaves either the old file or the new one.
+    """
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes; raises OSError, naming the file and the size, if the disk is full or not writable."""
+        path = Path(filepath)
+        temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open('wb') as file:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise OSError(
+                error.errno,
+                f'Cannot write {path} ({len(obj) / 2**20:.1f} MiB): {error.strerror}. Earlier files are intact; make '
+                'room or choose another --work-dir, then continue with --resume',
+            ) from error
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """Write text in the same way."""
+        self.put(obj.encode(encoding), filepath)
+
+
+register_backend('local', AtomicLocalBackend, force=True, prefixes='')
+
+
+def latest_checkpoint(work_dir: str | Path) -> Path | None:
+    """The newest whole checkpoint of a training run (`epoch_*.pth`, `iter_*.pth`), None if there is none.
+
+    mmengine's `last_checkpoint` file is not asked: a run that is killed at the wrong moment leaves it empty.
+    """
+    candidates = [path for pattern in ('epoch_*.pth', 'iter_*.pth') for path in Path(work_dir).glob(pattern)]
+    whole = [path for path in candidates if zipfile.is_zipfile(path)]  # the directory of a zip stands at its end
+    return max(whole, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+
+
+class Runner(_Runner):
+    """mmengine's Runner that refuses a checkpoint which does not fit the model."""
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: str | Callable = 'cpu',
+        strict: bool | None = None,
+        revise_keys: Any = None,
+    ) -> dict:
+        """Load weights into the model.
+
+        Args:
+            filename: A checkpoint.
+            map_location: Device to load to.
+            strict: Whether every weight must fit. By default it must, except when training starts from a checkpoint
+                (`load_from` without `resume`): then heads may differ, as in fine-tuning to other classes, but not the
+                backbone or the neck.
+            revise_keys: Not supported; the networks rename foreign keys themselves.
+
+        Returns:
+            The content of the file.
+
+        Raises:
+            ValueError: Weights are missing, left over or of another shape; the message lists them.
+        """
+        if revise_keys is not None:
+            raise ValueError(
+                'revise_keys is not supported: the networks rename the keys of foreign checkpoints themselves'
+            )
+        checkpoint = CheckpointLoader.load_checkpoint(filename, map_location, logger=self.logger)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        model = getattr(self.model, 'module', self.model)
+        assert isinstance(model, nn.Module)
+        weights = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+        weights = {key.removeprefix('module.'): value for key, value in weights.items()}
+
+        own = model.state_dict()
+        reshaped = [key for key, value in weights.items() if key in own and value.shape != own[key].shape]
+        for key in reshaped:
+            del weights[key]
+        try:
+            result = model.load_state_dict(weights, strict=False)
+        except RuntimeError as error:
+            raise ValueError(f'{filename} does not fit the model of this config: {error}') from error
+        missing = [key for key in result.missing_keys if key not in reshaped]
+        problems = [f'other shape: {key}' for key in reshaped]
+        problems += [f'missing: {key}' for key in missing] + [f'left over: {key}' for key in result.unexpected_keys]
+        if strict is None and self._train_dataloader is not None and not self._resume:
+            refused = [problem for problem in problems if problem.split(': ')[1].startswith(('backbone.', 'neck.'))]
+        else:
+            refused = [] if strict is False else problems
+        if refused:
+            listed = '\n  '.join(refused[:20] + [f'… and {len(refused) - 20} more'] * (len(refused) > 20))
+            raise ValueError(
+                f'{filename} does not fit the model of this config; was it made by a config of another architecture or '
+                f'with other classes?\n  {listed}'
+            )
+        if problems:
+            self.logger.warning(f'{filename}: not loaded, trained anew: {problems}')
+        self._has_loaded = True
+        self.logger.info(f'loaded {filename}')
+        return checkpoint

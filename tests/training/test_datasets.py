@@ -1,0 +1,161 @@
+"""Data sets with bad images, foreign categories, and augmentation that can be repeated."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmdet.utils import register_all_modules
+from PIL import Image
+
+from projects.training.datasets import CheckedCocoDataset, LoadImage, UnreadableImageError, combine_seeds
+
+NUM_IMAGES = 10
+PIPELINE = [
+    {'type': 'LoadImage'},
+    {'type': 'LoadAnnotations', 'with_bbox': True},
+    {'type': 'RandomResize', 'scale': (32, 32), 'ratio_range': (0.5, 2.0), 'keep_ratio': True},
+    {'type': 'RandomFlip', 'prob': 0.5},
+    {'type': 'PackDetInputs'},
+]
+
+
+@pytest.fixture(autouse=True)
+def _mmdet_scope():
+    register_all_modules()  # default_scope = 'mmdet', as in the configs
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Ten JPEGs of 40x48 pixels with one box each, of two categories in an order other than the alphabet's."""
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for index in range(NUM_IMAGES):
+        Image.fromarray(rng.integers(0, 255, (40, 48, 3), dtype=np.uint8)).save(tmp_path / f'{index}.jpg')
+        images.append({'id': index, 'file_name': f'{index}.jpg', 'height': 40, 'width': 48})
+        annotations.append(
+            {'id': index, 'image_id': index, 'category_id': 5, 'bbox': [4, 4, 20, 20], 'area': 400, 'iscrowd': 0}
+        )
+    content = {'images': images, 'annotations': annotations}
+    content['categories'] = [{'id': 9, 'name': 'tree'}, {'id': 5, 'name': 'house'}]
+    (tmp_path / 'all.json').write_text(json.dumps(content))
+    return tmp_path
+
+
+def build(root, **options):
+    options = {'metainfo': {'classes': ('house', 'tree')}, 'pipeline': PIPELINE, **options}
+    return CheckedCocoDataset(data_root=str(root), ann_file='all.json', data_prefix={'img': ''}, **options)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_labels_follow_the_order_of_the_config_not_of_the_file(root):
+    sample = build(root)[0]['data_samples']
+    assert sample.gt_instances.labels.tolist() == [0]  # 'house', although the file lists 'tree' first
+
+
+def test_categories_that_the_config_expects_must_exist(root):
+    with pytest.raises(ValueError, match=r"no category named \['tower'\].*it has \['house', 'tree'\]"):
+        build(root, metainfo={'classes': ('house', 'tower')})
+
+
+@pytest.mark.parametrize('content', [b'', b'not an image', b'\xff\xd8\xff'])
+def test_files_that_are_no_images_are_unreadable(tmp_path, content):
+    (tmp_path / 'a.jpg').write_bytes(content)
+    with pytest.raises(UnreadableImageError, match=r'a\.jpg'):
+        LoadImage().transform({'img_path': str(tmp_path / 'a.jpg')})
+
+
+@pytest.mark.parametrize('suffix', ['jpg', 'png'])
+def test_a_truncated_image_is_unreadable_and_a_whole_one_is_not(tmp_path, suffix):
+    path = tmp_path / f'a.{suffix}'
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(path)
+    assert LoadImage().transform({'img_path': str(path)})['img'].shape == (64, 64, 3)
+    truncate(path)
+    with pytest.raises(UnreadableImageError, match=f'a.{suffix}'):
+        LoadImage().transform({'img_path': str(path)})
+
+
+def test_training_replaces_a_truncated_image_and_names_it_once(root, caplog):
+    truncate(root / '3.jpg')
+    dataset = build(root, max_unreadable_share=0.1)
+    with caplog.at_level('WARNING'):
+        replaced = [dataset[3]['data_samples'].img_id for _ in range(3)]
+    assert 3 not in replaced
+    messages = [record.message for record in caplog.records if '3.jpg' in record.message]
+    assert len(messages) <= 1  # mmengine's logger may not propagate; never more than one
+
+
+def test_too_many_unreadable_images_end_the_run(root):
+    for index in (3, 4):
+        truncate(root / f'{index}.jpg')
+    dataset = build(root, max_unreadable_share=0.1)
+    dataset[3]
+    with pytest.raises(RuntimeError, match=r'2 of 10 images are unreadable.*10%.*4\.jpg'):
+        for _ in range(20):
+            dataset[4]
+
+
+def test_worker_processes_share_what_they_know_of_unreadable_images(root):
+    truncate(root / '3.jpg')
+    dataset = build(root, max_unreadable_share=0.1)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=2, num_workers=2, collate_fn=list)
+    assert sum(len(batch) for batch in loader) == NUM_IMAGES
+    assert dataset._unreadable.nonzero().flatten().tolist() == [3]
+
+
+def test_evaluation_keeps_an_unreadable_image_as_a_black_one(root):
+    truncate(root / '3.jpg')
+    sample = build(root, test_mode=True, max_unreadable_share=0.1)[3]
+    assert sample['inputs'].sum() == 0
+    assert sample['data_samples'].unreadable
+    assert sample['data_samples'].img_id == 3
+
+
+def test_absent_images_are_left_out_of_training_and_kept_in_evaluation(root):
+    (root / '3.jpg').unlink()
+    assert len(build(root, max_unreadable_share=0.1)) == NUM_IMAGES - 1
+    dataset = build(root, test_mode=True, max_unreadable_share=0.1)
+    assert len(dataset) == NUM_IMAGES
+    assert dataset[3]['data_samples'].unreadable
+
+
+def test_too_many_absent_images_are_refused_at_once(root):
+    for index in range(3):
+        (root / f'{index}.jpg').unlink()
+    with pytest.raises(RuntimeError, match=r'3 of 10 images .* do not exist: .*0\.jpg'):
+        build(root, max_unreadable_share=0.2)
+
+
+def test_a_missing_image_folder_is_named(root):
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        CheckedCocoDataset(
+            data_root=str(root),
+            ann_file='all.json',
+            data_prefix={'img': 'nowhere/'},
+            metainfo={'classes': ('house',)},
+            pipeline=PIPELINE,
+        )
+
+
+def draw(dataset, index):
+    return dataset[index]['inputs'].float()
+
+
+def test_augmentation_follows_from_seed_epoch_and_index(root):
+    one, two = build(root), build(root)
+    for dataset in (one, two):
+        dataset.set_position(seed=1, epoch=2)
+    forwards = [draw(one, index) for index in range(NUM_IMAGES)]
+    backwards = [draw(two, index) for index in reversed(range(NUM_IMAGES))][::-1]
+    assert all(torch.equal(a, b) for a, b in zip(forwards, backwards, strict=True))
+    two.set_position(seed=1, epoch=3)
+    assert any(draw(two, index).shape != forwards[index].shape for index in range(NUM_IMAGES))
+
+
+def test_seeds_differ_for_every_combination():
+    seeds = {combine_seeds(a, b, c) for a in range(8) for b in range(8) for c in range(8)}
+    assert len(seeds) == 8**3
+    assert all(0 <= seed < 2**63 for seed in seeds)

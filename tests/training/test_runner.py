@@ -1,0 +1,137 @@
+"""Files written whole or not at all, and checkpoints that must fit."""
+
+import os
+import resource
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.fileio import get_file_backend
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+
+from projects.training.runner import AtomicLocalBackend, Runner, latest_checkpoint
+
+
+@MODELS.register_module()
+class TinyNet(BaseModel):
+    """A backbone and a head, of any width."""
+
+    def __init__(self, width=4, num_classes=2):
+        super().__init__()
+        self.backbone = torch.nn.Linear(3, width)
+        self.head = torch.nn.Linear(width, num_classes)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return self.head(self.backbone(inputs))
+
+
+def runner(tmp_path, training=False, **model):
+    options = {'work_dir': str(tmp_path / 'work'), 'log_level': 'ERROR', 'experiment_name': f'{tmp_path.name}{time.time()}'}
+    if training:
+        options |= {
+            'train_dataloader': {
+                'dataset': [],
+                'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+                'batch_size': 1,
+            },
+            'train_cfg': {'by_epoch': True, 'max_epochs': 1},
+            'optim_wrapper': {'optimizer': {'type': 'SGD', 'lr': 0.1}},
+        }
+    return Runner(model={'type': 'TinyNet', **model}, cfg=Config(options), **options)
+
+
+def save(tmp_path, **model):
+    path = tmp_path / 'checkpoint.pth'
+    torch.save({'state_dict': TinyNet(**model).state_dict(), 'meta': {}}, path)
+    return str(path)
+
+
+def test_mmengine_writes_local_files_through_the_atomic_backend(tmp_path):
+    assert isinstance(get_file_backend(str(tmp_path)), AtomicLocalBackend)
+    AtomicLocalBackend().put(b'one', tmp_path / 'new' / 'file')
+    AtomicLocalBackend().put_text('two', tmp_path / 'new' / 'file')
+    assert (tmp_path / 'new' / 'file').read_text() == 'two'
+    assert os.listdir(tmp_path / 'new') == ['file']
+
+
+def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'file'
+    path.write_bytes(b'old')
+    script = textwrap.dedent("""
+        import os, signal, sys
+        from projects.training.runner import AtomicLocalBackend
+        os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)  # the content is written, not yet renamed
+        AtomicLocalBackend().put(b'new', sys.argv[1])
+    """)
+    assert subprocess.run([sys.executable, '-c', script, str(path)]).returncode == -9
+    assert path.read_bytes() == b'old'
+
+
+def test_a_full_disk_is_reported_and_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'file'
+    path.write_bytes(b'old')
+    script = textwrap.dedent("""
+        import resource, signal, sys
+        from projects.training.runner import AtomicLocalBackend
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing beyond the limit then fails, as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+        AtomicLocalBackend().put(bytes(2**21), sys.argv[1])
+    """)
+    result = subprocess.run([sys.executable, '-c', script, str(path)], capture_output=True, text=True)
+    assert result.returncode == 1
+    for hint in (f'Cannot write {path} (2.0 MiB)', 'Earlier files are intact', '--resume'):
+        assert hint in result.stderr
+    assert path.read_bytes() == b'old'
+    assert os.listdir(tmp_path) == ['file']
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY  # only the child was limited
+
+
+def test_the_latest_checkpoint_is_the_newest_whole_one(tmp_path):
+    assert latest_checkpoint(tmp_path) is None
+    for age, name in enumerate(('iter_30.pth', 'epoch_2.pth', 'epoch_1.pth', 'best_epoch_9.pth')):
+        torch.save({'a': torch.zeros(3)}, tmp_path / name)
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    assert latest_checkpoint(tmp_path).name == 'iter_30.pth'
+    whole = (tmp_path / 'iter_30.pth').read_bytes()
+    (tmp_path / 'iter_30.pth').write_bytes(whole[:-20])
+    (tmp_path / '.epoch_3.pth.77.tmp').write_bytes(whole)
+    assert latest_checkpoint(tmp_path).name == 'epoch_2.pth'
+
+
+def test_a_fitting_checkpoint_is_loaded(tmp_path):
+    path = save(tmp_path)
+    test_runner = runner(tmp_path)
+    test_runner.load_checkpoint(path)
+    expected = torch.load(path)['state_dict']
+    assert all(torch.equal(value, expected[key]) for key, value in test_runner.model.state_dict().items())
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_a_checkpoint_of_another_backbone_is_refused(tmp_path, training):
+    with pytest.raises(ValueError, match=r'(?s)does not fit.*other shape: backbone.weight.*other shape: backbone.bias'):
+        runner(tmp_path, training).load_checkpoint(save(tmp_path, width=5))
+
+
+def test_another_head_is_refused_in_testing_and_trained_anew_in_fine_tuning(tmp_path):
+    path = save(tmp_path, num_classes=3)
+    with pytest.raises(ValueError, match=r'(?s)other shape: head.weight.*other shape: head.bias'):
+        runner(tmp_path).load_checkpoint(path)
+    fine_tuning = runner(tmp_path, training=True)
+    untouched = fine_tuning.model.head.weight.clone()
+    fine_tuning.load_checkpoint(path)
+    assert torch.equal(fine_tuning.model.backbone.weight, torch.load(path)['state_dict']['backbone.weight'])
+    assert torch.equal(fine_tuning.model.head.weight, untouched)
+
+
+def test_missing_and_left_over_weights_are_named(tmp_path):
+    path = tmp_path / 'checkpoint.pth'
+    state = TinyNet().state_dict()
+    state['neck.extra'] = state.pop('head.bias')
+    torch.save({'state_dict': state}, path)
+    with pytest.raises(ValueError, match=r'(?s)missing: head.bias.*left over: neck.extra'):
+        runner(tmp_path).load_checkpoint(str(path))
