@@ -17,7 +17,7 @@ custom_hooks = [dict(type='Curves')]
 env_cfg = dict(
     cudnn_benchmark=False,  # image sizes vary
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),  # gloo where there is no GPU
+    dist_cfg=dict(backend='nccl'),
 )
 randomness = dict(seed=0)  # fixed, so that an interrupted run continues as if it had not been
 visualizer = dict(type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])

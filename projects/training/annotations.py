@@ -32,13 +32,7 @@ def read_annotations(path: str | Path, source: str = '') -> dict[str, Any]:
         ValueError: It is empty, not JSON, not COCO's format, or an annotation has a category that the file lacks.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f'No COCO annotation file at {path.absolute()}. '
-            + (f'The data can be had from {source}; ' if source else '')
-            + 'data/README.md shows the layout. Another folder: --cfg-options data_root=FOLDER. '
-            'To try this config without its data: --sample'
-        )
+    require_file(path, source)
     try:
         content = json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -75,6 +69,22 @@ def read_annotations(path: str | Path, source: str = '') -> dict[str, Any]:
         summary = '; '.join(f'{len(ids)} with {defect} (ids {ids[:5]})' for defect, ids in left_out.items())
         print_log(f'{path}: left out annotations: {summary}', logger='current', level=30)
     return content
+
+
+def require_file(path: Path, source: str = '') -> None:
+    """Raise FileNotFoundError, saying what to do, if there is no file at `path`.
+
+    Args:
+        path: An annotation file.
+        source: Where the data set can be had.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'No annotation file at {path.absolute()}. '
+            + (f'The data can be had from {source}; ' if source else '')
+            + 'data/README.md shows the layout. Another folder: --cfg-options data_root=FOLDER. '
+            'To try this config without its data: --sample'
+        )
 
 
 def _defect(annotation: dict[str, Any], sizes: dict[Any, tuple[int, int]]) -> str | None:

@@ -6,11 +6,13 @@ number of samples of all processes makes the two equal: mean_r(S_r / mean(n)) = 
 heads are mmdet's own.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmdet.models.dense_heads import RetinaHead, RPNHead
 from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.registry import MODELS
 from torch import Tensor
@@ -30,6 +32,18 @@ class _GlobalAverageFactor:
     def get_targets(self, anchor_list: Any, *args: Any, **kwargs: Any) -> tuple:
         *targets, avg_factor = super().get_targets(anchor_list, *args, **kwargs)  # type: ignore[misc]
         return (*targets, max(_mean_over_processes(avg_factor, targets[0][0]), 1.0))
+
+
+@MODELS.register_module()
+class FullPrecisionRoIExtractor(SingleRoIExtractor):
+    """mmdet's SingleRoIExtractor in float32 under mixed precision.
+
+    mmdet rounds the RoIs to the type of the features; bfloat16 places a coordinate above 512 px on a grid of 4 px.
+    """
+
+    def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
+        """Pool RoIs, shape (N, 5), from maps (B, C, H, W) to (N, C, size, size) in float32."""
+        return super().forward([feature.float() for feature in feats], rois.float(), roi_scale_factor)
 
 
 @MODELS.register_module()

@@ -1,5 +1,6 @@
 """Pictures for people: predictions beside ground truth, and curves of the losses and scores."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,13 +48,15 @@ class PredictionPictures(Hook):
                 continue
             image = mmcv.imread(sample.img_path, channel_order='rgb')
             folder.mkdir(parents=True, exist_ok=True)
-            runner.visualizer.add_datasample(
-                Path(sample.img_path).stem,
-                image,
-                data_sample=sample,
-                pred_score_thr=self.score_threshold,
-                out_file=str(folder / f'{Path(sample.img_path).stem}.png'),
-            )
+            with warnings.catch_warnings():
+                warnings.filterwarnings('ignore', message='Warning: The .* is out of bounds')
+                runner.visualizer.add_datasample(
+                    Path(sample.img_path).stem,
+                    image,
+                    data_sample=sample,
+                    pred_score_thr=self.score_threshold,
+                    out_file=str(folder / f'{Path(sample.img_path).stem}.png'),
+                )
 
 
 @HOOKS.register_module()

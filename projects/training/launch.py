@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 
+from .annotations import require_file
 from .coco_scores import describe_scores
 from .runner import Runner, latest_checkpoint
 
@@ -96,14 +97,14 @@ def _check_options(cfg: Config, options: dict[str, Any]) -> None:
                 node = node[int(key)]
             elif isinstance(node, dict) and key in node:
                 node = node[key]
-            elif isinstance(node, dict) and depth > 0:
-                _check_keys([key], node.keys(), f'--cfg-options {option}: ')
+            elif isinstance(node, dict) and (depth > 0 or key in RUNNER_KEYS):  # a new key, unless misspelt
+                _check_keys(
+                    [key], node.keys() - RUNNER_KEYS if depth == 0 else node.keys(), f'--cfg-options {option}: '
+                )
                 break
             else:
-                known = list(node.keys() if isinstance(node, dict) else range(len(node)) if node else ())
-                if depth == 0 and key in RUNNER_KEYS:
-                    break
-                similar = difflib.get_close_matches(key, [str(name) for name in known], n=3)
+                known = list(node) if isinstance(node, dict) else [str(index) for index in range(len(node))]
+                similar = difflib.get_close_matches(key, known, n=3)
                 raise ValueError(f'--cfg-options {option}: the config has no {key!r}; did you mean one of {similar}?')
 
 
@@ -124,8 +125,14 @@ def set_up(cfg: Config, work_dir: str | Path | None, launcher: str = 'none', amp
     cfg.work_dir = str(Path(work_dir or cfg.get('work_dir') or Path('work_dirs') / name).absolute())
     cfg.launcher = launcher
     check_writable(cfg.work_dir)
-    if not torch.cuda.is_available():
-        cfg.env_cfg.dist_cfg.backend = 'gloo'
+    if launcher == 'pytorch' and not torch.cuda.is_available():  # mmengine would ask for a GPU
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group('gloo')
+        cfg.model_wrapper_cfg = {
+            'type': 'MMDistributedDataParallel',
+            'broadcast_buffers': False,
+            'device_ids': None,
+        }
     if amp == 'bf16':
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
     elif amp == 'fp16':
@@ -175,10 +182,12 @@ def train(cfg: Config, resume: str | None = None, validate_first: bool = False) 
                 raise FileNotFoundError(f'--resume {resume}: no such checkpoint')
             cfg.resume, cfg.load_from = True, str(checkpoint)
             cfg.model.backbone.pretrained = False
+    _check_data(cfg, 'train', 'val')
     runner = Runner.from_cfg(cfg)
     _check_room(runner, cfg)
     if validate_first and not cfg.resume:
         before = runner.val()
+        runner.set_randomness(**cfg.randomness)  # the initial weights must not follow from what was validated
         runner.logger.info(f'before training: {describe_scores(before)}')
     runner.train()
     last = {name: values.data[0][-1] for name, values in runner.message_hub.log_scalars.items() if 'val/' in name}
@@ -206,12 +215,20 @@ def test(cfg: Config, checkpoint: str | Path) -> dict[str, float]:
     """
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f'No checkpoint {checkpoint}')
+    _check_data(cfg, 'test')
     cfg.load_from = str(checkpoint)
     cfg.model.backbone.pretrained = False
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.pop('auto_scale_lr')
     return Runner.from_cfg(cfg).test()
+
+
+def _check_data(cfg: Config, *splits: str) -> None:
+    """Look for the data before weights are downloaded and networks built."""
+    for split in splits:
+        dataset = cfg[f'{split}_dataloader'].dataset
+        require_file(Path(dataset.data_root, dataset.ann_file), dataset.get('source', ''))
 
 
 def _check_room(runner: Runner, cfg: Config) -> None:

@@ -12,6 +12,7 @@ So neither an interruption, nor the number of worker processes, nor the number o
 changes what is computed (batch norms that train see their own share of the batch, as everywhere; use `sync_bn`).
 """
 
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from types import FrameType
@@ -75,6 +76,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def run(self) -> torch.nn.Module:
         """Train; raise KeyboardInterrupt once a requested stop has been carried out."""
+        self._process = os.getpid()
         previous = {number: signal.signal(number, self._request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             return super().run()
@@ -115,8 +117,12 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         return dict(zip(outputs, values, strict=False)), bool(values[-1] > 0)
 
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
-        if self._stop_requested:  # the second Ctrl-C does not wait for the iteration to end
-            raise KeyboardInterrupt
+        if os.getpid() != self._process:
+            return  # a loader process, which inherited the handler
+        if self._stop_requested:
+            if number == signal.SIGINT:  # the second Ctrl-C does not wait for the iteration to end
+                raise KeyboardInterrupt
+            return
         self._stop_requested = True
         self.runner.logger.warning(f'{signal.Signals(number).name}: stopping after this iteration (again: at once)')
 

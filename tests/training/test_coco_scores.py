@@ -57,11 +57,15 @@ def random_case(tmp_path_factory):
             )
         extra_boxes, extra_masks = boxes_and_masks(rng, int(rng.integers(0, 6)))
         shift = rng.integers(-4, 5, (len(boxes), 2))
-        found_masks = np.stack([np.roll(m, s, (0, 1)) for m, s in zip(masks, shift, strict=True)] + [*extra_masks]) if (
-            len(boxes) + len(extra_boxes)
-        ) else np.zeros((0, SIZE, SIZE), bool)
+        found_masks = (
+            np.stack([np.roll(m, s, (0, 1)) for m, s in zip(masks, shift, strict=True)] + [*extra_masks])
+            if (len(boxes) + len(extra_boxes))
+            else np.zeros((0, SIZE, SIZE), bool)
+        )
         found_boxes = np.concatenate([boxes + np.tile(shift[:, ::-1], 2), extra_boxes])
-        found_labels = np.concatenate([np.where(rng.random(len(labels)) < 0.2, 1 - labels, labels), rng.integers(0, 2, len(extra_boxes))])
+        found_labels = np.concatenate(
+            [np.where(rng.random(len(labels)) < 0.2, 1 - labels, labels), rng.integers(0, 2, len(extra_boxes))]
+        )
         order = rng.permutation(len(found_boxes))
         samples.append(
             {
@@ -158,7 +162,9 @@ def test_scores_of_every_class_are_logged_on_request(tmp_path):
 
 
 def test_description():
-    scores = {f'coco/bbox_{name}': value for name, value in zip(SUMMARY, (0.39, 0.612, 0.419, 0.22, -1, 0.5), strict=True)}
+    scores = {
+        f'coco/bbox_{name}': value for name, value in zip(SUMMARY, (0.39, 0.612, 0.419, 0.22, -1, 0.5), strict=True)
+    }
     assert describe_scores(scores) == 'box AP 39.0 (AP50 61.2, AP75 41.9, APs 22.0, APm –, APl 50.0)'
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from mmdet.utils import register_all_modules
+from mmengine.registry import init_default_scope
 from PIL import Image
 
 from projects.training.datasets import CheckedCocoDataset, LoadImage, UnreadableImageError, combine_seeds
@@ -22,7 +22,7 @@ PIPELINE = [
 
 @pytest.fixture(autouse=True)
 def _mmdet_scope():
-    register_all_modules()  # default_scope = 'mmdet', as in the configs
+    init_default_scope('mmdet')  # as in the configs
 
 
 @pytest.fixture

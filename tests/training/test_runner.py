@@ -31,7 +31,11 @@ class TinyNet(BaseModel):
 
 
 def runner(tmp_path, training=False, **model):
-    options = {'work_dir': str(tmp_path / 'work'), 'log_level': 'ERROR', 'experiment_name': f'{tmp_path.name}{time.time()}'}
+    options = {
+        'work_dir': str(tmp_path / 'work'),
+        'log_level': 'ERROR',
+        'experiment_name': f'{tmp_path.name}{time.time()}',
+    }
     if training:
         options |= {
             'train_dataloader': {

@@ -25,7 +25,7 @@ model = dict(
     roi_head=dict(
         type='GlobalBatchRoIHead',
         bbox_roi_extractor=dict(
-            type='SingleRoIExtractor',
+            type='FullPrecisionRoIExtractor',
             roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=0),
             out_channels=256,
             featmap_strides=[4, 8, 16, 32],
@@ -42,7 +42,7 @@ model = dict(
             loss_bbox=dict(type='L1Loss', loss_weight=1.0),
         ),
         mask_roi_extractor=dict(
-            type='SingleRoIExtractor',
+            type='FullPrecisionRoIExtractor',
             roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0),
             out_channels=256,
             featmap_strides=[4, 8, 16, 32],

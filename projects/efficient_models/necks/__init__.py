@@ -1,0 +1,5 @@
+"""Necks: from backbone levels to a feature pyramid."""
+
+from .upsampling_fpn import UpsamplingFPN
+
+__all__ = ['UpsamplingFPN']

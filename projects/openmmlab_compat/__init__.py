@@ -1,0 +1,14 @@
+"""Makes the released OpenMMLab wheels run on today's PyTorch; import it before anything of mmcv, mmdet or mmseg.
+
+The last releases (mmengine 0.10.7, mmcv 2.1.0, mmdet 3.3.0, mmsegmentation 1.2.2) predate two things. mmcv wants
+operators compiled for one version of PyTorch, for which there are no wheels any more: `ops` lets torchvision's kernels
+answer. `torch.load` refuses pickled objects since PyTorch 2.6, which the checkpoints of mmengine contain: `checkpoints`
+permits the few harmless ones and keeps refusing the rest.
+
+Importing this package puts both in place. Configs do so through `custom_imports`.
+"""
+
+from projects.openmmlab_compat import checkpoints, ops
+
+ops.install()
+checkpoints.install()

@@ -1,0 +1,166 @@
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import timm
+import torch
+from timm.layers import DropPath
+
+from projects.efficient_models.backbones import SHViT
+from projects.efficient_models.checkpoint_keys import rename_keys
+
+ARCHS = ('s1', 's2', 's3', 's4')
+# Parameters of a classifier with 1000 classes, in millions, as published (table 1 of the paper).
+PUBLISHED_PARAMETERS_M = {'s1': 6.3, 's2': 11.4, 's3': 14.2, 's4': 16.5}
+
+
+def relative_error(output, reference):
+    return ((output - reference).abs().max() / reference.abs().mean()).item()
+
+
+@pytest.fixture(scope='module', params=ARCHS)
+def pair(request, randomize):
+    """Our network and timm's, with the same weights."""
+    torch.manual_seed(1)
+    reference = randomize(timm.create_model(f'shvit_{request.param}'))
+    network = SHViT(request.param)
+    network.load_state_dict({k: v for k, v in reference.state_dict().items() if not k.startswith('head.')})
+    return network, reference
+
+
+@pytest.mark.parametrize('size', [(224, 224), (256, 320), (97, 131)], ids=str)
+def test_features_equal_timm(pair, size):
+    network, reference = (model.eval() for model in pair)
+    x = torch.randn(1, 3, *size)
+    with torch.inference_mode():
+        for output, expected in zip(network(x), reference.forward_intermediates(x)[1], strict=True):
+            assert relative_error(output, expected) <= 1e-6
+
+
+def test_training_equals_timm(pair):
+    """Outputs with batch statistics, the gradients of every parameter, and the running statistics afterwards."""
+    network, reference = (model.train() for model in pair)
+    x = torch.randn(2, 3, 97, 131)
+    for model, features in ((network, network(x)), (reference, reference.forward_intermediates(x)[1])):
+        model.zero_grad()
+        sum(feature.square().mean() for feature in features).backward()
+    expected_gradients = {name: parameter.grad for name, parameter in reference.named_parameters()}
+    for name, parameter in network.named_parameters():
+        scale = expected_gradients[name].abs().max() + 1e-6
+        assert (parameter.grad - expected_gradients[name]).abs().max() <= 1e-5 * scale, name
+    buffers = dict(reference.named_buffers())
+    for name, buffer in network.named_buffers():
+        torch.testing.assert_close(buffer, buffers[name], rtol=1e-6, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize('arch', ARCHS)
+def test_size_and_initial_state_equal_timm(arch):
+    network, reference = SHViT(arch), timm.create_model(f'shvit_{arch}')
+    own, theirs = network.state_dict(), reference.state_dict()
+    body = [key for key in theirs if not key.startswith('head.')]
+    assert list(own) == body
+    for key in body:
+        if own[key].dim() <= 1:
+            torch.testing.assert_close(own[key], theirs[key] if 'se.' not in key else own[key], msg=key)
+        else:
+            assert own[key].std() == pytest.approx(theirs[key].std().item(), rel=0.1), key
+    classifier = sum(parameter.numel() for parameter in reference.head.parameters())
+    parameters = sum(parameter.numel() for parameter in network.parameters()) + classifier
+    assert parameters / 1e6 == pytest.approx(PUBLISHED_PARAMETERS_M[arch], rel=0.01)
+
+
+@pytest.mark.parametrize('arch', ['s1', 's4'])
+def test_golden_features(golden, arch):
+    """The authors' own code and key names."""
+    spec = importlib.util.spec_from_file_location('deterministic', golden / 'deterministic.py')
+    deterministic = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(deterministic)
+    shapes = json.loads((golden / f'shvit_{arch}.json').read_text())
+    network = SHViT(arch).eval()
+    network.load_state_dict(deterministic.deterministic_state_dict(shapes))
+    features = np.load(golden / f'shvit_{arch}.npz')
+    sizes = sorted({name.split('/')[0] for name in features})
+    assert sizes
+    with torch.inference_mode():
+        for size in sizes:
+            outputs = network(deterministic.deterministic_input(*map(int, size.split('x'))))
+            for output, name in zip(outputs, sorted(n for n in features if n.startswith(f'{size}/')), strict=True):
+                assert relative_error(output, torch.from_numpy(features[name])) < 1e-4, name
+
+
+@pytest.mark.parametrize('arch', ['s1', 's4'])
+def test_authors_keys_map_one_to_one(golden, arch):
+    """Every key of the authors has one of ours and the reverse, both with the same shape."""
+    shapes = json.loads((golden / f'shvit_{arch}.json').read_text())
+    network = SHViT(arch)
+    own = {k: list(v.shape) for k, v in network.state_dict().items() if not k.endswith('num_batches_tracked')}
+    to_own = network.renamed_prefixes()
+    to_theirs = {own_prefix: foreign for foreign, own_prefix in to_own.items()}
+    assert len(to_theirs) == len(to_own)
+
+    def rename(key, prefixes):
+        matches = [prefix for prefix in prefixes if key.startswith(prefix)]
+        assert len(matches) <= 1, key
+        return prefixes[matches[0]] + key.removeprefix(matches[0]) if matches else key
+
+    assert {rename(key, to_own): shape for key, shape in shapes.items()} == own
+    assert {rename(key, to_theirs): shape for key, shape in own.items()} == shapes
+
+
+@pytest.mark.parametrize('arch', ARCHS)
+def test_authors_keys_by_hand(arch):
+    """The authors put the five modules of a downsampling into three, before the blocks of stages 2 and 3."""
+    expected = {
+        'blocks1.0.conv.': 'stages.0.blocks.0.conv.',
+        'blocks1.1.ffn.m.': 'stages.0.blocks.1.ffn.m.',
+        'blocks2.0.0.m.': 'stages.1.downsample.0.m.',
+        'blocks2.0.1.m.': 'stages.1.downsample.1.m.',
+        'blocks2.1.se.': 'stages.1.downsample.2.se.',
+        'blocks3.2.0.m.': 'stages.2.downsample.3.m.',
+        'blocks3.2.1.m.': 'stages.2.downsample.4.m.',
+        'blocks3.3.mixer.': 'stages.2.blocks.0.mixer.',
+        'blocks3.7.mixer.': 'stages.2.blocks.4.mixer.',
+    }
+    renamed = dict.fromkeys(expected)
+    network = SHViT(arch)
+    rename_keys(renamed, network.renamed_prefixes())
+    assert list(renamed) == list(expected.values())
+    own_prefixes = tuple(network.renamed_prefixes().values())
+    assert all(key.startswith(own_prefixes) for key in network.state_dict() if not key.startswith('patch_embed.'))
+
+
+def test_stem_levels():
+    """Strides 2, 4 and 8 are taken after the activation of the stem's convolutions."""
+    network = SHViT('s1', out_indices=(0, 1, 2)).eval()
+    x = torch.randn(1, 3, 40, 56)
+    with torch.inference_mode():
+        outputs = network(x)
+        for index, output in enumerate(outputs):
+            torch.testing.assert_close(output, network.patch_embed[: 2 * (index + 1)](x), rtol=0, atol=0)
+            assert output.min() >= 0
+    assert network.strides == (2, 4, 8)
+    assert len(network.stages) == 0
+
+
+def test_drop_path_grows_linearly_over_blocks():
+    """Depths 2, 4, 5: block i of 11 drops with probability 0.5 i / 10, in each of its branches."""
+    network = SHViT('s1', drop_path_rate=0.5)
+    rates = [block.ffn.drop_path for stage in network.stages for block in stage.blocks]
+    assert [getattr(rate, 'drop_prob', 0.0) for rate in rates] == pytest.approx([0.05 * i for i in range(11)])
+    for stage in network.stages:
+        assert not [module for module in stage.downsample.modules() if isinstance(module, DropPath)]
+        for block in stage.blocks:
+            branches = {module.drop_prob for module in block.modules() if isinstance(module, DropPath)}
+            assert branches == ({block.ffn.drop_path.drop_prob} if branches else set())
+
+
+def test_outputs_survive_the_next_stage(randomize):
+    """In-place activations never touch a map that was returned."""
+    network = randomize(SHViT('s1', out_indices=range(6)).eval())
+    x = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        expected = [level.clone() for level in network.forward_levels(x)]
+        outputs = network(x)
+    for output, reference in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(output, reference, rtol=0, atol=0)
