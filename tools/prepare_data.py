@@ -1,4 +1,5 @@
-"""Prepare real data for training: python tools/prepare_data.py geotiles --tiles DIR --labels FILE.geojson --out DIR."""
+#!/usr/bin/env python
+"""Prepare real data for training: `tools/prepare_data.py geotiles --tiles DIR --labels FILE.geojson --out DIR`."""
 
 import argparse
 import sys
@@ -7,8 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from rich.progress import track
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from projects.building_extraction.datasets.geotiles import GeotilesSettings, convert_geotiles
 

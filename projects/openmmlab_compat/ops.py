@@ -24,6 +24,8 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 
+from projects.openmmlab_compat.roi_align_cpu import roi_align_gradient
+
 _KERNELS = torch.ops.torchvision
 _GROUPS = ('group', 'deformable_group')
 _geometry_v1 = itemgetter('dH', 'dW', 'padH', 'padW', 'dilationH', 'dilationW', *_GROUPS)
@@ -96,8 +98,11 @@ def roi_align_backward(
 ) -> None:  # fmt: skip
     """Gradient of `roi_align_forward` by its features, added to `grad_input` (B, C, H, W)."""
     grad, rois = _widen(grad_output, rois)
-    size = (aligned_height, aligned_width, *grad_input.shape)
-    grad_input += _KERNELS._roi_align_backward(grad, rois, spatial_scale, *size, sampling_ratio, aligned)
+    if grad.device.type == 'cpu':
+        grad_input += roi_align_gradient(grad, rois, spatial_scale, grad_input.shape, sampling_ratio, aligned)
+    else:
+        size = (aligned_height, aligned_width, *grad_input.shape)
+        grad_input += _KERNELS._roi_align_backward(grad, rois, spatial_scale, *size, sampling_ratio, aligned)
 
 
 def roi_pool_forward(

@@ -75,7 +75,7 @@ def test_a_step_reaches_every_weight(path):
 
 @pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
 def test_the_pyramid_has_the_strides_of_the_anchors(path):
-    cfg, model = build(path)
+    _, model = build(path)
     model.eval()
     with torch.no_grad():
         maps = model.extract_feat(torch.zeros(1, 3, 128, 256))
@@ -86,6 +86,12 @@ def test_the_pyramid_has_the_strides_of_the_anchors(path):
 
 def test_the_schedule_is_the_published_one():
     cfg = Config.fromfile(ROOT / 'configs' / 'shvit_maskrcnn_coco.py')
-    assert cfg.optim_wrapper.optimizer == {'type': 'AdamW', 'lr': 1e-4, 'betas': (0.9, 0.999), 'weight_decay': 0.05}
+    assert cfg.optim_wrapper.optimizer == {
+        'type': 'AdamW',
+        'lr': 1e-4,
+        'betas': (0.9, 0.999),
+        'weight_decay': 0.05,
+        'fused': True,
+    }
     assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[1].milestones) == (12, [8, 11])
     assert cfg.auto_scale_lr == {'enable': True, 'base_batch_size': 16}

@@ -387,7 +387,7 @@ def test_unreadable_checkpoints(case, tmp_path):
         (tmp_path / name).write_bytes(content)
     torch.save({'model': WritesFile(tmp_path / 'written')}, tmp_path / 'malicious.pth')
     for name in (*contents, 'malicious.pth'):
-        with pytest.raises(ValueError, match=f'{name} cannot be read as'):
+        with pytest.raises(ValueError, match=f'{name} (cannot be read as|is refused: it contains)'):
             case.build(pretrained=str(tmp_path / name))
     assert not (tmp_path / 'written').exists()
     torch.save([1, 2], tmp_path / 'list.pth')

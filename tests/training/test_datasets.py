@@ -94,8 +94,7 @@ def test_too_many_unreadable_images_end_the_run(root):
     dataset = build(root, max_unreadable_share=0.1)
     dataset[3]
     with pytest.raises(RuntimeError, match=r'2 of 10 images are unreadable.*10%.*4\.jpg'):
-        for _ in range(20):
-            dataset[4]
+        dataset[4]
 
 
 def test_worker_processes_share_what_they_know_of_unreadable_images(root):

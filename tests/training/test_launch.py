@@ -90,7 +90,7 @@ def test_fp16_needs_a_gpu(tmp_path, monkeypatch):
 
 def test_an_unwritable_work_dir_is_refused_at_once(tmp_path):
     (tmp_path / 'file').touch()
-    with pytest.raises(OSError, match='Cannot write to the work dir .*--work-dir FOLDER'):
+    with pytest.raises(OSError, match=r'Cannot write to the work dir .*--work-dir FOLDER'):
         check_writable(tmp_path / 'file' / 'work')
     with pytest.raises(OSError, match='Cannot write to the work dir'):
         check_writable(Path('/proc/work'))

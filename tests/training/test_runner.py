@@ -60,7 +60,7 @@ def test_mmengine_writes_local_files_through_the_atomic_backend(tmp_path):
     AtomicLocalBackend().put(b'one', tmp_path / 'new' / 'file')
     AtomicLocalBackend().put_text('two', tmp_path / 'new' / 'file')
     assert (tmp_path / 'new' / 'file').read_text() == 'two'
-    assert os.listdir(tmp_path / 'new') == ['file']
+    assert [path.name for path in (tmp_path / 'new').iterdir()] == ['file']
 
 
 def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path):
@@ -91,7 +91,7 @@ def test_a_full_disk_is_reported_and_leaves_the_old_file(tmp_path):
     for hint in (f'Cannot write {path} (2.0 MiB)', 'Earlier files are intact', '--resume'):
         assert hint in result.stderr
     assert path.read_bytes() == b'old'
-    assert os.listdir(tmp_path) == ['file']
+    assert [path.name for path in tmp_path.iterdir()] == ['file']
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY  # only the child was limited
 
 
