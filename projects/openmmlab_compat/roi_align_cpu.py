@@ -6,6 +6,8 @@ W_x (Q, W), the weights that the P rows and Q columns of bins give to the rows a
 W_y X W_xᵀ and its gradient W_yᵀ G W_x, dense products that a processor does at full speed.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -16,7 +18,7 @@ def roi_align_gradient(
     grad: Tensor,
     rois: Tensor,
     spatial_scale: float,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Sequence[int],
     sampling_ratio: int,
     aligned: bool,
 ) -> Tensor:
@@ -70,10 +72,7 @@ def _axis_weights(start: Tensor, extent: Tensor, num_bins: int, size: int, sampl
     the border.
     """
     bin_size = extent / num_bins
-    if sampling_ratio > 0:
-        num_samples = torch.full_like(start, sampling_ratio)
-    else:
-        num_samples = bin_size.ceil().clamp_min(0)
+    num_samples = torch.full_like(start, sampling_ratio) if sampling_ratio > 0 else bin_size.ceil().clamp_min(0)
     most = max(int(num_samples.max()) if len(start) else 0, 1)
     sample = torch.arange(most, device=start.device)
     used = sample < num_samples[:, None]  # (R, most)

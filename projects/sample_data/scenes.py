@@ -11,9 +11,9 @@ from shapely import Geometry, Polygon, box
 
 from .objects import WHITE, Kind, Layer, covered_area
 
-SIZE_RANGE = (0.18, 0.6)  # of an object, as a share of the image's shorter side: 29 to 96 px of 160
+SIZE_RANGE = (0.25, 0.6)  # of an object, as a share of the image's shorter side: 40 to 96 px of 160
 CROWD_SIZE_RANGE = (0.06, 0.09)  # of each of the many objects of a crowd
-MIN_VISIBLE = 0.6  # share of an object that stays visible
+MIN_VISIBLE = 0.75  # share of an object that stays visible
 MIN_PART_AREA_PX = 8.0  # of each visible part: smaller ones would vanish when the polygon is rasterised
 SUPERSAMPLING = 8  # subpixels per pixel and axis
 SUBPIXEL_BITS = 4  # fractional bits of the coordinates handed to OpenCV

@@ -6,19 +6,27 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from mmdet.datasets.api_wrappers import COCO
 from mmengine.logging import print_log
 
+ENTRY_KEYS = {
+    'images': {'id', 'file_name', 'width', 'height'},
+    'annotations': {'image_id', 'category_id', 'bbox'},
+    'categories': {'id', 'name'},
+}
+
 
 def read_annotations(path: str | Path, source: str = '') -> dict[str, Any]:
     """Read a COCO annotation file and leave out what cannot be trained on or scored.
 
     Left out, counted and named in one warning: annotations whose image is not in the file, whose box is not finite, has
-    no area or lies wholly outside the image, and whose polygons are all unusable (fewer than three points or not
-    finite). Single unusable rings are dropped from polygons that have others.
+    no area or lies wholly outside the image, and whose polygons are all unusable (fewer than three points, not finite
+    or without area). Single unusable rings are dropped from polygons that have others. A missing `area` becomes that of
+    the box.
 
     Args:
         path: The annotation file.
@@ -45,6 +53,10 @@ def read_annotations(path: str | Path, source: str = '') -> dict[str, Any]:
         )
     if not content['images']:
         raise ValueError(f'{path} lists no images')
+    for kind, keys in ENTRY_KEYS.items():
+        for entry in content[kind]:
+            if not isinstance(entry, dict) or not entry.keys() >= keys:
+                raise ValueError(f'{path}: an entry of "{kind}" lacks one of {sorted(keys)}: {str(entry)[:200]}')
 
     unknown = Counter(ann['category_id'] for ann in content['annotations'])
     for category in content['categories']:
@@ -59,7 +71,10 @@ def read_annotations(path: str | Path, source: str = '') -> dict[str, Any]:
     left_out: dict[str, list] = {}
     kept = []
     for annotation in content['annotations']:
-        defect = _defect(annotation, sizes)
+        try:
+            defect = _defect(annotation, sizes)
+        except TypeError:
+            defect = 'values that are not numbers'
         if defect is None:
             kept.append(annotation)
         else:
@@ -92,17 +107,17 @@ def _defect(annotation: dict[str, Any], sizes: dict[Any, tuple[int, int]]) -> st
     size = sizes.get(annotation['image_id'])
     if size is None:
         return 'an image_id that "images" lacks'
-    box = annotation.get('bbox') or []
+    box = annotation['bbox']
     if len(box) != 4 or not math.isfinite(sum(box)):
         return 'a box that is not four finite numbers'
     left, top, width, height = box
-    if width <= 0 or height <= 0 or annotation.get('area', 1) <= 0:
+    if width <= 0 or height <= 0 or not annotation.setdefault('area', width * height) > 0:
         return 'no area'
     if left >= size[0] or top >= size[1] or left + width <= 0 or top + height <= 0:
         return 'a box outside the image'
     rings = annotation.get('segmentation')
     if isinstance(rings, list) and rings:
-        usable = [ring for ring in rings if len(ring) >= 6 and len(ring) % 2 == 0 and math.isfinite(sum(ring))]
+        usable = [ring for ring in rings if _encloses_area(ring)]
         if not usable:
             return 'an unusable polygon'
         if len(usable) < len(rings):
@@ -110,16 +125,24 @@ def _defect(annotation: dict[str, Any], sizes: dict[Any, tuple[int, int]]) -> st
     return None
 
 
-class CheckedCOCO(COCO):
-    """mmdet's COCO index over annotations read by `read_annotations`.
+def _encloses_area(ring: list[float]) -> bool:
+    """Whether [x0, y0, x1, y1, …] is a polygon of finite points that do not all lie on one line."""
+    if len(ring) < 6 or len(ring) % 2 or not math.isfinite(sum(ring)):
+        return False
+    x0, y0 = ring[:2]
+    offsets = [(x - x0, y - y0) for x, y in zip(ring[2::2], ring[3::2], strict=True)]
+    return any(ax * by != ay * bx for (ax, ay), (bx, by) in pairwise(offsets))
+
+
+class IndexedAnnotations(COCO):
+    """mmdet's COCO index over annotations that `read_annotations` has read.
 
     Args:
-        annotation_file: Path of the file, or its content as read before.
+        content: Of the annotation file.
     """
 
-    def __init__(self, annotation_file: str | Path | dict[str, Any]) -> None:
+    def __init__(self, content: dict[str, Any]) -> None:
         super().__init__(None)
-        content = annotation_file if isinstance(annotation_file, dict) else read_annotations(annotation_file)
         self.dataset = content
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
             self.createIndex()

@@ -35,7 +35,6 @@ class CocoScores(BaseMetric):
         metric: 'bbox', 'segm' or both.
         classwise: Also log the AP of every class.
         outfile_prefix: Write the detections to `PREFIX.bbox.json` and `PREFIX.segm.json`, COCO's result format.
-        collect_device: 'cpu' or 'gpu', where the results of several processes are gathered.
 
     Raises:
         ValueError: If `metric` is unknown.
@@ -49,15 +48,16 @@ class CocoScores(BaseMetric):
         metric: str | Sequence[str] = 'bbox',
         classwise: bool = False,
         outfile_prefix: str | None = None,
-        collect_device: str = 'cpu',
     ) -> None:
-        super().__init__(collect_device=collect_device)
+        super().__init__(collect_device='gpu')  # through the process group; 'cpu' means files in the current folder
         self.kinds = [metric] if isinstance(metric, str) else list(metric)
         unknown = sorted(set(self.kinds) - set(TITLES))
         if unknown:
             raise ValueError(f'metric {unknown} is unknown; known: {sorted(TITLES)}')
         self.classwise = classwise
         self.outfile_prefix = outfile_prefix
+        if outfile_prefix is not None:
+            Path(outfile_prefix).parent.mkdir(parents=True, exist_ok=True)
         self.ground_truth = COCO(read_annotations(ann_file))
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

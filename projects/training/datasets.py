@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import torch
 from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import CocoDataset
+from mmengine.dist import get_world_size
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS, TRANSFORMS
+from mmengine.registry import DATASETS, FUNCTIONS, TRANSFORMS
+from PIL import Image
 
-from .annotations import CheckedCOCO, read_annotations
+from .annotations import IndexedAnnotations, read_annotations
 
 
 class UnreadableImageError(OSError):
@@ -22,16 +25,26 @@ class UnreadableImageError(OSError):
 
 
 def combine_seeds(*seeds: int) -> int:
-    """One 64-bit seed from several numbers, different for every combination (numpy's SeedSequence)."""
-    return int(np.random.SeedSequence([abs(seed) for seed in seeds]).generate_state(1, np.uint64)[0] >> 1)
+    """One 63-bit seed from several non-negative numbers, through a hash of all of them (numpy's SeedSequence)."""
+    return int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1)
+
+
+@FUNCTIONS.register_module()
+def ignore_termination(worker_id: int) -> None:
+    """Leave SIGTERM, which launchers send to whole groups of processes, to the training process.
+
+    A loader process that died of it would tear down the training process before that has saved its checkpoint.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @TRANSFORMS.register_module()
 class LoadImage(LoadImageFromFile):
     """mmcv's LoadImageFromFile that recognises every truncated file.
 
-    OpenCV before version 5 fills the missing part of a truncated JPEG with grey and says so on the console only; a JPEG
-    that does not end with its end-of-image marker (ISO/IEC 10918-1, B.1.1.3) is refused here.
+    OpenCV before version 5 fills the missing part of a truncated JPEG with grey and says so on the console only. A JPEG
+    that does not end with its end-of-image marker (ISO/IEC 10918-1, B.1.1.3) is therefore decoded by pillow first,
+    which refuses truncated files.
 
     Raises:
         UnreadableImageError: The file is absent, truncated or not an image; names the file and the reason.
@@ -43,11 +56,10 @@ class LoadImage(LoadImageFromFile):
             with open(path, 'rb') as file:  # noqa: PTH123 (a path as text, once per image)
                 if file.read(2) == b'\xff\xd8':
                     file.seek(-min(64, os.fstat(file.fileno()).st_size), os.SEEK_END)
-                    if b'\xff\xd9' not in file.read():
-                        raise UnreadableImageError(f'{path}: truncated JPEG')
+                    if b'\xff\xd9' not in file.read():  # truncated, or followed by the maker's own data
+                        with Image.open(path) as image:
+                            image.load()
             return super().transform(results)
-        except UnreadableImageError:
-            raise
         except (OSError, AssertionError, cv2.error) as error:
             raise UnreadableImageError(f'{path}: {error}') from error
 
@@ -65,9 +77,9 @@ class SurvivingDataset:
 
     def __init__(self, *args: Any, max_unreadable_share: float = 0.05, **kwargs: Any) -> None:
         self.max_unreadable_share = max_unreadable_share
-        self._position = torch.zeros(2, dtype=torch.int64).share_memory_()  # seed and epoch, seen by all workers
+        self._position = torch.zeros(2, dtype=torch.int64).share_memory_()  # seed and epoch
         super().__init__(*args, **kwargs)
-        self._unreadable = torch.zeros(len(self), dtype=torch.bool).share_memory_()  # type: ignore[arg-type]
+        self._seen, self._unreadable = torch.zeros(2, len(self), dtype=torch.bool).share_memory_()  # type: ignore[arg-type]
 
     def set_position(self, seed: int, epoch: int) -> None:
         """Let the random numbers of every sample follow from (seed, epoch, index)."""
@@ -79,6 +91,7 @@ class SurvivingDataset:
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.default_generator.manual_seed(seed)
+        self._seen[idx] = True
         try:
             return super().prepare_data(idx)  # type: ignore[misc]
         except UnreadableImageError as error:
@@ -89,14 +102,20 @@ class SurvivingDataset:
         if self._unreadable[idx]:
             return
         self._unreadable[idx] = True
-        number, total = int(self._unreadable.sum()), len(self._unreadable)
-        print_log(f'skipped unreadable image {number} of {total}: {error}', logger='current', level=logging.WARNING)
+        number = int(self._unreadable.sum())
+        # one of several processes sees its share of the images in an epoch
+        total = max(int(self._seen.sum()), len(self._seen) // get_world_size())
+        # as an error, because mmengine logs nothing less on any process but the first
+        print_log(f'skipped unreadable image {number} of {total}: {error}', logger='current', level=logging.ERROR)
         if number > self.max_unreadable_share * total:
             raise RuntimeError(
                 f'{number} of {total} images are unreadable, more than the allowed share of '
-                f'{self.max_unreadable_share:.0%}; the log names them, the last is {error}. Mend the data set, or '
-                'allow more: --cfg-options train_dataloader.dataset.max_unreadable_share=SHARE'
+                f'{self.max_unreadable_share:.0%}; the log names them, the last is {error}. {self._remedy()}'
             )
+
+    def _remedy(self) -> str:
+        loader = 'val_dataloader' if self.test_mode else 'train_dataloader'  # type: ignore[attr-defined]
+        return f'Mend the data set, or allow more: --cfg-options {loader}.dataset.max_unreadable_share=SHARE'
 
     def _black_sample(self, idx: int) -> Any:
         info = self.get_data_info(idx)  # type: ignore[attr-defined]
@@ -129,7 +148,7 @@ class CheckedCocoDataset(SurvivingDataset, CocoDataset):
     def load_data_list(self) -> list[dict]:
         content = read_annotations(self.ann_file, self.source)
         self._check_categories([category['name'] for category in content['categories']])
-        self.COCOAPI = lambda path: CheckedCOCO(content)
+        self.COCOAPI = lambda path: IndexedAnnotations(content)
         data_list = super().load_data_list()
         del self.COCOAPI  # the content is not kept
         return self._without_absent_images(data_list)
@@ -157,12 +176,15 @@ class CheckedCocoDataset(SurvivingDataset, CocoDataset):
             for root, _, names in os.walk(folder)
             for name in names
         }
-        absent = [info['img_path'] for info in data_list if os.path.normpath(info['img_path']) not in present]
+        paths = [info['img_path'] for info in data_list if os.path.normpath(info['img_path']) not in present]
+        absent = [path for path in paths if not Path(path).exists()]  # not merely elsewhere, or behind a link
         if not absent:
             return data_list
         message = f'{len(absent)} of {len(data_list)} images listed in {self.ann_file} do not exist: {absent[:5]}'
         if len(absent) > self.max_unreadable_share * len(data_list):
-            raise RuntimeError(f'{message}; more than the allowed share of {self.max_unreadable_share:.0%}')
+            raise RuntimeError(
+                f'{message}; more than the allowed share of {self.max_unreadable_share:.0%}. {self._remedy()}'
+            )
         print_log(message, logger='current', level=logging.WARNING)
         if self.test_mode:
             return data_list

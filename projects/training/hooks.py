@@ -14,6 +14,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+SCORE_THRESHOLD = 0.3  # predictions below it are not drawn
+
 
 @HOOKS.register_module()
 class PredictionPictures(Hook):
@@ -24,15 +26,14 @@ class PredictionPictures(Hook):
 
     Args:
         num_pictures: Pictures per validation.
-        score_threshold: Predictions below this score are not drawn.
         folder: Where test pictures go; None draws none.
     """
 
-    def __init__(self, num_pictures: int = 8, score_threshold: float = 0.3, folder: str | None = None) -> None:
+    def __init__(self, num_pictures: int = 8, folder: str | None = None) -> None:
         self.num_pictures = num_pictures
-        self.score_threshold = score_threshold
         self.folder = folder
 
+    @master_only
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         interval = max(len(runner.val_dataloader) // self.num_pictures, 1)
         if batch_idx % interval == 0 and batch_idx // interval < self.num_pictures:
@@ -54,7 +55,7 @@ class PredictionPictures(Hook):
                     Path(sample.img_path).stem,
                     image,
                     data_sample=sample,
-                    pred_score_thr=self.score_threshold,
+                    pred_score_thr=SCORE_THRESHOLD,
                     out_file=str(folder / f'{Path(sample.img_path).stem}.png'),
                 )
 

@@ -20,7 +20,18 @@ from .coco_scores import describe_scores
 from .runner import Runner, latest_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNNER_KEYS = {*inspect.signature(Runner.__init__).parameters, 'auto_scale_lr', 'custom_imports', 'data_root'}
+RUNNER_KEYS = {
+    *inspect.signature(Runner.__init__).parameters,
+    *(
+        'auto_scale_lr',
+        'custom_imports',
+        'data_root',
+        'model_wrapper_cfg',
+        'find_unused_parameters',
+        'sync_bn',
+        'compile',
+    ),
+}
 
 
 def load_config(
@@ -76,7 +87,9 @@ def locate(path: str | Path) -> Path:
 def _data_parts(cfg: Config) -> Iterator[ConfigDict]:
     """The dicts of a config that name data on disk."""
     for split in ('train', 'val', 'test'):
-        for part in (cfg.get(f'{split}_dataloader', {}).get('dataset'), cfg.get(f'{split}_evaluator')):
+        evaluators = cfg.get(f'{split}_evaluator')
+        parts = evaluators if isinstance(evaluators, list) else [evaluators]
+        for part in [(cfg.get(f'{split}_dataloader') or {}).get('dataset'), *parts]:
             if isinstance(part, dict):
                 yield part
 
@@ -89,8 +102,14 @@ def _check_keys(given: Any, known: Any, where: str) -> None:
 
 
 def _check_options(cfg: Config, options: dict[str, Any]) -> None:
-    """Refuse options that look like misspelt keys: they would be merged and then ignored by mmengine."""
+    """Refuse options without effect: misspelt keys, and variables of the config file, which it has used already."""
     for option in options:
+        first = option.split('.')[0]
+        if first in cfg and first not in RUNNER_KEYS:
+            raise ValueError(
+                f'--cfg-options {option}: {first!r} is a variable of the config file, which has been used by now. Set '
+                'what was made of it, e.g. train_dataloader.dataset.pipeline.2.scale'
+            )
         node: Any = cfg.to_dict()
         for depth, key in enumerate(option.split('.')):
             if isinstance(node, list | tuple) and re.fullmatch(r'\d+', key) and int(key) < len(node):
@@ -128,11 +147,10 @@ def set_up(cfg: Config, work_dir: str | Path | None, launcher: str = 'none', amp
     if launcher == 'pytorch' and not torch.cuda.is_available():  # mmengine would ask for a GPU
         if not torch.distributed.is_initialized():
             torch.distributed.init_process_group('gloo')
-        cfg.model_wrapper_cfg = {
-            'type': 'MMDistributedDataParallel',
-            'broadcast_buffers': False,
-            'device_ids': None,
-        }
+        wrapper = cfg.setdefault('model_wrapper_cfg', {'type': 'MMDistributedDataParallel', 'broadcast_buffers': False})
+        wrapper['device_ids'] = None
+    elif launcher == 'slurm' and not torch.cuda.is_available():
+        raise ValueError('--launcher slurm needs GPUs; on processors use torchrun and --launcher pytorch')
     if amp == 'bf16':
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
     elif amp == 'fp16':
@@ -181,9 +199,11 @@ def train(cfg: Config, resume: str | None = None, validate_first: bool = False) 
             if not checkpoint.is_file():
                 raise FileNotFoundError(f'--resume {resume}: no such checkpoint')
             cfg.resume, cfg.load_from = True, str(checkpoint)
-            cfg.model.backbone.pretrained = False
+            _switch_off_pretrained(cfg)
     _check_data(cfg, 'train', 'val')
     runner = Runner.from_cfg(cfg)
+    if resume is not None and not cfg.resume:
+        runner.logger.warning(f'--resume: no checkpoint in {cfg.work_dir}; training from the beginning')
     _check_room(runner, cfg)
     if validate_first and not cfg.resume:
         before = runner.val()
@@ -194,7 +214,8 @@ def train(cfg: Config, resume: str | None = None, validate_first: bool = False) 
     scores = {name.removeprefix('val/'): float(value) for name, value in last.items()}
     if validate_first and not cfg.resume:
         runner.logger.info(f'before training: {describe_scores(before)}')
-    runner.logger.info(f'after training:  {describe_scores(scores)}')
+    if scores:
+        runner.logger.info(f'after training:  {describe_scores(scores)}')
     runner.logger.info(f'checkpoints, curves.png and predictions/ are in {cfg.work_dir}')
     return scores
 
@@ -217,16 +238,23 @@ def test(cfg: Config, checkpoint: str | Path) -> dict[str, float]:
         raise FileNotFoundError(f'No checkpoint {checkpoint}')
     _check_data(cfg, 'test')
     cfg.load_from = str(checkpoint)
-    cfg.model.backbone.pretrained = False
+    _switch_off_pretrained(cfg)
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
-    cfg.pop('auto_scale_lr')
     return Runner.from_cfg(cfg).test()
+
+
+def _switch_off_pretrained(cfg: Config) -> None:
+    """Download no weights that a checkpoint is about to replace."""
+    if 'pretrained' in cfg.model.backbone:
+        cfg.model.backbone.pretrained = False
 
 
 def _check_data(cfg: Config, *splits: str) -> None:
     """Look for the data before weights are downloaded and networks built."""
     for split in splits:
+        if cfg.get(f'{split}_dataloader') is None:
+            continue
         dataset = cfg[f'{split}_dataloader'].dataset
         require_file(Path(dataset.data_root, dataset.ann_file), dataset.get('source', ''))
 

@@ -26,6 +26,8 @@ class AtomicLocalBackend(LocalBackend):
         temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            for abandoned in path.parent.glob(f'.{path.name}.*.tmp'):
+                abandoned.unlink()
             with temporary.open('wb') as file:
                 file.write(obj)
                 file.flush()
@@ -49,11 +51,15 @@ register_backend('local', AtomicLocalBackend, force=True, prefixes='')
 
 
 def latest_checkpoint(work_dir: str | Path) -> Path | None:
-    """The newest whole checkpoint of a training run (`epoch_*.pth`, `iter_*.pth`), None if there is none.
+    """The newest whole checkpoint of a training run by its time, None if there is none.
+
+    Those are `epoch_*.pth` and `iter_*.pth` of mmengine's CheckpointHook, and `interrupted.pth` of a stopped run.
 
     mmengine's `last_checkpoint` file is not asked: a run that is killed at the wrong moment leaves it empty.
     """
-    candidates = [path for pattern in ('epoch_*.pth', 'iter_*.pth') for path in Path(work_dir).glob(pattern)]
+    candidates = [
+        path for pattern in ('epoch_*.pth', 'iter_*.pth', 'interrupted.pth') for path in Path(work_dir).glob(pattern)
+    ]
     whole = [path for path in candidates if zipfile.is_zipfile(path)]  # the directory of a zip stands at its end
     return max(whole, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
 

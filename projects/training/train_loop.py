@@ -8,8 +8,9 @@ that are sampled, and the losses. Here
 - the random numbers of the model follow from (seed, iteration), and those of the RoI samplers also from the image:
   `RandomSampler` below.
 
-So neither an interruption, nor the number of worker processes, nor the number of GPUs over which a batch is spread
-changes what is computed (batch norms that train see their own share of the batch, as everywhere; use `sync_bn`).
+So neither an interruption nor the number of loader processes changes what is computed, and images of one size give the
+same losses on any number of processes (with kernels that are deterministic, without drop path; batch norms that train
+see their own process's share of the batch: `sync_bn`). Images of several sizes are batched, and padded, per process.
 """
 
 import os
@@ -25,8 +26,9 @@ from mmdet.models.task_modules.samplers import RandomSampler as _RandomSampler
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.registry import DATA_SAMPLERS, LOOPS, TASK_UTILS
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from .datasets import combine_seeds
 
@@ -70,23 +72,52 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     """mmengine's epoch loop, resumable at any iteration; Ctrl-C and SIGTERM save a checkpoint and stop cleanly.
 
     Losses are averaged over all processes before they are logged (mmengine logs those of the first process alone).
+
+    Raises:
+        ValueError: The dataloader cannot leave out batches, or its data set cannot repeat its random numbers.
     """
 
-    _stop_requested = False
+    def __init__(self, runner: Runner, dataloader: DataLoader | dict, max_epochs: int, **kwargs: Any) -> None:
+        super().__init__(runner, dataloader, max_epochs, **kwargs)
+        self._stop_requested = self._validating = False
+        self._process = os.getpid()
+        for part, name, replacement in (
+            (
+                self.dataloader.batch_sampler,
+                'num_skipped',
+                "batch_sampler=dict(type='ResumableAspectRatioBatchSampler')",
+            ),
+            (self.dataloader.dataset, 'set_position', "dataset=dict(type='CheckedCocoDataset')"),
+        ):
+            if not hasattr(part, name):
+                raise ValueError(
+                    f"ResumableTrainLoop cannot resume with a {type(part).__name__}: use {replacement}, or mmengine's "
+                    "train_cfg=dict(type='EpochBasedTrainLoop')"
+                )
 
     def run(self) -> torch.nn.Module:
         """Train; raise KeyboardInterrupt once a requested stop has been carried out."""
-        self._process = os.getpid()
         previous = {number: signal.signal(number, self._request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            return super().run()
+            self.runner.call_hook('before_train')
+            if self._epoch == self._max_epochs:  # stopped in the last validation
+                self._validate()
+            while self._epoch < self._max_epochs and not self.stop_training:
+                self.run_epoch()
+                self._decide_current_val_interval()
+                if self._epoch >= self.val_begin and (
+                    self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
+                ):
+                    self._validate()
+            self.runner.call_hook('after_train')
+            return self.runner.model
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
     def run_epoch(self) -> None:
         """Train to the end of the current epoch, from whichever iteration of it was reached before."""
-        first = self._iter - self._epoch * len(self.dataloader)
+        first = self._iterations_done()
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         self.dataloader.batch_sampler.num_skipped = first
@@ -107,6 +138,26 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         if stop:
             self._save_and_stop()
 
+    def _iterations_done(self) -> int:
+        """Iterations of the current epoch that a checkpoint has behind it; its beginning is kept in the MessageHub."""
+        hub, length = self.runner.message_hub, len(self.dataloader)
+        epoch, start, length_then = hub.runtime_info.get('epoch_start', (-1, 0, 0))
+        if epoch != self._epoch:
+            start, length_then = self._iter, length
+        if length_then != length:
+            raise ValueError(
+                f'The checkpoint stands in the middle of an epoch of {length_then} iterations, which has {length} now. '
+                'Resume with the batch size, the number of GPUs and the data of before, or from an epoch_*.pth'
+            )
+        hub.update_info('epoch_start', (self._epoch, start, length))
+        return self._iter - start
+
+    def _validate(self) -> None:
+        if self.runner.val_loop is not None:
+            self._validating = True
+            self.runner.val_loop.run()
+            self._validating = False
+
     def _average(self, outputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
         """Mean of each logged value over the processes, and whether any of them was asked to stop."""
         if get_world_size() == 1:
@@ -119,17 +170,18 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
             return  # a loader process, which inherited the handler
-        if self._stop_requested:
-            if number == signal.SIGINT:  # the second Ctrl-C does not wait for the iteration to end
-                raise KeyboardInterrupt
-            return
-        self._stop_requested = True
-        self.runner.logger.warning(f'{signal.Signals(number).name}: stopping after this iteration (again: at once)')
+        if self._validating:  # the epoch's checkpoint has been written
+            self.runner.logger.warning('stopped during validation; `--resume` continues from the last checkpoint')
+            raise KeyboardInterrupt
+        if self._stop_requested and number == signal.SIGINT:  # the second Ctrl-C does not wait
+            raise KeyboardInterrupt
+        if not self._stop_requested:
+            self._stop_requested = True
+            name = signal.Signals(number).name
+            self.runner.logger.warning(f'{name}: stopping after this iteration (Ctrl-C: at once)')
 
     def _save_and_stop(self) -> None:
-        name = f'iter_{self._iter}.pth'
-        self.runner.save_checkpoint(
-            self.runner.work_dir, name, meta={'epoch': self._epoch, 'iter': self._iter}, by_epoch=False
-        )
-        self.runner.logger.warning(f'stopped at iteration {self._iter}; `--resume` continues from {name}')
+        meta = {'epoch': self._epoch, 'iter': self._iter}
+        self.runner.save_checkpoint(self.runner.work_dir, 'interrupted.pth', meta=meta, by_epoch=False)
+        self.runner.logger.warning(f'stopped at iteration {self._iter}; `--resume` continues from interrupted.pth')
         raise KeyboardInterrupt

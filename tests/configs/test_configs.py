@@ -61,13 +61,14 @@ def test_a_step_reaches_every_weight(path):
     data = model.data_preprocessor(inputs, training=True)
     loss, log = model.parse_losses(model.loss(data['inputs'], data['data_samples']))
     assert ('loss_mask' in log) == with_mask
+    optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     loss.backward()
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
-    before = [weight.detach().clone() for weight in model.parameters()]
-    build_optim_wrapper(model, cfg.optim_wrapper).step()
+    # residual branches start with a scale of zero, so that nothing before it has a gradient yet
+    reached = sum(bool(weight.grad.any()) for weight in model.parameters())
+    assert reached > 0.4 * len(list(model.parameters()))
+    optim_wrapper.step()
     assert all(torch.isfinite(weight).all() for weight in model.parameters())
-    moved = sum(not weight.equal(old) for weight, old in zip(model.parameters(), before, strict=True))
-    assert moved > 0.7 * len(before)  # residual branches start at zero, and shifts before them stay there for one step
     norms = [module for module in model.backbone.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert norms
     assert not any(norm.training for norm in norms)  # norm_eval

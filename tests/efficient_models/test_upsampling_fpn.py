@@ -183,8 +183,10 @@ def test_initialization():
             assert 0.95 * bound < module.weight.abs().max() <= bound, name
             assert module.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.1), name
             assert not module.bias.any()
-    x = torch.randn(1, 50, 3, 5)
-    torch.testing.assert_close(neck.upsample_convs[0](x), F.interpolate(x, scale_factor=2, mode='nearest'))
+    upsample = neck.upsample_convs[0]
+    assert 0.95 * math.sqrt(6 / 100) < upsample.weight.abs().max() <= math.sqrt(6 / 100)
+    assert upsample(torch.randn(8, 50, 9, 9)).var().item() == pytest.approx(1.0, rel=0.1)  # keeps the scale
+    assert not upsample.bias.any()
     before = {name: parameter.clone() for name, parameter in neck.named_parameters()}
     neck.init_weights()
     torch.testing.assert_close(dict(neck.named_parameters()), before, rtol=0, atol=0)

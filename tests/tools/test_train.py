@@ -43,14 +43,27 @@ class Fault(Hook):
     fault = os.environ.get('FAULT', '')
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if self.fault in (f'SIGINT after iteration {runner.iter + 1}', f'SIGKILL after iteration {runner.iter + 1}'):
-            os.kill(os.getpid(), getattr(signal, self.fault.split()[0]))
+        if self.fault.endswith(f' after iteration {runner.iter + 1}'):
+            self.strike()
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if self.fault.endswith(' in the last validation') and runner.epoch == runner.max_epochs:
+            self.strike()
+
+    def strike(self):
+        name, target = self.fault.split()[:2]
+        if target == 'group':  # as launchers do, to the loader processes too
+            os.killpg(os.getpgid(0), getattr(signal, name))
+        else:
+            os.kill(os.getpid(), getattr(signal, name))
 
     def before_save_checkpoint(self, runner, checkpoint):
         if self.fault == f'SIGKILL in checkpoint of epoch {checkpoint["meta"]["epoch"]}':
             os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)  # written, not yet renamed
 """
 OPTIONS = [
+    'train_dataloader.batch_size=4',
+    'optim_wrapper.type=OptimWrapper',
     'train_dataloader.dataset.indices=16',
     'val_dataloader.dataset.indices=4',
     'test_dataloader.dataset.indices=4',
@@ -78,6 +91,8 @@ def run(folder, *arguments, fault='', launcher=(sys.executable,), options=(), **
         env={**os.environ, 'PYTHONPATH': str(folder), 'FAULT': fault, 'OMP_NUM_THREADS': '1', **env},
         capture_output=True,
         text=True,
+        timeout=300,
+        start_new_session=True,
     )
 
 
@@ -90,6 +105,10 @@ def losses(work_dir):
             if 'loss' in entry:
                 assert found.setdefault(entry['iter'], entry['loss']) == entry['loss']
     return found
+
+
+def final_scores(output):
+    return re.search(r'after training: +(box AP .*)', output)[1]
 
 
 @pytest.fixture(scope='module')
@@ -118,20 +137,46 @@ def test_a_run_interrupted_in_every_way_continues_with_the_same_losses(folder, u
         return run(folder, 'train.py', 'tiny.py', '--sample', '--work-dir', 'interrupted', *resume, fault=fault)
 
     work_dir = folder / 'interrupted'
-    process = step('SIGINT after iteration 2')
+    process = step('SIGINT process after iteration 2')
     assert process.returncode == 130, process.stderr
-    assert 'stopped at iteration 3; `--resume` continues from iter_3.pth' in process.stderr + process.stdout
-    assert step('SIGKILL after iteration 6', '--resume').returncode == -signal.SIGKILL
+    assert 'stopped at iteration 3; `--resume` continues from interrupted.pth' in process.stderr + process.stdout
+    assert step('SIGKILL process after iteration 6', '--resume').returncode == -signal.SIGKILL
     assert (work_dir / 'epoch_1.pth').is_file()
     assert step('SIGKILL in checkpoint of epoch 2', '--resume').returncode == -signal.SIGKILL
     assert not (work_dir / 'epoch_2.pth').exists()
-    assert list(work_dir.glob('.epoch_2.pth.*.tmp'))
-    assert step('', '--resume').returncode == 0
+    assert list(work_dir.glob('.epoch_2.pth.*.tmp'))  # swept away by the next attempt
+    process = step('SIGINT process in the last validation', '--resume')
+    assert process.returncode == 130, process.stderr
+    assert 'stopped during validation' in process.stderr + process.stdout
+    process = step('', '--resume')
+    assert process.returncode == 0, process.stderr
+    assert final_scores(process.stdout + process.stderr) == final_scores(uninterrupted[1])
     assert losses(work_dir) == losses(uninterrupted[0])
+    assert not list(work_dir.glob('.*.tmp'))
+
+
+def test_a_terminated_group_with_loader_processes_saves_and_continues(folder, uninterrupted):
+    def step(fault, *resume):
+        arguments = ('train.py', 'tiny.py', '--sample', '--work-dir', 'terminated', *resume)
+        return run(folder, *arguments, fault=fault, options=['train_dataloader.num_workers=2'])
+
+    process = step('SIGTERM group after iteration 5')
+    assert process.returncode == 130, process.stderr
+    assert 'stopped at iteration 6' in process.stderr + process.stdout
+    assert step('', '--resume').returncode == 0
+    assert losses(folder / 'terminated') == losses(uninterrupted[0])
+
+
+def test_resuming_in_the_middle_of_an_epoch_needs_the_same_batches(folder):
+    arguments = ('train.py', 'tiny.py', '--sample', '--work-dir', 'rebatched')
+    assert run(folder, *arguments, fault='SIGINT process after iteration 2').returncode == 130
+    process = run(folder, *arguments, '--resume', options=['train_dataloader.batch_size=2'])
+    assert process.returncode == 1
+    assert 'in the middle of an epoch of 4 iterations, which has 8 now' in process.stderr
 
 
 def test_two_processes_compute_what_one_computes_on_the_doubled_batch(folder, uninterrupted):
-    launcher = (sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2', '--master-port', '29417')
+    launcher = (sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2')
     process = run(
         folder,
         *('train.py', 'tiny.py', '--sample', '--work-dir', 'two', '--launcher', 'pytorch'),
@@ -139,6 +184,7 @@ def test_two_processes_compute_what_one_computes_on_the_doubled_batch(folder, un
         options=['train_dataloader.batch_size=2'],
     )
     assert process.returncode == 0, process.stderr
+    assert final_scores(process.stdout + process.stderr)  # gathered from both
     one, two = losses(uninterrupted[0]), losses(folder / 'two')
     one, two = ([found[index] for index in range(1, 13)] for found in (one, two))
     assert two[:6] == pytest.approx(one[:6], rel=1e-5)
@@ -175,8 +221,7 @@ def test_a_checkpoint_is_scored_and_drawn(folder, uninterrupted):
     checkpoint = uninterrupted[0] / 'epoch_3.pth'
     process = run(folder, 'test.py', 'tiny.py', str(checkpoint), '--sample', '--show-dir', 'shown', '--out', 'found')
     assert process.returncode == 0, process.stderr
-    trained = re.search(r'after training: +(box AP .*)', uninterrupted[1])[1]
-    assert trained in process.stdout + process.stderr  # the scores of the last validation
+    assert final_scores(uninterrupted[1]) in process.stdout + process.stderr
     assert len(list((folder / 'shown').glob('*.png'))) == 4
     for kind, field in (('bbox', 'bbox'), ('segm', 'segmentation')):
         assert all(field in found for found in json.loads((folder / f'found.{kind}.json').read_text()))

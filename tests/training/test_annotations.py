@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from projects.training.annotations import CheckedCOCO, category_ids, read_annotations
+from projects.training.annotations import IndexedAnnotations, category_ids, read_annotations
 
 GOOD = {
     'images': [{'id': 7, 'file_name': 'a.jpg', 'width': 100, 'height': 50}],
@@ -61,6 +61,20 @@ def test_malformed_files_are_refused(tmp_path, content, message):
         read_annotations(write(tmp_path / 'a.json', content))
 
 
+@pytest.mark.parametrize(('kind', 'key'), [('images', 'width'), ('annotations', 'bbox'), ('categories', 'name')])
+def test_an_entry_without_what_coco_requires_is_named(tmp_path, kind, key):
+    content = copy.deepcopy(GOOD)
+    del content[kind][0][key]
+    with pytest.raises(ValueError, match=rf'an entry of "{kind}" lacks one of .*{key}'):
+        read_annotations(write(tmp_path / 'a.json', content))
+
+
+def test_a_missing_area_becomes_that_of_the_box(tmp_path):
+    content = copy.deepcopy(GOOD)
+    del content['annotations'][0]['area']
+    assert read_annotations(write(tmp_path / 'a.json', content))['annotations'][0]['area'] == 400
+
+
 def test_a_category_that_the_file_does_not_list_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r'1 annotations have category ids .* \[99\]'):
         read_annotations(write(tmp_path / 'a.json', with_annotation(category_id=99)))
@@ -78,6 +92,11 @@ def test_a_category_that_the_file_does_not_list_is_refused(tmp_path):
         {'bbox': [10, 50, 20, 20]},
         {'segmentation': [[10, 10, float('nan'), 10, 30, 30]]},
         {'segmentation': [[10, 10, 20, 20]]},
+        {'segmentation': [[5, 5, 5, 5, 5, 5]]},
+        {'segmentation': [[5, 5, 9, 9, 13, 13, 7, 7]]},
+        {'segmentation': [5, 5, 9, 5, 9, 9]},
+        {'bbox': [None, 0, 5, 5]},
+        {'area': float('nan')},
         {'image_id': 8},
     ],
     ids=lambda changes: str(changes),
@@ -99,8 +118,7 @@ def test_only_the_unusable_ring_of_a_polygon_is_dropped(tmp_path):
     assert kept['annotations'][1]['segmentation'] == rings[:1]
 
 
-def test_category_ids_follow_the_order_of_the_names(tmp_path):
-    path = write(tmp_path / 'a.json', GOOD)
+def test_category_ids_follow_the_order_of_the_names():
     assert category_ids(GOOD, ['person', 'kite']) == [1, 3]
-    assert CheckedCOCO(path).get_cat_ids(cat_names=('person', 'kite')) == [1, 3]
-    assert CheckedCOCO(path).get_cat_ids(cat_names=('kite', 'person')) == [3, 1]
+    assert IndexedAnnotations(GOOD).get_cat_ids(cat_names=('person', 'kite')) == [1, 3]
+    assert IndexedAnnotations(GOOD).get_cat_ids(cat_names=('kite', 'person')) == [3, 1]

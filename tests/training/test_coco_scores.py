@@ -1,10 +1,13 @@
 """COCO scores: equal to pycocotools, and right on cases worked out by hand."""
 
 import json
+import logging
+import re
 
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -157,8 +160,16 @@ def test_a_size_without_objects_has_no_score(tmp_path):
 
 
 def test_scores_of_every_class_are_logged_on_request(tmp_path):
-    samples = [detections(1, [[10, 10, 50, 50]]), detections(2, [])]
-    assert evaluate(one_object(tmp_path), samples, metric='bbox', classwise=True)['coco/bbox_mAP'] == 1.0
+    messages = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    MMLogger.get_current_instance().addHandler(handler)
+    samples = [detections(1, [[10, 10, 50, 40]]), detections(2, [])]
+    evaluate(one_object(tmp_path), samples, metric='bbox', classwise=True)
+    MMLogger.get_current_instance().removeHandler(handler)
+    table = next(message for message in messages if 'box AP' in message and '│' in message)
+    assert re.search(r'│ b\s+│ –\s+│', table)
+    assert re.search(r'│ a\s+│ 60\.0\s+│', table)
 
 
 def test_description():

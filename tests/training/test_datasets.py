@@ -1,10 +1,13 @@
 """Data sets with bad images, foreign categories, and augmentation that can be repeated."""
 
 import json
+import logging
+import re
 
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from PIL import Image
 
@@ -78,14 +81,40 @@ def test_a_truncated_image_is_unreadable_and_a_whole_one_is_not(tmp_path, suffix
         LoadImage().transform({'img_path': str(path)})
 
 
-def test_training_replaces_a_truncated_image_and_names_it_once(root, caplog):
+@pytest.fixture
+def logged():
+    """Messages that mmengine's logger writes."""
+    messages = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield messages
+    logger.removeHandler(handler)
+
+
+def test_training_replaces_a_truncated_image_and_names_it_once(root, logged):
     truncate(root / '3.jpg')
     dataset = build(root, max_unreadable_share=0.1)
-    with caplog.at_level('WARNING'):
-        replaced = [dataset[3]['data_samples'].img_id for _ in range(3)]
-    assert 3 not in replaced
-    messages = [record.message for record in caplog.records if '3.jpg' in record.message]
-    assert len(messages) <= 1  # mmengine's logger may not propagate; never more than one
+    assert all(dataset[3]['data_samples'].img_id != 3 for _ in range(3))
+    named = [message for message in logged if re.search(r'skipped unreadable image 1 of .*3\.jpg', message)]
+    assert len(named) == 1
+
+
+def test_categories_that_the_config_does_not_know_are_named_and_ignored(root, logged):
+    content = json.loads((root / 'all.json').read_text())
+    content['annotations'][0]['category_id'] = 9
+    (root / 'all.json').write_text(json.dumps(content))
+    dataset = build(root, metainfo={'classes': ('house',)})
+    assert any("categories ['tree'] are not in the config and are ignored" in message for message in logged)
+    assert [len(dataset.get_data_info(index)['instances']) for index in range(3)] == [0, 1, 1]
+
+
+def test_a_jpeg_with_data_after_its_end_is_whole(tmp_path):
+    path = tmp_path / 'a.jpg'
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes() + bytes(500))
+    assert LoadImage().transform({'img_path': str(path)})['img'].shape == (8, 8, 3)
 
 
 def test_too_many_unreadable_images_end_the_run(root):
@@ -93,7 +122,7 @@ def test_too_many_unreadable_images_end_the_run(root):
         truncate(root / f'{index}.jpg')
     dataset = build(root, max_unreadable_share=0.1)
     dataset[3]
-    with pytest.raises(RuntimeError, match=r'2 of 10 images are unreadable.*10%.*4\.jpg'):
+    with pytest.raises(RuntimeError, match=r'2 of 10 images are unreadable.*10%.*4\.jpg.*train_dataloader'):
         dataset[4]
 
 

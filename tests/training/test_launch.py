@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from projects.sample_data import use_sample
 from projects.training.launch import ROOT, check_writable, load_config, set_up
 
 CONFIG = 'configs/shvit_maskrcnn_coco.py'
@@ -57,7 +58,8 @@ def test_own_variables_in_a_config_are_allowed(tmp_path):
         ('optim_wrapper.optimizer.l_r', 'lr'),
         ('trian_cfg.max_epochs', 'train_cfg'),
         ('param_scheduler.7.gamma', ''),
-        ('train_pipeline.0.typ', 'type'),
+        ('train_pipeline.2.scale', 'train_dataloader.dataset.pipeline'),
+        ('train_dataloader.dataset.pipeline.0.typ', 'type'),
     ],
 )
 def test_misspelt_options_are_refused(option, suggestion):
@@ -66,7 +68,8 @@ def test_misspelt_options_are_refused(option, suggestion):
 
 
 @pytest.mark.parametrize(
-    'option', ['model.backbone.with_cp', 'optim_wrapper.clip_grad.max_norm', 'work_dir', 'param_scheduler.1.gamma']
+    'option',
+    ['model.backbone.with_cp', 'optim_wrapper.clip_grad.max_norm', 'work_dir', 'param_scheduler.1.gamma', 'sync_bn'],
 )
 def test_options_that_mmengine_understands_are_merged(option):
     cfg = load_config(CONFIG, {option: 1})
@@ -74,6 +77,18 @@ def test_options_that_mmengine_understands_are_merged(option):
     for key in option.split('.'):
         node = node[int(key)] if isinstance(node, list) else node[key]
     assert node == 1
+
+
+def test_validation_can_be_switched_off():
+    cfg = load_config(CONFIG, {'val_dataloader': None, 'val_cfg': None, 'val_evaluator': None})
+    assert cfg.val_dataloader is None
+
+
+def test_the_sample_has_a_work_dir_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config(CONFIG, prepare=lambda cfg: use_sample(cfg, tmp_path))
+    set_up(cfg, None)
+    assert cfg.work_dir == str(tmp_path / 'work_dirs' / 'shvit_maskrcnn_coco_sample')
 
 
 def test_amp(tmp_path):

@@ -97,12 +97,12 @@ def test_a_full_disk_is_reported_and_leaves_the_old_file(tmp_path):
 
 def test_the_latest_checkpoint_is_the_newest_whole_one(tmp_path):
     assert latest_checkpoint(tmp_path) is None
-    for age, name in enumerate(('iter_30.pth', 'epoch_2.pth', 'epoch_1.pth', 'best_epoch_9.pth')):
+    for age, name in enumerate(('interrupted.pth', 'epoch_2.pth', 'iter_9.pth', 'best_epoch_9.pth')):
         torch.save({'a': torch.zeros(3)}, tmp_path / name)
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
-    assert latest_checkpoint(tmp_path).name == 'iter_30.pth'
-    whole = (tmp_path / 'iter_30.pth').read_bytes()
-    (tmp_path / 'iter_30.pth').write_bytes(whole[:-20])
+    assert latest_checkpoint(tmp_path).name == 'interrupted.pth'
+    whole = (tmp_path / 'interrupted.pth').read_bytes()
+    (tmp_path / 'interrupted.pth').write_bytes(whole[:-20])
     (tmp_path / '.epoch_3.pth.77.tmp').write_bytes(whole)
     assert latest_checkpoint(tmp_path).name == 'epoch_2.pth'
 

@@ -1,5 +1,6 @@
 """Feature pyramid for backbones whose finest stage is coarse."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
@@ -38,8 +39,9 @@ class UpsamplingFPN(BaseModule):
         start_level: Index of the finest input used; the inputs before it give exact sizes to the upsampled levels.
         add_extra_convs: How levels coarser than the inputs are made: False, by subsampling the coarsest output;
             'on_input', by 3x3 convolutions of stride 2, of which the first reads the last input.
-        init_cfg: Initialisation in place of the default one: Xavier-uniform convolutions, and transposed convolutions
-            that start as nearest-neighbour upsampling; biases are zero.
+        init_cfg: Initialisation in place of the default one: Xavier-uniform (Glorot and Bengio 2010), biases zero.
+            Every output cell of a transposed convolution with kernel 2 and stride 2 sees one of its four taps, a 1x1
+            convolution; its bound is computed from that.
 
     Raises:
         ValueError: If the numbers of levels do not fit together.
@@ -137,8 +139,8 @@ class UpsamplingFPN(BaseModule):
             if name.endswith('.bias'):
                 nn.init.zeros_(parameter)
             elif name.startswith('upsample_convs.'):
-                with torch.no_grad():
-                    parameter.copy_(torch.eye(len(parameter))[:, :, None, None].expand_as(parameter))
+                bound = math.sqrt(6 / (parameter.shape[0] + parameter.shape[1]))
+                nn.init.uniform_(parameter, -bound, bound)
             else:
                 nn.init.xavier_uniform_(parameter)
 
