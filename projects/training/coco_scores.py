@@ -96,7 +96,7 @@ class CocoScores(BaseMetric):
             for name, value in zip(SUMMARY, evaluation.stats, strict=False):
                 scores[f'{kind}_{name}'] = round(float(value), 6)
             if self.classwise:
-                logger.info('\n' + _class_table(kind, evaluation, classes))
+                logger.info('\n' + _class_table(kind, evaluation, classes, self.cat_ids))
         logger.info(describe_scores(scores))
         return scores
 
@@ -147,12 +147,14 @@ def describe_scores(scores: dict[str, float]) -> str:
     return ' · '.join(parts)
 
 
-def _class_table(kind: str, evaluation: Any, classes: Sequence[str]) -> str:
+def _class_table(kind: str, evaluation: Any, classes: Sequence[str], cat_ids: Sequence[int]) -> str:
     """AP of every class: mean precision over IoU thresholds and recalls, all areas, most detections."""
     table = Table('class', f'{TITLES[kind]} AP')
     precision = evaluation.eval['precision'][:, :, :, 0, -1]  # (IoU, recall, class)
-    for index, name in enumerate(classes):
-        valid = precision[:, :, index][precision[:, :, index] > -1]
+    position = {category_id: index for index, category_id in enumerate(evaluation.params.catIds)}  # sorted by id
+    for name, category_id in zip(classes, cat_ids, strict=True):
+        values = precision[:, :, position[category_id]]
+        valid = values[values > -1]
         table.add_row(name, f'{100 * valid.mean():.1f}' if valid.size else '–')
     console = Console(file=io.StringIO(), width=80)
     console.print(table)

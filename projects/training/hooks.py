@@ -83,7 +83,11 @@ class Curves(Hook):
                 n: v for n, v in scalars.items() if n.startswith('train/') and 'loss' in n
             },
             'learning rate': {n: v for n, v in scalars.items() if n == 'train/lr'},
-            'score': {n: v for n, v in scalars.items() if n.startswith('val/') and np.ndim(v) and 'time' not in n},
+            'score': {
+                n: v
+                for n, v in scalars.items()
+                if n.startswith('val/') and 'time' not in n and not n.endswith(('_75', '_s', '_m', '_l'))
+            },
         }
         if not panels['learning rate']:
             return  # nothing has been trained yet

@@ -199,7 +199,8 @@ def train(cfg: Config, resume: str | None = None, validate_first: bool = False) 
             if not checkpoint.is_file():
                 raise FileNotFoundError(f'--resume {resume}: no such checkpoint')
             cfg.resume, cfg.load_from = True, str(checkpoint)
-            _switch_off_pretrained(cfg)
+    if cfg.get('load_from'):
+        _switch_off_pretrained(cfg)
     _check_data(cfg, 'train', 'val')
     runner = Runner.from_cfg(cfg)
     if resume is not None and not cfg.resume:

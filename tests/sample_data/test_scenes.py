@@ -24,10 +24,11 @@ AERIAL = {'building': KINDS['building']}
 @pytest.mark.parametrize('kinds', [STREET, AERIAL])
 @pytest.mark.parametrize('size', [(160, 160), (120, 260)])
 def test_visible_parts(kinds, size):
-    overlaps = 0
+    overlaps = left_out = 0
     for seed in range(20):
         scene = compose(np.random.default_rng(seed), size, kinds, num_objects=5, with_crowd=seed % 4 == 0)
-        assert len(scene.objects) == len(scene.visible) == 5 + (seed % 4 == 0)
+        assert len(scene.objects) == len(scene.visible)
+        left_out += 5 + (seed % 4 == 0) - len(scene.objects)
         frame = box(0, 0, size[1], size[0])
         for k, (scene_object, visible) in enumerate(zip(scene.objects, scene.visible, strict=True)):
             above = shapely.union_all([other.whole for other in scene.objects[k + 1 :]])
@@ -37,6 +38,7 @@ def test_visible_parts(kinds, size):
             assert not any(part.interiors for part in shapely.get_parts(visible))
             overlaps += scene_object.whole.intersects(above)
     assert (overlaps > 10) if kinds is STREET else (overlaps == 0)
+    assert left_out == 0 if kinds is STREET else left_out < 10  # of 100: buildings need room
 
 
 def test_sizes_and_kinds_vary():
@@ -46,8 +48,7 @@ def test_sizes_and_kinds_vary():
     assert sum(counts) == 120
     assert min(counts) > 25
     areas = np.array([o.whole.area for o in objects])
-    assert np.mean(areas < 32**2) > 0.25
-    assert np.mean(areas >= 32**2) > 0.25
+    assert 0.1 < np.mean(areas < 32**2) < 0.5  # small by COCO's definition; the others are medium
 
 
 def flat_scene(*shapes_and_colours):

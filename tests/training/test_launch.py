@@ -1,11 +1,14 @@
 """Configs and options that are misspelt, misplaced or moved."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
+from mmengine.config import Config
 
 from projects.sample_data import use_sample
-from projects.training.launch import ROOT, check_writable, load_config, set_up
+from projects.training.launch import ROOT, _check_room, check_writable, load_config, set_up
 
 CONFIG = 'configs/shvit_maskrcnn_coco.py'
 
@@ -109,3 +112,13 @@ def test_an_unwritable_work_dir_is_refused_at_once(tmp_path):
         check_writable(tmp_path / 'file' / 'work')
     with pytest.raises(OSError, match='Cannot write to the work dir'):
         check_writable(Path('/proc/work'))
+
+
+def test_a_disk_without_room_for_checkpoints_is_refused_at_once(tmp_path, monkeypatch):
+    network = torch.nn.Linear(1000, 1000)  # 4 MB; a checkpoint with AdamW's moments is three times that, two are needed
+    runner = SimpleNamespace(model=network)
+    monkeypatch.setattr('shutil.disk_usage', lambda path: SimpleNamespace(free=20 * 2**20))
+    with pytest.raises(OSError, match='has 20 MiB free; two checkpoints of this model need 23 MiB'):
+        _check_room(runner, Config({'work_dir': str(tmp_path)}))
+    monkeypatch.setattr('shutil.disk_usage', lambda path: SimpleNamespace(free=2 * 12_012_000))
+    _check_room(runner, Config({'work_dir': str(tmp_path)}))
