@@ -1,5 +1,5 @@
-"""Networks: backbones and necks, each registered in mmengine's root registry on import."""
+"""Networks: backbones, necks and decode heads, each registered in mmengine's root registry on import."""
 
-from . import backbones, necks
+from . import backbones, decode_heads, necks
 
-__all__ = ['backbones', 'necks']
+__all__ = ['backbones', 'decode_heads', 'necks']

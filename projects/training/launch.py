@@ -147,8 +147,8 @@ def set_up(cfg: Config, work_dir: str | Path | None, launcher: str = 'none', amp
     if launcher == 'pytorch' and not torch.cuda.is_available():  # mmengine would ask for a GPU
         if not torch.distributed.is_initialized():
             torch.distributed.init_process_group('gloo')
-        wrapper = cfg.setdefault('model_wrapper_cfg', {'type': 'MMDistributedDataParallel', 'broadcast_buffers': False})
-        wrapper['device_ids'] = None
+        cfg.setdefault('model_wrapper_cfg', {'type': 'MMDistributedDataParallel', 'broadcast_buffers': False})
+        cfg.model_wrapper_cfg.device_ids = None
     elif launcher == 'slurm' and not torch.cuda.is_available():
         raise ValueError('--launcher slurm needs GPUs; on processors use torchrun and --launcher pytorch')
     if amp == 'bf16':

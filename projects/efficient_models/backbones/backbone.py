@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from mmengine.model import BaseModule
+from timm.models import is_model_pretrained
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -63,6 +64,7 @@ class Backbone(BaseModule):
 
     archs: ClassVar[Mapping[str, Any]]
     timm_name: ClassVar[str | None] = None  # of the published weights, with '{arch}' for the variant
+    weights_url: ClassVar[str | None] = None  # of the authors' checkpoints, where timm has none
     classifier_prefixes: ClassVar[tuple[str, ...]] = ('head.', 'head_dist.')
 
     patch_embed: nn.Module
@@ -103,8 +105,9 @@ class Backbone(BaseModule):
         self.out_channels = tuple(self.levels[index].channels for index in self.out_indices)
         self.strides = tuple(self.levels[index].stride for index in self.out_indices)
 
-        self._renamed_prefixes = self.renamed_prefixes()
+        self._renamed_prefixes = self.timm_prefixes() | self.renamed_prefixes()
         accept_foreign_keys(self, self._renamed_prefixes)
+        self.register_load_state_dict_pre_hook(_resize_on_load)
         if pretrained:
             self._load_pretrained(pretrained)
         self.drop_levels_after(self.out_indices[-1])
@@ -138,7 +141,7 @@ class Backbone(BaseModule):
 
     def drop_path_rates(self, depths: Sequence[int]) -> list[list[float]]:
         """Return the stochastic depth of every block of every stage, given the number of blocks of each."""
-        rates = torch.linspace(0, self.drop_path_rate, sum(depths))
+        rates = torch.linspace(0, self.drop_path_rate, sum(depths), device='cpu')
         return [stage_rates.tolist() for stage_rates in rates.split(list(depths))]
 
     def renamed_prefixes(self) -> dict[str, str]:
@@ -147,6 +150,18 @@ class Backbone(BaseModule):
         Every prefix ends with a dot, and none begins another. Names that are timm's or the authors' need no entry.
         """
         return {}
+
+    def timm_prefixes(self) -> dict[str, str]:
+        """Return our key prefix for each one of timm's that differs from it, like `renamed_prefixes`."""
+        return {}
+
+    def resize_weights(self, state_dict: dict[str, Any], prefix: str = '') -> None:
+        """Fit weights that were trained at another resolution to this network, in place; by default there are none.
+
+        Args:
+            state_dict: Tensors by key; the part under `prefix` is the backbone's, under our names.
+            prefix: Where in the state dict the backbone stands, for instance `'backbone.'`.
+        """
 
     def drop_levels_after(self, last: int) -> None:
         """Remove the layers that only levels beyond the index `last` need."""
@@ -202,16 +217,18 @@ class Backbone(BaseModule):
         network = f"{type(self).__name__}(arch='{self.arch}')"
         if source is not True:
             state_dict = read_checkpoint(Path(str(source)).expanduser())
-        elif self.timm_name is not None:
+        elif self.timm_name is not None and is_model_pretrained(self.timm_name.format(arch=self.arch)):
             source = self.timm_name.format(arch=self.arch)
             state_dict = read_hub_weights(source)
         else:
+            authors = f" The authors' are linked from {self.weights_url}." if self.weights_url else ''
             raise ValueError(
-                f"timm's hub has no weights for {network}. Pass a local checkpoint, pretrained='path.pth', or "
-                'pretrained=False.'
+                f"timm's hub has no weights for {network}.{authors} Pass the path of a local checkpoint, "
+                "pretrained='path.pth', or pretrained=False for random weights."
             )
         state_dict = select_backbone(state_dict, self.classifier_prefixes)
         rename_keys(state_dict, self._renamed_prefixes)
+        self.resize_weights(state_dict)
         own = self.state_dict()
         problems = {
             # torch fills in the step counters that old checkpoints lack; they play no part in the result
@@ -229,6 +246,10 @@ class Backbone(BaseModule):
                 f'The checkpoint {source} does not belong to {network}; check arch and pretrained. Its keys:\n{lists}'
             )
         self.load_state_dict(state_dict)
+
+
+def _resize_on_load(backbone: Backbone, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    backbone.resize_weights(state_dict, prefix)
 
 
 def _listed(keys: list[str], limit: int = 20) -> str:

@@ -8,61 +8,16 @@ classification and from detection checkpoints. Compared with the authors' code, 
 can be returned, and the blocks have stochastic depth on request.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
 from mmengine.registry import MODELS
-from timm.layers import SqueezeExcite
 from torch import nn
 
-from ..layers.block_sequence import BlockSequence
 from ..layers.conv_norm import ConvNorm, Residual
-from .backbone import Backbone, Level
-
-
-class FFN(nn.Module):
-    """Feed-forward network of two 1x1 convolutions.
-
-    Args:
-        dim: Channels of input and output.
-        hidden_dim: Channels in between.
-    """
-
-    def __init__(self, dim: int, hidden_dim: int) -> None:
-        super().__init__()
-        self.pw1 = ConvNorm(dim, hidden_dim)
-        self.act = nn.ReLU(inplace=True)
-        self.pw2 = ConvNorm(hidden_dim, dim, norm_scale=0.0)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, H, W) to the same shape."""
-        return self.pw2(self.act(self.pw1(x)))
-
-
-class PatchMerging(nn.Module):
-    """Inverted bottleneck with squeeze-and-excitation that halves the resolution.
-
-    Args:
-        dim: Channels of the input.
-        out_dim: Channels of the output.
-    """
-
-    def __init__(self, dim: int, out_dim: int) -> None:
-        super().__init__()
-        hidden_dim = 4 * dim
-        self.conv1 = ConvNorm(dim, hidden_dim)
-        self.act1 = nn.ReLU(inplace=True)
-        self.conv2 = ConvNorm(hidden_dim, hidden_dim, 3, stride=2, groups=hidden_dim)
-        self.act2 = nn.ReLU(inplace=True)
-        self.se = SqueezeExcite(hidden_dim, 0.25)
-        self.conv3 = ConvNorm(hidden_dim, out_dim)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, H, W) to (B, out_dim, ceil(H / 2), ceil(W / 2))."""
-        x = self.act1(self.conv1(x))
-        x = self.act2(self.conv2(x))
-        return self.conv3(self.se(x))
+from ..layers.patch_merging import FFN
+from .stride16_backbone import Stride16Backbone
 
 
 class SHSA(nn.Module):
@@ -112,30 +67,6 @@ class Block(nn.Module):
         return self.ffn(self.mixer(self.conv(x)))
 
 
-def downsample(dim: int, out_dim: int) -> nn.Sequential:
-    """Patch merging between two pairs of depthwise convolution and feed-forward network."""
-    return nn.Sequential(
-        Residual(ConvNorm(dim, dim, 3, groups=dim)),
-        Residual(FFN(dim, 2 * dim)),
-        PatchMerging(dim, out_dim),
-        Residual(ConvNorm(out_dim, out_dim, 3, groups=out_dim)),
-        Residual(FFN(out_dim, 2 * out_dim)),
-    )
-
-
-class Stage(nn.Module):
-    """Blocks at one resolution, after the downsampling that leads to it."""
-
-    def __init__(self, downsample: nn.Module, blocks: BlockSequence) -> None:
-        super().__init__()
-        self.downsample = downsample
-        self.blocks = blocks
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, H, W) to the map of the stage."""
-        return self.blocks(self.downsample(x))
-
-
 class Variant(NamedTuple):
     """Size of a network.
 
@@ -151,7 +82,7 @@ class Variant(NamedTuple):
 
 
 @MODELS.register_module()
-class SHViT(Backbone):
+class SHViT(Stride16Backbone):
     """SHViT in the sizes 's1' to 's4'.
 
     Levels: strides 2, 4 and 8 from the stem, after their activation, then 16, 32 and 64 from the three stages.
@@ -165,57 +96,7 @@ class SHViT(Backbone):
         's3': Variant((192, 352, 448), (3, 5, 5), (0, 75, 96)),
         's4': Variant((224, 336, 448), (4, 7, 6), (0, 72, 96)),
     }
-    patch_embed: nn.Sequential
 
-    def build(self, variant: Variant) -> tuple[Level, ...]:
-        dims, depths, partial_dims = variant
-        stem_dims = (dims[0] // 8, dims[0] // 4, dims[0] // 2, dims[0])
-        self.patch_embed = nn.Sequential()
-        for in_dim, out_dim in zip((3, *stem_dims), stem_dims, strict=False):
-            self.patch_embed.append(ConvNorm(in_dim, out_dim, 3, stride=2))
-            self.patch_embed.append(nn.ReLU(inplace=True))
-        del self.patch_embed[-1]
-
-        drop_paths = self.drop_path_rates(depths)
-        self.stages = nn.ModuleList()
-        for index, (dim, partial_dim) in enumerate(zip(dims, partial_dims, strict=True)):
-            blocks = [Block(dim, partial_dim, drop_path) for drop_path in drop_paths[index]]
-            self.stages.append(
-                Stage(
-                    downsample(dims[index - 1], dim) if index else nn.Identity(),
-                    BlockSequence(*blocks, with_cp=self.with_cp),
-                )
-            )
-        return (
-            *(Level(dim, stride, stage=0) for dim, stride in zip(stem_dims[:3], (2, 4, 8), strict=True)),
-            *(Level(dim, stride, stage) for dim, stride, stage in zip(dims, (16, 32, 64), (1, 2, 3), strict=True)),
-        )
-
-    def forward_levels(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
-        x = images
-        for index in (0, 2, 4):
-            convolution, activation = self.patch_embed[index], self.patch_embed[index + 1]
-            x = activation(convolution(x))
-            yield x
-        x = self.patch_embed[6](x)
-        for stage in self.stages:
-            x = stage(x)
-            yield x
-
-    def drop_levels_after(self, last: int) -> None:
-        super().drop_levels_after(last)
-        if self.levels[last].stage == 0:
-            self.patch_embed = self.patch_embed[: 2 * (last + 1)]
-
-    def renamed_prefixes(self) -> dict[str, str]:
-        """Map the authors' `blocks1` to `blocks3`, which open with the downsampling, to stages."""
-        prefixes = {}
-        for stage, depth in enumerate(self.archs[self.arch].depths):
-            theirs = f'blocks{stage + 1}'
-            if stage > 0:
-                for index, name in enumerate(('0.0', '0.1', '1', '2.0', '2.1')):
-                    prefixes[f'{theirs}.{name}.'] = f'stages.{stage}.downsample.{index}.'
-            first_block = 3 if stage > 0 else 0
-            for block in range(depth):
-                prefixes[f'{theirs}.{first_block + block}.'] = f'stages.{stage}.blocks.{block}.'
-        return prefixes
+    def blocks(self, variant: Variant, stage: int, drop_paths: Sequence[float]) -> list[nn.Module]:
+        dim, partial_dim = variant.dims[stage], variant.partial_dims[stage]
+        return [Block(dim, partial_dim, drop_path) for drop_path in drop_paths]
