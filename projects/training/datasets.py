@@ -3,7 +3,6 @@
 import logging
 import os
 import random
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,12 @@ def combine_seeds(*seeds: int) -> int:
 
 
 @FUNCTIONS.register_module()
-def ignore_termination(worker_id: int) -> None:
-    """Leave SIGTERM, which launchers send to whole groups of processes, to the training process.
+def leave_process_group(worker_id: int) -> None:
+    """Keep a loader process out of the reach of Ctrl-C and SIGTERM, which go to the whole group of its parent.
 
-    A loader process that died of it would tear down the training process before that has saved its checkpoint.
+    A loader process that died of them would tear down the training process before that has saved its checkpoint.
     """
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.setpgrp()
 
 
 @TRANSFORMS.register_module()

@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-SCORE_THRESHOLD = 0.3  # predictions below it are not drawn
+SCORE_THRESHOLD = 0.5  # predictions below it are not drawn
 
 
 @HOOKS.register_module()

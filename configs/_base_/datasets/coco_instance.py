@@ -23,7 +23,7 @@ train_dataloader = dict(
     batch_size=2,
     num_workers=2,
     persistent_workers=True,
-    worker_init_fn=dict(type='ignore_termination'),
+    worker_init_fn=dict(type='leave_process_group'),
     sampler=dict(type='DefaultSampler', shuffle=True),
     batch_sampler=dict(type='ResumableAspectRatioBatchSampler'),
     dataset=dict(
@@ -40,7 +40,7 @@ val_dataloader = dict(
     batch_size=1,
     num_workers=2,
     persistent_workers=True,
-    worker_init_fn=dict(type='ignore_termination'),
+    worker_init_fn=dict(type='leave_process_group'),
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
