@@ -21,7 +21,7 @@ from .coco_categories import coco_categories
 from .objects import KINDS, Kind
 from .scenes import Scene, aerial_background, compose, grain, paint, part_list, street_background
 
-VERSION = 3  # raise it with every change of what is generated, so that cached sets are made anew
+VERSION = 4  # raise it with every change of what is generated, so that cached sets are made anew
 STAND_INS = ('stop sign', 'frisbee', 'kite')  # drawn for the first classes where no class can be drawn as what it is
 CROWD_EVERY = 16  # images: one in so many shows a crowd
 MIN_SIDE_PX = 96  # below, the smallest objects are a handful of pixels

@@ -11,7 +11,8 @@ from shapely import Geometry, Polygon, box
 
 from .objects import WHITE, Kind, Layer, covered_area
 
-SIZE_RANGE = (0.25, 0.6)  # of an object, as a share of the image's shorter side: 40 to 96 px of 160
+SIZE_RANGE = (0.3, 0.6)  # of an object, as a share of the image's shorter side: 48 to 96 px of 160
+AERIAL_SIZE_RANGE = (0.2, 0.5)  # of a building, which hides no other one
 CROWD_SIZE_RANGE = (0.06, 0.09)  # of each of the many objects of a crowd
 MIN_VISIBLE = 0.75  # share of an object that stays visible
 MIN_PART_AREA_PX = 8.0  # of each visible part: smaller ones would vanish when the polygon is rasterised
@@ -83,7 +84,7 @@ def compose(
 
 def _place_one(rng: Generator, scene: Scene, kind: Kind) -> list[Layer]:
     """An object of random size anywhere in the image; it may reach a little beyond the border."""
-    radius = _random_radius(rng, scene, SIZE_RANGE)
+    radius = _random_radius(rng, scene, AERIAL_SIZE_RANGE if kind.aerial else SIZE_RANGE)
     width_height = np.array(scene.size[::-1])
     margin = 0.75 * radius
     return _place(rng, scene, kind, radius, rng.uniform(margin, width_height - margin))
