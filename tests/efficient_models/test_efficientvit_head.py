@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import nn
@@ -14,6 +14,11 @@ from torch.nn import functional as F
 from projects.efficient_models.backbones import EfficientViTMIT
 from projects.efficient_models.checkpoint_keys import rename_keys
 from projects.efficient_models.decode_heads import EfficientViTHead
+
+
+@pytest.fixture(autouse=True)
+def _mmseg_scope():
+    init_default_scope('mmseg')  # as in the configs of segmentors; mmdet's losses have the same names
 
 
 def head(width, depth, num_classes, final_expand=None, **options):
