@@ -103,6 +103,7 @@ def _check_keys(given: Any, known: Any, where: str) -> None:
 
 def _check_options(cfg: Config, options: dict[str, Any]) -> None:
     """Refuse options without effect: misspelt keys, and variables of the config file, which it has used already."""
+    content = cfg.to_dict()
     for option in options:
         first = option.split('.')[0]
         if first in cfg and first not in RUNNER_KEYS:
@@ -110,7 +111,7 @@ def _check_options(cfg: Config, options: dict[str, Any]) -> None:
                 f'--cfg-options {option}: {first!r} is a variable of the config file, which has been used by now. Set '
                 'what was made of it, e.g. train_dataloader.dataset.pipeline.2.scale'
             )
-        node: Any = cfg.to_dict()
+        node: Any = content
         for depth, key in enumerate(option.split('.')):
             if isinstance(node, list | tuple) and re.fullmatch(r'\d+', key) and int(key) < len(node):
                 node = node[int(key)]
