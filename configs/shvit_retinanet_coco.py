@@ -22,3 +22,4 @@ model = dict(
         add_extra_convs='on_input',
     ),
 )
+published = dict(box_ap=38.8)

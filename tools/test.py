@@ -7,7 +7,8 @@ import os
 from mmengine.config import DictAction
 
 from projects.sample_data import use_sample
-from projects.training.launch import load_config, set_up, test
+from projects.training.config import load_config
+from projects.training.launch import set_up, test
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,7 +18,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--work-dir', help='folder for the log (default work_dirs/CONFIG)')
     parser.add_argument('--show-dir', help='draw ground truth beside predictions of every image into this folder')
-    parser.add_argument('--out', metavar='PREFIX', help='write detections to PREFIX.bbox.json and PREFIX.segm.json')
+    parser.add_argument(
+        '--out',
+        metavar='PATH',
+        help='write detections to PATH.bbox.json and PATH.segm.json, label maps into folder PATH',
+    )
+    parser.add_argument('--tta', action='store_true', help='average over several scales and flips')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='distributed testing')
     parser.add_argument('--sample', action='store_true', help='test on the small generated data set')
@@ -33,9 +39,9 @@ def main() -> None:
     if args.show_dir:
         cfg.default_hooks.visualization.folder = args.show_dir
     if args.out:
-        cfg.test_evaluator.outfile_prefix = args.out
+        cfg.test_evaluator['outfile_prefix' if cfg.test_evaluator.type == 'CocoScores' else 'output_dir'] = args.out
     set_up(cfg, args.work_dir, args.launcher)
-    test(cfg, args.checkpoint)
+    test(cfg, args.checkpoint, args.tta)
 
 
 if __name__ == '__main__':

@@ -8,7 +8,8 @@ import sys
 from mmengine.config import DictAction
 
 from projects.sample_data import use_sample
-from projects.training.launch import load_config, set_up, train
+from projects.training.config import load_config
+from projects.training.launch import set_up, train
 
 
 def parse_args() -> argparse.Namespace:

@@ -11,7 +11,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='PredictionPictures'),
+    visualization=dict(type='PredictionPictures', drawing=dict(pred_score_thr=0.5)),
 )
 custom_hooks = [dict(type='Curves')]
 env_cfg = dict(

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import cv2
 import numpy as np
 from mmengine.logging import print_log
 from pycocotools import mask as coco_mask
@@ -18,14 +17,14 @@ from shapely import Geometry
 
 from .cache import build_once
 from .coco_categories import coco_categories
+from .image_files import write_image
 from .objects import KINDS, Kind
 from .scenes import Scene, aerial_background, compose, grain, paint, part_list, street_background
 
 VERSION = 4  # raise it with every change of what is generated, so that cached sets are made anew
 STAND_INS = ('stop sign', 'frisbee', 'kite')  # drawn for the first classes where no class can be drawn as what it is
 CROWD_EVERY = 16  # images: one in so many shows a crowd
-MIN_SIDE_PX = 96  # below, the smallest objects are a handful of pixels
-JPEG_QUALITY = 95
+MIN_SIDE_PX = 64  # below, the objects of a crowd are a pixel or two
 LARGEST_IMAGE_ID = 581_929  # of COCO 2017
 
 
@@ -140,7 +139,6 @@ def _write_split(
     seeds: tuple[int, int],
 ) -> None:
     """Writes the images of a split and its annotation file."""
-    (folder / split.image_dir).mkdir(parents=True, exist_ok=True)
     category_ids = {category['name']: category['id'] for category in categories}
     empty_from = split.num_images - split.num_empty
     annotations: list[dict[str, Any]] = []
@@ -151,7 +149,7 @@ def _write_split(
         scene = compose(rng, image_size, kinds, num_objects, with_crowd)
         background = aerial_background if all(kind.aerial for kind in kinds.values()) else street_background
         picture = paint(scene, background(rng, scene)) + grain(rng, image_size)
-        _write_jpeg(folder / split.image_dir / _file_name(image_id), picture)
+        write_image(folder / split.image_dir / _file_name(image_id), picture)
         annotations += annotate(scene, image_id, category_ids, first_id=len(annotations) + 1)
     content = {
         'info': _INFO,
@@ -167,13 +165,6 @@ def _write_split(
 
 def _file_name(image_id: int) -> str:
     return f'{image_id:012d}.jpg'
-
-
-def _write_jpeg(path: Path, picture: np.ndarray) -> None:
-    """Writes an RGB picture, shape (H, W, 3), after rounding it to 0–255."""
-    pixels = picture.round().clip(0, 255).astype(np.uint8)[..., ::-1]
-    _, content = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    path.write_bytes(content.tobytes())
 
 
 def _image_entry(image_id: int, image_size: tuple[int, int]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import shapely
 from numpy.random import Generator
 from shapely import Geometry, Polygon, box
 
+from .coverage import coverage
 from .objects import WHITE, Kind, Layer, covered_area
 
 SIZE_RANGE = (0.3, 0.6)  # of an object, as a share of the image's shorter side: 48 to 96 px of 160
@@ -16,8 +17,6 @@ AERIAL_SIZE_RANGE = (0.2, 0.5)  # of a building, which hides no other one
 CROWD_SIZE_RANGE = (0.06, 0.09)  # of each of the many objects of a crowd
 MIN_VISIBLE = 0.75  # share of an object that stays visible
 MIN_PART_AREA_PX = 8.0  # of each visible part: smaller ones would vanish when the polygon is rasterised
-SUPERSAMPLING = 8  # subpixels per pixel and axis
-SUBPIXEL_BITS = 4  # fractional bits of the coordinates handed to OpenCV
 
 
 @dataclass(frozen=True)
@@ -158,24 +157,14 @@ def paint(scene: Scene, background: np.ndarray) -> np.ndarray:
 
 def _fill(canvas: np.ndarray, layer: Layer, light: np.ndarray) -> None:
     """Blends a layer into the canvas, in place; the blending weight of a pixel is the share that the layer covers."""
-    # OpenCV fills every subpixel that an edge touches, half a subpixel too far on average.
-    shape = layer.shape.buffer(-0.5 / SUPERSAMPLING, join_style='mitre')
-    if not shape.intersects(box(0, 0, canvas.shape[1], canvas.shape[0])):
-        return
+    window, share = coverage(layer.shape, canvas.shape[:2])
     x0, y0, x1, y1 = layer.shape.bounds
-    left, top = max(int(x0), 0), max(int(y0), 0)
-    right, bottom = min(int(np.ceil(x1)), canvas.shape[1]), min(int(np.ceil(y1)), canvas.shape[0])
-    rings = [np.asarray(ring.coords) for part in part_list(shape) for ring in (part.exterior, *part.interiors)]
-    # OpenCV puts integer coordinates at the centres of subpixels, hence the half.
-    scaled = [((ring - (left, top)) * SUPERSAMPLING - 0.5) * 2**SUBPIXEL_BITS for ring in rings]
-    cover = np.zeros(((bottom - top) * SUPERSAMPLING, (right - left) * SUPERSAMPLING), dtype=np.uint8)
-    cv2.fillPoly(cover, [ring.round().astype(np.int32) for ring in scaled], 255, shift=SUBPIXEL_BITS)
-    weight = cv2.resize(cover, (right - left, bottom - top), interpolation=cv2.INTER_AREA) * (layer.opacity / 255)
-    x, y = np.arange(left, right) + 0.5 - (x0 + x1) / 2, np.arange(top, bottom) + 0.5 - (y0 + y1) / 2
+    rows, columns = (np.arange(part.start, part.stop) + 0.5 for part in window)
+    x, y = columns - (x0 + x1) / 2, rows - (y0 + y1) / 2
     towards_light = (x * light[0] + y[:, None] * light[1]) / (max(x1 - x0, y1 - y0) / 2)
     colour = layer.colour * (1 + layer.shade * towards_light[..., None])
-    patch = canvas[top:bottom, left:right]
-    patch += weight[..., None] * (colour - patch)
+    patch = canvas[window]
+    patch += (layer.opacity * share)[..., None] * (colour - patch)
 
 
 def street_background(rng: Generator, scene: Scene) -> np.ndarray:

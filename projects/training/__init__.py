@@ -2,16 +2,39 @@
 
 mmengine's Runner, hooks, samplers and metrics are used as they are; each module here subclasses one of their seams:
 
-- `launch`        configuration and command line -> a checked Config -> train or test
+- `config`        config file and command line -> a checked Config
+- `launch`        Config -> train or test
 - `runner`        Runner that refuses a checkpoint which does not fit, and a storage backend that writes atomically
-- `train_loop`    epoch loop that resumes at any iteration, on any number of processes, with the same numbers
+- `train_loop`    epoch and iteration loops that resume at any iteration, on any number of processes, alike
+- `samplers`      batches and draws of RoIs that can be repeated
 - `heads`         detection heads whose losses are averaged over the whole distributed batch
 - `datasets`      COCO data sets that check their annotations and survive unreadable images
+- `segmentation_datasets`  Cityscapes and ADE20K in the same way
 - `coco_scores`   COCO evaluation in C++
 - `hooks`         pictures of predictions beside ground truth, curves
 - `optim_wrapper` mixed precision in bfloat16 on any device
 """
 
-from . import coco_scores, datasets, heads, hooks, optim_wrapper, runner, train_loop
+from . import (
+    coco_scores,
+    datasets,
+    heads,
+    hooks,
+    optim_wrapper,
+    runner,
+    samplers,
+    segmentation_datasets,
+    train_loop,
+)
 
-__all__ = ['coco_scores', 'datasets', 'heads', 'hooks', 'optim_wrapper', 'runner', 'train_loop']
+__all__ = [
+    'coco_scores',
+    'datasets',
+    'heads',
+    'hooks',
+    'optim_wrapper',
+    'runner',
+    'samplers',
+    'segmentation_datasets',
+    'train_loop',
+]

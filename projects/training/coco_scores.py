@@ -17,10 +17,7 @@ from rich.table import Table
 from torch import Tensor
 
 from .annotations import category_ids, read_annotations
-
-# What COCOeval's summary holds, in its order, by the names that mmdet gives them.
-SUMMARY = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
-TITLES = {'bbox': 'box', 'segm': 'mask'}
+from .score_line import SUMMARY, TITLES, describe_scores
 
 
 @METRICS.register_module()
@@ -126,25 +123,6 @@ class CocoScores(BaseMetric):
             evaluation.accumulate()
             evaluation.summarize()
         return evaluation
-
-
-def describe_scores(scores: dict[str, float]) -> str:
-    """One line that a person can read, e.g. 'box AP 39.0 (AP50 61.2, AP75 41.9, APs 22.1, APm 42.0, APl 52.7)'.
-
-    Args:
-        scores: As returned by `CocoScores`, with or without the prefix 'coco/'.
-    """
-    scores = {name.removeprefix('coco/'): value for name, value in scores.items()}
-    parts = []
-    for kind, title in TITLES.items():
-        if f'{kind}_mAP' not in scores:
-            continue
-        values = ['–' if scores[f'{kind}_{name}'] < 0 else f'{100 * scores[f"{kind}_{name}"]:.1f}' for name in SUMMARY]
-        details = ', '.join(
-            f'AP{name} {value}' for name, value in zip(('50', '75', 's', 'm', 'l'), values[1:], strict=True)
-        )
-        parts.append(f'{title} AP {values[0]} ({details})')
-    return ' · '.join(parts)
 
 
 def _class_table(kind: str, evaluation: Any, classes: Sequence[str], cat_ids: Sequence[int]) -> str:

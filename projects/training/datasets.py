@@ -66,9 +66,9 @@ class LoadImage(LoadImageFromFile):
 class SurvivingDataset:
     """Mixin for mmengine data sets: goes on after an unreadable image, and makes augmentation repeatable.
 
-    In training an unreadable image is named in the log once and replaced by another image. In evaluation it is replaced
-    by a black image and marked (`unreadable` in the sample's metainfo), so that the metric can count it as an image
-    without detections. Which images are bad is known to all loader processes through shared memory.
+    In training an unreadable image (or label map) is named in the log once and replaced by another image. In evaluation
+    it is replaced by a black image and marked (`unreadable` in the sample's metainfo), so that the metric can count it
+    as an image without detections. Which images are bad is known to all loader processes through shared memory.
 
     Args:
         max_unreadable_share: Share of unreadable images in the data set above which it is refused.
@@ -118,13 +118,20 @@ class SurvivingDataset:
 
     def _black_sample(self, idx: int) -> Any:
         info = self.get_data_info(idx)  # type: ignore[attr-defined]
-        info['img'] = np.zeros((info['height'], info['width'], 3), np.uint8)
+        info['img'] = np.zeros((*self._image_size(info), 3), np.uint8)
         info['img_shape'] = info['ori_shape'] = info['img'].shape[:2]
+        info['unreadable'] = True  # so that labels may be unreadable too
         for transform in self.pipeline.transforms:  # type: ignore[attr-defined]
             if not isinstance(transform, LoadImageFromFile):
                 info = transform(info)
-        info['data_samples'].set_metainfo({'unreadable': True})
+        samples = info['data_samples']  # several when augmented
+        for sample in samples if isinstance(samples, list) else [samples]:
+            sample.set_metainfo({'unreadable': True})
         return info
+
+    def _image_size(self, info: dict[str, Any]) -> tuple[int, int]:
+        """Height and width that the image should have."""
+        return info['height'], info['width']
 
 
 @DATASETS.register_module()

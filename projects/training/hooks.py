@@ -14,30 +14,31 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-SCORE_THRESHOLD = 0.5  # predictions below it are not drawn
-
 
 @HOOKS.register_module()
 class PredictionPictures(Hook):
     """Writes pictures of ground truth (left) beside predictions (right).
 
-    In training, `num_pictures` images spread over the validation set go to `WORK_DIR/predictions/epoch_N/`; in testing,
-    every image goes to `folder` if that is given.
+    In training, `num_pictures` images spread over the validation set go to `WORK_DIR/predictions/epoch_N/` (or
+    `iter_N/`); in testing, every image goes to `folder` if that is given.
 
     Args:
         num_pictures: Pictures per validation.
         folder: Where test pictures go; None draws none.
+        drawing: Options of the visualizer's `add_datasample`.
     """
 
-    def __init__(self, num_pictures: int = 8, folder: str | None = None) -> None:
+    def __init__(self, num_pictures: int = 8, folder: str | None = None, drawing: dict[str, Any] | None = None) -> None:
         self.num_pictures = num_pictures
         self.folder = folder
+        self.drawing = drawing or {}
 
     @master_only
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         interval = max(len(runner.val_dataloader) // self.num_pictures, 1)
         if batch_idx % interval == 0 and batch_idx // interval < self.num_pictures:
-            self._draw(runner, outputs[:1], Path(runner.work_dir) / 'predictions' / f'epoch_{runner.epoch}')
+            position = f'epoch_{runner.epoch}' if runner.log_processor.by_epoch else f'iter_{runner.iter}'
+            self._draw(runner, outputs[:1], Path(runner.work_dir) / 'predictions' / position)
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if self.folder is not None:
@@ -55,8 +56,8 @@ class PredictionPictures(Hook):
                     Path(sample.img_path).stem,
                     image,
                     data_sample=sample,
-                    pred_score_thr=SCORE_THRESHOLD,
                     out_file=str(folder / f'{Path(sample.img_path).stem}.png'),
+                    **self.drawing,
                 )
 
 

@@ -1,131 +1,19 @@
-"""From a command line to a run: one checked Config, then train or test.
+"""From a checked Config to a run: train or test.
 
 `tools/train.py` and `tools/test.py` parse and call; everything here also works from a notebook.
 """
 
-import difflib
-import inspect
-import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
 from .annotations import require_file
-from .coco_scores import describe_scores
 from .runner import Runner, latest_checkpoint
-
-ROOT = Path(__file__).resolve().parents[2]
-RUNNER_KEYS = {
-    *inspect.signature(Runner.__init__).parameters,
-    *(
-        'auto_scale_lr',
-        'custom_imports',
-        'data_root',
-        'model_wrapper_cfg',
-        'find_unused_parameters',
-        'sync_bn',
-        'compile',
-    ),
-}
-
-
-def load_config(
-    path: str | Path, options: dict[str, Any] | None = None, prepare: Callable[[Config], None] | None = None
-) -> Config:
-    """Read a config file and merge `--cfg-options` into it.
-
-    Relative paths are looked for in the current folder first and in the project's folder then, so that every command
-    works from any folder. `data_root` in `options` moves the data sets and their evaluators together.
-
-    Args:
-        path: A config file.
-        options: Dotted keys and values, as mmengine's DictAction gives them.
-        prepare: Changes the config in place before the options are merged, e.g. to use sample data.
-
-    Returns:
-        The merged config, paths made absolute.
-
-    Raises:
-        FileNotFoundError: No such config; similar ones are named.
-        ValueError: A key is unknown and looks like a misspelling.
-    """
-    file = locate(path)
-    if not file.is_file():
-        names = [str(config.relative_to(ROOT)) for config in sorted((ROOT / 'configs').glob('*.py'))]
-        similar = difflib.get_close_matches(str(path), names, n=3, cutoff=0.3)
-        raise FileNotFoundError(f'No config {path} in {Path.cwd()} or {ROOT}. Did you mean one of {similar}?')
-    cfg = Config.fromfile(file)
-    _check_keys(cfg.keys(), RUNNER_KEYS, f'{file.name}: ')
-    if prepare is not None:
-        prepare(cfg)
-    data_root = cfg.get('data_root')
-    if options:
-        _check_options(cfg, options)
-        cfg.merge_from_dict(options)
-    for part in _data_parts(cfg):
-        for key in ('data_root', 'ann_file'):
-            value = part.get(key)
-            if not isinstance(value, str) or (key == 'ann_file' and 'data_root' in part):
-                continue
-            if data_root and value.startswith(data_root):
-                value = Path(cfg.data_root) / value.removeprefix(data_root).lstrip('/')
-            part[key] = str(locate(value))
-    return cfg
-
-
-def locate(path: str | Path) -> Path:
-    """An absolute path: as it is, else in the current folder if it exists there, else in the project's folder."""
-    path = Path(path).expanduser()
-    return path if path.is_absolute() or path.exists() else ROOT / path
-
-
-def _data_parts(cfg: Config) -> Iterator[ConfigDict]:
-    """The dicts of a config that name data on disk."""
-    for split in ('train', 'val', 'test'):
-        evaluators = cfg.get(f'{split}_evaluator')
-        parts = evaluators if isinstance(evaluators, list) else [evaluators]
-        for part in [(cfg.get(f'{split}_dataloader') or {}).get('dataset'), *parts]:
-            if isinstance(part, dict):
-                yield part
-
-
-def _check_keys(given: Any, known: Any, where: str) -> None:
-    for key in given:
-        similar = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
-        if key not in known and similar:
-            raise ValueError(f'{where}unknown key {key!r}; did you mean {similar[0]!r}?')
-
-
-def _check_options(cfg: Config, options: dict[str, Any]) -> None:
-    """Refuse options without effect: misspelt keys, and variables of the config file, which it has used already."""
-    content = cfg.to_dict()
-    for option in options:
-        first = option.split('.')[0]
-        if first in cfg and first not in RUNNER_KEYS:
-            raise ValueError(
-                f'--cfg-options {option}: {first!r} is a variable of the config file, which has been used by now. Set '
-                'what was made of it, e.g. train_dataloader.dataset.pipeline.2.scale'
-            )
-        node: Any = content
-        for depth, key in enumerate(option.split('.')):
-            if isinstance(node, list | tuple) and re.fullmatch(r'\d+', key) and int(key) < len(node):
-                node = node[int(key)]
-            elif isinstance(node, dict) and key in node:
-                node = node[key]
-            elif isinstance(node, dict) and (depth > 0 or key in RUNNER_KEYS):  # a new key, unless misspelt
-                _check_keys(
-                    [key], node.keys() - RUNNER_KEYS if depth == 0 else node.keys(), f'--cfg-options {option}: '
-                )
-                break
-            else:
-                known = list(node) if isinstance(node, dict) else [str(index) for index in range(len(node))]
-                similar = difflib.get_close_matches(key, known, n=3)
-                raise ValueError(f'--cfg-options {option}: the config has no {key!r}; did you mean one of {similar}?')
+from .score_line import describe_scores
+from .segmentation_datasets import require_folder
 
 
 def set_up(cfg: Config, work_dir: str | Path | None, launcher: str = 'none', amp: str | None = None) -> None:
@@ -150,6 +38,7 @@ def set_up(cfg: Config, work_dir: str | Path | None, launcher: str = 'none', amp
             torch.distributed.init_process_group('gloo')
         cfg.setdefault('model_wrapper_cfg', {'type': 'MMDistributedDataParallel', 'broadcast_buffers': False})
         cfg.model_wrapper_cfg.device_ids = None
+        cfg.sync_bn = None  # torch synchronises batch norms on GPUs only
     elif launcher == 'slurm' and not torch.cuda.is_available():
         raise ValueError('--launcher slurm needs GPUs; on processors use torchrun and --launcher pytorch')
     if amp == 'bf16':
@@ -222,19 +111,20 @@ def train(cfg: Config, resume: str | None = None, validate_first: bool = False) 
     return scores
 
 
-def test(cfg: Config, checkpoint: str | Path) -> dict[str, float]:
+def test(cfg: Config, checkpoint: str | Path, augment: bool) -> dict[str, float]:
     """Score a checkpoint on the test set of its config.
 
     Args:
         cfg: From `load_config` and `set_up`.
         checkpoint: Weights of the whole model.
+        augment: Average the predictions over the scales and flips of the config's `tta_pipeline`.
 
     Returns:
         The scores.
 
     Raises:
         FileNotFoundError: No such checkpoint.
-        ValueError: It does not fit the model.
+        ValueError: It does not fit the model, or the config has no test-time augmentation.
     """
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f'No checkpoint {checkpoint}')
@@ -243,7 +133,18 @@ def test(cfg: Config, checkpoint: str | Path) -> dict[str, float]:
     _switch_off_pretrained(cfg)
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    if augment:
+        _augment_tests(cfg)
     return Runner.from_cfg(cfg).test()
+
+
+def _augment_tests(cfg: Config) -> None:
+    if not cfg.get('tta_model'):
+        raise ValueError(f'{cfg.filename} has no tta_model and no tta_pipeline, so --tta has nothing to do')
+    if 'mask_head' in cfg.model.get('roi_head', {}):
+        raise ValueError(f'--tta: mmdet merges boxes over scales and flips but no masks, which {cfg.filename} predicts')
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = {**cfg.tta_model, 'module': cfg.model}
 
 
 def _switch_off_pretrained(cfg: Config) -> None:
@@ -257,8 +158,11 @@ def _check_data(cfg: Config, *splits: str) -> None:
     for split in splits:
         if cfg.get(f'{split}_dataloader') is None:
             continue
-        dataset = cfg[f'{split}_dataloader'].dataset
-        require_file(Path(dataset.data_root, dataset.ann_file), dataset.get('source', ''))
+        dataset, source = cfg[f'{split}_dataloader'].dataset, cfg[f'{split}_dataloader'].dataset.get('source', '')
+        if dataset.get('ann_file'):
+            require_file(Path(dataset.data_root, dataset.ann_file), source)
+        else:
+            require_folder(Path(dataset.data_root, dataset.data_prefix.img_path), 'images', source)
 
 
 def _check_room(runner: Runner, cfg: Config) -> None:

@@ -1,12 +1,12 @@
-"""An epoch loop whose every random number follows from (seed, position), so that resuming is exact.
+"""Train loops whose every random number follows from (seed, position), so that resuming is exact.
 
 mmengine seeds once at the start: after an interruption the random streams differ, and with them augmentation, the RoIs
 that are sampled, and the losses. Here
 
-- the order of the data follows from (seed, epoch), as in mmengine;
-- the augmentation of a sample follows from (seed, epoch, index of the sample): `datasets.SampleSeed`;
+- the order of the data follows from (seed, epoch), as in mmengine's epoch loop;
+- the augmentation of a sample follows from (seed, epoch, index of the sample): `datasets.SurvivingDataset`;
 - the random numbers of the model follow from (seed, iteration), and those of the RoI samplers also from the image:
-  `RandomSampler` below.
+  `samplers.ReproducibleRandomSampler`.
 
 So neither an interruption nor the number of loader processes changes what is computed, and images of one size give the
 same losses on any number of processes (with kernels that are deterministic, without drop path; batch norms that train
@@ -15,61 +15,21 @@ see their own process's share of the batch: `sync_bn`). Images of several sizes 
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
-from zlib import crc32
 
 import torch
-from mmdet.datasets.samplers import AspectRatioBatchSampler as _AspectRatioBatchSampler
-from mmdet.models.task_modules.samplers import RandomSampler as _RandomSampler
-from mmdet.models.task_modules.samplers import SamplingResult
 from mmengine.dist import all_reduce, get_world_size
-from mmengine.registry import DATA_SAMPLERS, LOOPS, TASK_UTILS
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.registry import LOOPS
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from .datasets import combine_seeds
 
 
-@DATA_SAMPLERS.register_module(name='ResumableAspectRatioBatchSampler')
-class ResumableAspectRatioBatchSampler(_AspectRatioBatchSampler):
-    """mmdet's sampler of batches of similar aspect ratio, able to leave out the batches already trained on.
-
-    Attributes:
-        num_skipped: Batches to leave out in the next pass; reset to 0 by it.
-    """
-
-    num_skipped = 0
-
-    def __iter__(self) -> Iterator[Sequence[int]]:
-        self._aspect_ratio_buckets: list[list[int]] = [[], []]  # an abandoned pass leaves a remainder behind
-        num_skipped, self.num_skipped = self.num_skipped, 0
-        for index, batch in enumerate(super().__iter__()):
-            if index >= num_skipped:
-                yield batch
-
-
-@TASK_UTILS.register_module(name='ReproducibleRandomSampler')
-class ReproducibleRandomSampler(_RandomSampler):
-    """mmdet's random sampler of anchors and RoIs, drawing from a stream of its own for every image.
-
-    The stream follows from the seed of the iteration and from the ground truth of the image, so that an image gets the
-    same draw whatever other images share its process.
-    """
-
-    def sample(self, assign_result: Any, pred_instances: Any, gt_instances: Any, **kwargs: Any) -> SamplingResult:
-        boxes = gt_instances.bboxes.detach().cpu().float().contiguous().numpy()
-        seed = combine_seeds(torch.initial_seed(), crc32(boxes.tobytes()))
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            return super().sample(assign_result, pred_instances, gt_instances, **kwargs)
-
-
-@LOOPS.register_module()
-class ResumableTrainLoop(EpochBasedTrainLoop):
-    """mmengine's epoch loop, resumable at any iteration; Ctrl-C and SIGTERM save a checkpoint and stop cleanly.
+class ResumableLoop:
+    """Mixin for mmengine's train loops: resumable at any iteration; Ctrl-C and SIGTERM save a checkpoint and stop.
 
     Losses are averaged over all processes before they are logged (mmengine logs those of the first process alone).
 
@@ -77,58 +37,54 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         ValueError: The dataloader cannot leave out batches, or its data set cannot repeat its random numbers.
     """
 
-    def __init__(self, runner: Runner, dataloader: DataLoader | dict, max_epochs: int, **kwargs: Any) -> None:
-        super().__init__(runner, dataloader, max_epochs, **kwargs)
+    runner: Runner
+    dataloader: DataLoader
+    _iter: int
+
+    def __init__(self, runner: Runner, dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> None:
+        super().__init__(runner, dataloader, *args, **kwargs)  # type: ignore[call-arg]
         self._stop_requested = self._validating = False
         self._process = os.getpid()
-        for part, name, replacement in (
-            (
-                self.dataloader.batch_sampler,
-                'num_skipped',
-                "batch_sampler=dict(type='ResumableAspectRatioBatchSampler')",
-            ),
-            (self.dataloader.dataset, 'set_position', "dataset=dict(type='CheckedCocoDataset')"),
-        ):
-            if not hasattr(part, name):
-                raise ValueError(
-                    f"ResumableTrainLoop cannot resume with a {type(part).__name__}: use {replacement}, or mmengine's "
-                    "train_cfg=dict(type='EpochBasedTrainLoop')"
-                )
+        name = type(self).__name__
+        if not hasattr(self.dataloader.batch_sampler, 'num_skipped'):
+            raise ValueError(
+                f'{name} cannot leave out batches of a {type(self.dataloader.batch_sampler).__name__}: use '
+                "train_dataloader.batch_sampler=dict(type='ResumableBatchSampler') or "
+                "dict(type='ResumableAspectRatioBatchSampler')"
+            )
+        if not hasattr(self.dataloader.dataset, 'set_position'):
+            raise ValueError(
+                f'{name} cannot repeat the random numbers of a {type(self.dataloader.dataset).__name__}: let the data '
+                "set inherit projects.training.datasets.SurvivingDataset, or use mmengine's loop, "
+                f"train_cfg=dict(type='{type(self).__mro__[2].__name__}')"
+            )
 
     def run(self) -> torch.nn.Module:
         """Train; raise KeyboardInterrupt once a requested stop has been carried out."""
         previous = {number: signal.signal(number, self._request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             self.runner.call_hook('before_train')
-            if self._epoch == self._max_epochs:  # stopped in the last validation
-                self._validate()
-            while self._epoch < self._max_epochs and not self.stop_training:
-                self.run_epoch()
-                self._decide_current_val_interval()
-                if self._epoch >= self.val_begin and (
-                    self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
-                ):
-                    self._validate()
+            self.train()
             self.runner.call_hook('after_train')
             return self.runner.model
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def run_epoch(self) -> None:
-        """Train to the end of the current epoch, from whichever iteration of it was reached before."""
-        first = self._iterations_done()
-        self.runner.call_hook('before_train_epoch')
-        self.runner.model.train()
-        self.dataloader.batch_sampler.num_skipped = first
-        self.dataloader.dataset.set_position(self.runner.seed, self._epoch)
-        for index, data_batch in enumerate(self.dataloader, start=first):
-            self.run_iter(index, data_batch)
-        self.runner.call_hook('after_train_epoch')
-        self._epoch += 1
+    def train(self) -> None:
+        """Train from the current position to the end."""
+        raise NotImplementedError
 
-    def run_iter(self, idx: int, data_batch: Any) -> None:
-        """One step: seed, train, average what is logged, and stop here if that was asked for."""
+    def start_epoch(self, epoch: int, num_skipped: int) -> None:
+        """Let the next pass over the data be that of an epoch, without its first batches."""
+        self.runner.model.train()
+        batches: Any = self.dataloader.batch_sampler
+        batches.num_skipped = num_skipped
+        batches.sampler.set_epoch(epoch)
+        self.dataloader.dataset.set_position(self.runner.seed, epoch)  # type: ignore[attr-defined]
+
+    def step(self, idx: int, data_batch: Any) -> None:
+        """One iteration: seed, train, average what is logged, and stop here if that was asked for."""
         torch.manual_seed(combine_seeds(self.runner.seed, self._iter))
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
         outputs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
@@ -138,21 +94,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         if stop:
             self._save_and_stop()
 
-    def _iterations_done(self) -> int:
-        """Iterations of the current epoch that a checkpoint has behind it; its beginning is kept in the MessageHub."""
-        hub, length = self.runner.message_hub, len(self.dataloader)
-        epoch, start, length_then = hub.runtime_info.get('epoch_start', (-1, 0, 0))
-        if epoch != self._epoch:
-            start, length_then = self._iter, length
-        if length_then != length:
-            raise ValueError(
-                f'The checkpoint stands in the middle of an epoch of {length_then} iterations, which has {length} now. '
-                'Resume with the batch size, the number of GPUs and the data of before, or from an epoch_*.pth'
-            )
-        hub.update_info('epoch_start', (self._epoch, start, length))
-        return self._iter - start
-
-    def _validate(self) -> None:
+    def validate(self) -> None:
+        """Score the model, if the config has a validation."""
         if self.runner.val_loop is not None:
             self._validating = True
             self.runner.val_loop.run()
@@ -170,7 +113,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
             return  # a loader process, which inherited the handler
-        if self._validating:  # the epoch's checkpoint has been written
+        if self._validating:  # the checkpoint has been written before
             self.runner.logger.warning('stopped during validation; `--resume` continues from the last checkpoint')
             raise KeyboardInterrupt
         if self._stop_requested and number == signal.SIGINT:  # the second Ctrl-C does not wait
@@ -181,7 +124,78 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self.runner.logger.warning(f'{name}: stopping after this iteration (Ctrl-C: at once)')
 
     def _save_and_stop(self) -> None:
-        meta = {'epoch': self._epoch, 'iter': self._iter}
+        meta = {'epoch': self.runner.epoch, 'iter': self._iter}
         self.runner.save_checkpoint(self.runner.work_dir, 'interrupted.pth', meta=meta, by_epoch=False)
         self.runner.logger.warning(f'stopped at iteration {self._iter}; `--resume` continues from interrupted.pth')
         raise KeyboardInterrupt
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(ResumableLoop, EpochBasedTrainLoop):
+    """mmengine's epoch loop, resumable at any iteration; see `ResumableLoop`."""
+
+    def train(self) -> None:
+        if self._epoch == self._max_epochs:  # stopped in the last validation
+            self.validate()
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            self._decide_current_val_interval()
+            if self._epoch >= self.val_begin and (
+                self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
+            ):
+                self.validate()
+
+    def run_epoch(self) -> None:
+        """Train to the end of the current epoch, from whichever iteration of it was reached before."""
+        first = self._iterations_done()
+        self.runner.call_hook('before_train_epoch')
+        self.start_epoch(self._epoch, first)
+        for index, data_batch in enumerate(self.dataloader, start=first):
+            self.step(index, data_batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def _iterations_done(self) -> int:
+        """Iterations of the current epoch that a checkpoint has behind it; its beginning is kept in the MessageHub."""
+        hub, length = self.runner.message_hub, len(self.dataloader)
+        epoch, start, length_then = hub.runtime_info.get('epoch_start', (-1, 0, 0))
+        if epoch != self._epoch:
+            start, length_then = self._iter, length
+        if length_then != length:
+            raise ValueError(
+                f'The checkpoint stands in the middle of an epoch of {length_then} iterations, which has {length} now. '
+                'Resume with the batch size, the number of GPUs and the data of before, or from an epoch_*.pth'
+            )
+        hub.update_info('epoch_start', (self._epoch, start, length))
+        return self._iter - start
+
+
+@LOOPS.register_module()
+class ResumableIterTrainLoop(ResumableLoop, IterBasedTrainLoop):
+    """mmengine's iteration loop, resumable at any iteration; see `ResumableLoop`.
+
+    The data is passed over in epochs of as many whole batches as it has; after an interruption nothing is loaded twice.
+    """
+
+    def __init__(self, runner: Runner, dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> None:
+        super().__init__(runner, dataloader, *args, **kwargs)
+        del self.dataloader_iterator  # mmengine's endless one
+
+    def train(self) -> None:
+        self.runner.call_hook('before_train_epoch')  # mmengine takes the whole training for one epoch
+        if self._iter == self._max_iters:  # stopped in the last validation
+            self.validate()
+        while self._iter < self._max_iters and not self.stop_training:
+            epoch, first = divmod(self._iter, len(self.dataloader))
+            self.start_epoch(epoch, first)
+            for data_batch in self.dataloader:
+                self.step(self._iter, data_batch)
+                self._decide_current_val_interval()
+                if self._iter >= self.val_begin and (
+                    self._iter % self.val_interval == 0 or self._iter == self._max_iters
+                ):
+                    self.validate()
+                    self.runner.model.train()
+                if self._iter == self._max_iters or self.stop_training:
+                    break
+        self.runner.call_hook('after_train_epoch')

@@ -1,24 +1,23 @@
-"""Every config is built and takes a training step; every base is used."""
+"""Every config is short, says where it comes from, trains a step and is scored; every base is used."""
 
 import ast
+import math
 from pathlib import Path
 
 import pytest
 import torch
-from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from projects.sample_data import use_sample
+from projects.training.config import load_config
+from projects.training.launch import set_up
+from projects.training.runner import Runner
 
 ROOT = Path(__file__).parents[2]
 LEAVES = sorted((ROOT / 'configs').glob('*.py'))
-
-
-def build(path):
-    cfg = Config.fromfile(path)
-    init_default_scope(cfg.default_scope)
-    cfg.model.backbone.pretrained = False
-    return cfg, MODELS.build(cfg.model)
+SCORES = {'CocoScores': 'coco/bbox_mAP', 'IoUMetric': 'mIoU'}
 
 
 def bases(path):
@@ -42,47 +41,81 @@ def test_a_leaf_is_short_and_says_where_it_comes_from(path):
     text = path.read_text()
     docstring = ast.get_docstring(ast.parse(text))
     assert docstring
-    assert 'arXiv' in docstring or 'No result was published' in docstring or 'no result was published' in docstring
-    assert len(text.splitlines()) <= 35
+    unpublished = 'No result ' in docstring or 'no result ' in docstring
+    published = [statement for statement in ast.parse(text).body if ast.unparse(statement).startswith('published')]
+    assert bool(published) != unpublished
+    assert published or len(text.splitlines()) <= 35
+    if published:
+        assert 'arXiv' in docstring
+        figures = {keyword.arg: ast.literal_eval(keyword.value) for keyword in published[0].value.keywords}
+        for key in figures.keys() & {'box_ap', 'mask_ap', 'miou'}:
+            assert str(figures[key]) in docstring or f'{figures[key]:.3f}' in docstring
 
 
-@pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
-def test_a_step_reaches_every_weight(path):
+@pytest.fixture(scope='module')
+def sample_root(tmp_path_factory):
+    return tmp_path_factory.mktemp('sample')
+
+
+@pytest.fixture
+def runner(request, tmp_path, sample_root):
+    """Of a config on two images of 64 px, one step long, with the batch norms that the recipe has."""
+    path = request.param
+    norm_eval = Config.fromfile(path).model.backbone.get('norm_eval', False)
+    cfg = load_config(
+        path, {'model.backbone.norm_eval': norm_eval}, lambda cfg: use_sample(cfg, sample_root, tiny=True)
+    )
+    cfg.optim_wrapper.type = 'OptimWrapper'
+    set_up(cfg, tmp_path)
     torch.manual_seed(0)
-    cfg, model = build(path)
-    model.init_weights()
-    model.train()
-    assert tuple(cfg.model.neck.in_channels) == model.backbone.out_channels
-
-    with_mask = 'segm' in cfg.val_evaluator.metric
-    inputs = demo_mm_inputs(2, [(3, 96, 64), (3, 90, 70)], num_classes=80, with_mask=with_mask)
-    for sample in inputs['data_samples']:
-        sample.gt_instances.labels.zero_()  # the one class that every config has
-    data = model.data_preprocessor(inputs, training=True)
-    loss, log = model.parse_losses(model.loss(data['inputs'], data['data_samples']))
-    assert ('loss_mask' in log) == with_mask
-    optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    loss.backward()
-    assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
-    # residual branches start with a scale of zero, so that nothing before it has a gradient yet
-    reached = sum(bool(weight.grad.any()) for weight in model.parameters())
-    assert reached > 0.4 * len(list(model.parameters()))
-    optim_wrapper.step()
-    assert all(torch.isfinite(weight).all() for weight in model.parameters())
-    norms = [module for module in model.backbone.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    assert norms
-    assert not any(norm.training for norm in norms)  # norm_eval
+    return Runner.from_cfg(cfg)
 
 
-@pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
-def test_the_pyramid_has_the_strides_of_the_anchors(path):
-    _, model = build(path)
+def maps_and_strides(model):
+    """Feature maps of an image of 128x256, and the strides that the head takes them to have, if it says so."""
     model.eval()
     with torch.no_grad():
         maps = model.extract_feat(torch.zeros(1, 3, 128, 256))
-    head = model.rpn_head if hasattr(model, 'rpn_head') else model.bbox_head
-    strides = [stride[0] for stride in head.prior_generator.strides]
-    assert [(m.shape[2] * s, m.shape[3] * s) for m, s in zip(maps, strides, strict=True)] == [(128, 256)] * len(strides)
+    head = getattr(model, 'rpn_head', None) or getattr(model, 'bbox_head', None) or model.decode_head
+    if hasattr(head, 'prior_generator'):
+        return maps, [stride[0] for stride in head.prior_generator.strides]
+    return maps, getattr(head, 'feature_strides', None)
+
+
+@pytest.mark.parametrize('runner', LEAVES, ids=lambda path: path.stem, indirect=True)
+def test_a_leaf_trains_a_step_and_is_scored(runner):
+    model, reached, nonzero = runner.model, set(), set()
+
+    def record(name):
+        def hook(parameter):
+            reached.add(name)
+            if parameter.grad.any():
+                nonzero.add(name)
+
+        return hook
+
+    parameters = dict(model.named_parameters())
+    for name, parameter in parameters.items():
+        parameter.register_post_accumulate_grad_hook(record(name))
+    runner.train()
+    assert reached == set(parameters)
+    # residual branches start with a scale of zero, so that nothing before it has a gradient yet
+    assert len(nonzero) > 0.4 * len(parameters)
+    assert all(torch.isfinite(parameter).all() for parameter in parameters.values())
+    loss = runner.message_hub.get_scalar('train/loss').current()
+    assert math.isfinite(loss)
+    assert loss > 0
+    score = runner.message_hub.get_scalar('val/' + SCORES[runner.cfg.val_evaluator.type]).current()
+    assert 0 <= score <= 100
+
+    norms = [module for module in model.backbone.modules() if isinstance(module, nn.BatchNorm2d)]
+    model.train()
+    assert all(norm.training != model.backbone.norm_eval for norm in norms)
+
+    maps, strides = maps_and_strides(model)
+    if strides is not None:
+        sizes = [(m.shape[2] * stride, m.shape[3] * stride) for m, stride in zip(maps, strides, strict=True)]
+        assert sizes == [(128, 256)] * len(strides)
 
 
 def test_the_schedule_is_the_published_one():
@@ -96,3 +129,19 @@ def test_the_schedule_is_the_published_one():
     }
     assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[1].milestones) == (12, [8, 11])
     assert cfg.auto_scale_lr == {'enable': True, 'base_batch_size': 16}
+
+
+def test_attention_biases_are_not_decayed():
+    cfg = Config.fromfile(ROOT / 'configs' / 'efficientvit_msra_m4_fpn_ade20k.py')
+    cfg.model.backbone.pretrained = False
+    init_default_scope(cfg.default_scope)
+    from mmengine.optim import build_optim_wrapper
+    from mmengine.registry import MODELS
+
+    model = MODELS.build(cfg.model)
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    decay = {id(parameter): group['weight_decay'] for group in groups for parameter in group['params']}
+    biases = [parameter for name, parameter in model.named_parameters() if 'attention_bias' in name]
+    assert biases
+    assert {decay[id(parameter)] for parameter in biases} == {0.0}
+    assert decay[id(model.backbone.patch_embed[0].c.weight)] == 1e-4

@@ -1,5 +1,3 @@
-import importlib.util
-import json
 import re
 
 import numpy as np
@@ -31,6 +29,10 @@ every_arch = pytest.mark.parametrize('arch', AUTHORS)
 
 def relative_error(output, reference):
     return ((output - reference).abs().max() / reference.abs().mean()).item()
+
+
+def without_classifier(weights):
+    return {key: value for key, value in weights.items() if not key.startswith(CLASSIFIER)}
 
 
 def authors_shapes(arch):
@@ -129,7 +131,7 @@ def pair(request):
         value = torch.randn(shape, generator=generator)
         weights[key] = value / np.prod(shape[1:]) ** 0.5 if len(shape) > 1 else 0.5 + 0.2 * value
     network = EfficientMod(request.param).eval()
-    network.load_state_dict({key: value for key, value in weights.items() if not key.startswith(CLASSIFIER)})
+    network.load_state_dict(without_classifier(weights))
     return network, weights
 
 
@@ -144,7 +146,7 @@ def test_features_equal_the_paper(pair, size):
 
 def test_gradients_equal_the_paper(pair):
     network, weights = pair
-    theirs = {key: value.clone().requires_grad_() for key, value in weights.items() if not key.startswith(CLASSIFIER)}
+    theirs = {key: value.clone().requires_grad_() for key, value in without_classifier(weights).items()}
     x = torch.randn(1, 3, 65, 97)
     network.zero_grad()
     for features in (network(x), authors_features(theirs, x)):
@@ -160,41 +162,18 @@ def test_gradients_equal_the_paper(pair):
 @pytest.mark.parametrize('arch', ['xxs', 's_conv'])
 def test_golden_features(golden, arch):
     """The authors' own code and key names."""
-    spec = importlib.util.spec_from_file_location('deterministic', golden / 'deterministic.py')
-    deterministic = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(deterministic)
-    shapes = json.loads((golden / f'efficientmod_{arch}.json').read_text())
-    assert shapes == authors_shapes(arch)
-    weights = deterministic.deterministic_state_dict(shapes)
+    name = f'efficientmod_{arch}'
+    assert golden.shapes(name) == authors_shapes(arch)
     network = EfficientMod(arch).eval()
-    network.load_state_dict({key: value for key, value in weights.items() if not key.startswith(CLASSIFIER)})
-    features = np.load(golden / f'efficientmod_{arch}.npz')
-    sizes = sorted({name.split('/')[0] for name in features})
-    assert sizes
-    with torch.inference_mode():
-        for size in sizes:
-            outputs = network(deterministic.deterministic_input(*map(int, size.split('x'))))
-            for output, name in zip(outputs, sorted(n for n in features if n.startswith(f'{size}/')), strict=True):
-                assert relative_error(output, torch.from_numpy(features[name])) < 1e-4, name
+    network.load_state_dict(without_classifier(golden.weights(name)))
+    assert golden.largest_error(name, network) < 1e-4
 
 
 @every_arch
-def test_authors_keys_map_one_to_one(arch):
-    """Every key of the authors has one of ours and the reverse, both with the same shape."""
-    shapes = {key: shape for key, shape in authors_shapes(arch).items() if not key.startswith(CLASSIFIER)}
+def test_authors_keys_map_one_to_one(assert_keys_map_one_to_one, arch):
     network = EfficientMod(arch)
-    own = {key: list(value.shape) for key, value in network.state_dict().items()}
-    to_own = network.renamed_prefixes()
-    to_theirs = {own_prefix: foreign for foreign, own_prefix in to_own.items()}
-    assert len(to_theirs) == len(to_own) == 7
-
-    def rename(key, prefixes):
-        matches = [prefix for prefix in prefixes if key.startswith(prefix)]
-        assert len(matches) == (not key.startswith('patch_embed.')), key
-        return prefixes[matches[0]] + key.removeprefix(matches[0]) if matches else key
-
-    assert {rename(key, to_own): shape for key, shape in shapes.items()} == own
-    assert {rename(key, to_theirs): shape for key, shape in own.items()} == shapes
+    assert_keys_map_one_to_one(network, without_classifier(authors_shapes(arch)))
+    assert all(key.startswith(('patch_embed.', *network.renamed_prefixes().values())) for key in network.state_dict())
 
 
 def test_authors_keys_by_hand():

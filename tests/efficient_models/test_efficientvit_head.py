@@ -1,7 +1,3 @@
-import importlib.util
-import json
-
-import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
@@ -12,7 +8,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from projects.efficient_models.backbones import EfficientViTMIT
-from projects.efficient_models.checkpoint_keys import rename_keys
 from projects.efficient_models.decode_heads import EfficientViTHead
 
 
@@ -73,55 +68,32 @@ def maps(height, width, channels=(4, 6, 10, 12)):
     ]
 
 
-def golden_model(golden, arch, dataset):
-    """The deterministic weights in the authors' names, the input, and the logits of their own code."""
-    spec = importlib.util.spec_from_file_location('deterministic', golden / 'deterministic.py')
-    deterministic = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(deterministic)
-    name = f'efficientvit_seg_{arch}_{dataset}'
-    weights = deterministic.deterministic_state_dict(json.loads((golden / f'{name}.json').read_text()))
-    ((size, logits),) = np.load(golden / f'{name}.npz').items()
-    image = deterministic.deterministic_input(*map(int, size.split('/')[0].split('x')))
-    return weights, image, torch.from_numpy(logits)
-
-
 # Parity with the authors
 
 
 @pytest.mark.parametrize(('arch', 'dataset'), GOLDEN)
 def test_golden_logits(golden, tmp_path, arch, dataset):
     """From one checkpoint of the authors, by `pretrained` and `init_cfg`; of epsilons, see the backbone's test."""
-    weights, image, expected = golden_model(golden, arch, dataset)
+    name = f'efficientvit_seg_{arch}_{dataset}'
     checkpoint = str(tmp_path / 'authors.pt')
-    torch.save({'state_dict': weights}, checkpoint)
+    torch.save({'state_dict': golden.weights(name)}, checkpoint)
     backbone = EfficientViTMIT(arch, pretrained=checkpoint)
     pretrained = {'type': 'Pretrained', 'checkpoint': checkpoint, 'prefix': 'head.'}
     config = HEADS[arch, dataset] | {'init_cfg': pretrained, 'norm_eps': 1e-5}
     decode_head = EfficientViTHead(in_channels=backbone.out_channels[1:], in_index=(1, 2, 3), **config)
     decode_head.init_weights()
-    for module in backbone.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eps = 1e-5
-    with torch.inference_mode():
-        logits = decode_head.eval()(backbone.eval()(image))
-    assert logits.shape == expected.shape
-    assert (logits - expected).abs().max() / expected.abs().mean() < 1e-5
+    segmentor = nn.Sequential(backbone, decode_head).eval()
+    assert golden.largest_error(name, lambda image: (segmentor(image),)) < 1e-5
 
 
 @pytest.mark.parametrize(('arch', 'dataset'), GOLDEN)
 @pytest.mark.parametrize('prefix', ['', 'decode_head.'])
-def test_authors_keys_map_one_to_one(golden, arch, dataset, prefix):
-    """Every key of the authors has one of ours and the reverse, both with the same shape; they load strictly."""
-    weights, _, _ = golden_model(golden, arch, dataset)
+def test_authors_keys_map_one_to_one(golden, assert_keys_map_one_to_one, arch, dataset, prefix):
+    """They load strictly, too."""
+    weights = golden.weights(f'efficientvit_seg_{arch}_{dataset}')
     theirs = {key.removeprefix('head.'): value for key, value in weights.items() if key.startswith('head.')}
     _, decode_head = build(arch, dataset)
-    prefixes = decode_head.renamed_prefixes()
-    own = {k: v.shape for k, v in decode_head.state_dict().items() if not k.endswith('num_batches_tracked')}
-    forwards, backwards = {key: value.shape for key, value in theirs.items()}, dict(own)
-    rename_keys(forwards, prefixes)
-    rename_keys(backwards, {own_prefix: foreign for foreign, own_prefix in prefixes.items()})
-    assert forwards == own
-    assert backwards == {key: value.shape for key, value in theirs.items()}
+    assert_keys_map_one_to_one(decode_head, {key: list(value.shape) for key, value in theirs.items()})
     module = nn.ModuleDict({'decode_head': decode_head}) if prefix else decode_head
     missing, unexpected = module.load_state_dict({prefix + k: v for k, v in theirs.items()}, strict=False)
     assert not unexpected

@@ -1,6 +1,4 @@
 import copy
-import importlib.util
-import json
 
 import numpy as np
 import pytest
@@ -120,35 +118,14 @@ def test_size_and_initial_state_equal_timm(arch):
 @pytest.mark.parametrize('arch', ['m0', 'm4'])
 def test_golden_features(golden, arch):
     """The authors' own code and key names."""
-    spec = importlib.util.spec_from_file_location('deterministic', golden / 'deterministic.py')
-    deterministic = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(deterministic)
-    shapes = json.loads((golden / f'efficientvit_msra_{arch}.json').read_text())
     network = EfficientViTMSRA(arch).eval()
-    network.load_state_dict(deterministic.deterministic_state_dict(shapes))
-    features = np.load(golden / f'efficientvit_msra_{arch}.npz')
-    sizes = sorted({name.split('/')[0] for name in features})
-    assert sizes
-    with torch.inference_mode():
-        for size in sizes:
-            outputs = network(deterministic.deterministic_input(*map(int, size.split('x'))))
-            for output, name in zip(outputs, sorted(n for n in features if n.startswith(f'{size}/')), strict=True):
-                assert relative_error(output, torch.from_numpy(features[name])) < 1e-4, name
+    network.load_state_dict(golden.weights(f'efficientvit_msra_{arch}'))
+    assert golden.largest_error(f'efficientvit_msra_{arch}', network) < 1e-4
 
 
 @pytest.mark.parametrize('arch', ['m0', 'm4'])
-def test_authors_keys_map_one_to_one(golden, arch):
-    """Every key of the authors has one of ours and the reverse, both with the same shape."""
-    shapes = json.loads((golden / f'efficientvit_msra_{arch}.json').read_text())
-    network = EfficientViTMSRA(arch)
-    own = {k: list(v.shape) for k, v in network.state_dict().items() if not k.endswith('num_batches_tracked')}
-    to_own = network.renamed_prefixes()
-    assert len(set(to_own.values())) == len(to_own)
-    renamed, back = dict(shapes), dict(own)
-    rename_keys(renamed, to_own)
-    rename_keys(back, {own_prefix: theirs for theirs, own_prefix in to_own.items()})
-    assert renamed == own
-    assert back == shapes
+def test_authors_keys_map_one_to_one(golden, assert_keys_map_one_to_one, arch):
+    assert_keys_map_one_to_one(EfficientViTMSRA(arch), golden.shapes(f'efficientvit_msra_{arch}'))
 
 
 @pytest.mark.parametrize('arch', ARCHS)

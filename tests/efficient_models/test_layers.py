@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from projects.efficient_models.backbones import EfficientViTMIT, EfficientViTMSRA, SHViT
 from projects.efficient_models.layers.block_sequence import BlockSequence
 from projects.efficient_models.layers.conv_norm import ConvNorm, Residual, fuse
 
@@ -91,3 +92,25 @@ def test_no_checkpoints_without_gradients(monkeypatch):
         assert sequence(torch.ones(1)) == 1
     with pytest.raises(NameError, match='checkpoint'):
         sequence(torch.ones(1))
+
+
+@pytest.mark.parametrize('network', [(SHViT, 's1'), (EfficientViTMSRA, 'm0'), (EfficientViTMIT, 'b0')], ids=str)
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize('batch_size', [1, 2])
+def test_maps_are_channels_last_on_cpus(network, layout, batch_size):
+    """In all layers, whatever the layout of the images; windows and groups of channels may be parts of larger maps."""
+    architecture, arch = network
+    network = architecture(arch).eval()
+    strides = {}
+
+    def record(module, inputs):
+        strides[module] = inputs[0].stride(1)
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+            module.register_forward_pre_hook(record)
+    with torch.no_grad():
+        outputs = network(torch.randn(batch_size, 3, 128, 224).to(memory_format=layout))
+    assert len(strides) > 50
+    assert set(strides.values()) == {1}
+    assert all(output.stride(1) == 1 for output in outputs)

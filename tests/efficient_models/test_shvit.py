@@ -1,7 +1,3 @@
-import importlib.util
-import json
-
-import numpy as np
 import pytest
 import timm
 import torch
@@ -21,10 +17,10 @@ def relative_error(output, reference):
 
 @pytest.fixture(scope='module', params=ARCHS)
 def pair(request, randomize):
-    """Our network and timm's, with the same weights."""
+    """Our network and timm's, with the same weights, in double precision."""
     torch.manual_seed(1)
-    reference = randomize(timm.create_model(f'shvit_{request.param}'))
-    network = SHViT(request.param)
+    reference = randomize(timm.create_model(f'shvit_{request.param}')).double()
+    network = SHViT(request.param).double()
     network.load_state_dict({k: v for k, v in reference.state_dict().items() if not k.startswith('head.')})
     return network, reference
 
@@ -32,26 +28,26 @@ def pair(request, randomize):
 @pytest.mark.parametrize('size', [(224, 224), (256, 320), (97, 131)], ids=str)
 def test_features_equal_timm(pair, size):
     network, reference = (model.eval() for model in pair)
-    x = torch.randn(1, 3, *size)
+    x = torch.randn(1, 3, *size, dtype=torch.float64)
     with torch.inference_mode():
         for output, expected in zip(network(x), reference.forward_intermediates(x)[1], strict=True):
-            assert relative_error(output, expected) <= 1e-6
+            assert relative_error(output, expected) <= 1e-12
 
 
 def test_training_equals_timm(pair):
     """Outputs with batch statistics, the gradients of every parameter, and the running statistics afterwards."""
     network, reference = (model.train() for model in pair)
-    x = torch.randn(2, 3, 97, 131)
+    x = torch.randn(2, 3, 97, 131, dtype=torch.float64)
     for model, features in ((network, network(x)), (reference, reference.forward_intermediates(x)[1])):
         model.zero_grad()
         sum(feature.square().mean() for feature in features).backward()
     expected_gradients = {name: parameter.grad for name, parameter in reference.named_parameters()}
     for name, parameter in network.named_parameters():
-        scale = expected_gradients[name].abs().max() + 1e-6
-        assert (parameter.grad - expected_gradients[name]).abs().max() <= 1e-5 * scale, name
+        scale = expected_gradients[name].abs().max() + 1e-3  # a shift before a normalisation has none
+        assert (parameter.grad - expected_gradients[name]).abs().max() <= 1e-9 * scale, name
     buffers = dict(reference.named_buffers())
     for name, buffer in network.named_buffers():
-        torch.testing.assert_close(buffer, buffers[name], rtol=1e-6, atol=1e-6, msg=name)
+        torch.testing.assert_close(buffer, buffers[name], rtol=1e-12, atol=1e-12, msg=name)
 
 
 @pytest.mark.parametrize('arch', ARCHS)
@@ -73,39 +69,14 @@ def test_size_and_initial_state_equal_timm(arch):
 @pytest.mark.parametrize('arch', ['s1', 's4'])
 def test_golden_features(golden, arch):
     """The authors' own code and key names."""
-    spec = importlib.util.spec_from_file_location('deterministic', golden / 'deterministic.py')
-    deterministic = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(deterministic)
-    shapes = json.loads((golden / f'shvit_{arch}.json').read_text())
     network = SHViT(arch).eval()
-    network.load_state_dict(deterministic.deterministic_state_dict(shapes))
-    features = np.load(golden / f'shvit_{arch}.npz')
-    sizes = sorted({name.split('/')[0] for name in features})
-    assert sizes
-    with torch.inference_mode():
-        for size in sizes:
-            outputs = network(deterministic.deterministic_input(*map(int, size.split('x'))))
-            for output, name in zip(outputs, sorted(n for n in features if n.startswith(f'{size}/')), strict=True):
-                assert relative_error(output, torch.from_numpy(features[name])) < 1e-4, name
+    network.load_state_dict(golden.weights(f'shvit_{arch}'))
+    assert golden.largest_error(f'shvit_{arch}', network) < 1e-4
 
 
 @pytest.mark.parametrize('arch', ['s1', 's4'])
-def test_authors_keys_map_one_to_one(golden, arch):
-    """Every key of the authors has one of ours and the reverse, both with the same shape."""
-    shapes = json.loads((golden / f'shvit_{arch}.json').read_text())
-    network = SHViT(arch)
-    own = {k: list(v.shape) for k, v in network.state_dict().items() if not k.endswith('num_batches_tracked')}
-    to_own = network.renamed_prefixes()
-    to_theirs = {own_prefix: foreign for foreign, own_prefix in to_own.items()}
-    assert len(to_theirs) == len(to_own)
-
-    def rename(key, prefixes):
-        matches = [prefix for prefix in prefixes if key.startswith(prefix)]
-        assert len(matches) <= 1, key
-        return prefixes[matches[0]] + key.removeprefix(matches[0]) if matches else key
-
-    assert {rename(key, to_own): shape for key, shape in shapes.items()} == own
-    assert {rename(key, to_theirs): shape for key, shape in own.items()} == shapes
+def test_authors_keys_map_one_to_one(golden, assert_keys_map_one_to_one, arch):
+    assert_keys_map_one_to_one(SHViT(arch), golden.shapes(f'shvit_{arch}'))
 
 
 @pytest.mark.parametrize('arch', ARCHS)
@@ -133,7 +104,7 @@ def test_authors_keys_by_hand(arch):
 def test_stem_levels():
     """Strides 2, 4 and 8 are taken after the activation of the stem's convolutions."""
     network = SHViT('s1', out_indices=(0, 1, 2)).eval()
-    x = torch.randn(1, 3, 40, 56)
+    x = torch.randn(1, 3, 40, 56).to(memory_format=torch.channels_last)  # as the network lays it out
     with torch.inference_mode():
         outputs = network(x)
         for index, output in enumerate(outputs):

@@ -238,7 +238,7 @@ def test_interrupted_generation_leaves_the_old_set(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(coco, '_write_jpeg', interrupt)
+        patch.setattr(coco, 'write_image', interrupt)
         for name in ('set', 'new'):
             with pytest.raises(KeyboardInterrupt):
                 write_coco_sample(tmp_path / name, TINY, COCO_CLASSES, seed=1)
@@ -315,7 +315,7 @@ def test_run_lengths(mask, counts):
         ({'classes': 'building'}, r"sequence of names, such as \('building',\)"),
         ({'classes': []}, 'at least one name'),
         ({'classes': ['a', 'a']}, 'each only once'),
-        ({'image_size': (160, 64)}, r'\(160, 64\): expected \(height, width\) of at least 96 px'),
+        ({'image_size': (160, 63)}, r'\(160, 63\): expected \(height, width\) of at least 64 px'),
         ({'splits': []}, 'at least one'),
         ({'splits': [*TINY, *TINY]}, 'each only once'),
         ({'splits': [CocoSplit('/etc/train.json', 'images', 1)]}, 'below the root'),

@@ -179,6 +179,7 @@ def test_augmentation_follows_from_seed_epoch_and_index(root):
     forwards = [draw(one, index) for index in range(NUM_IMAGES)]
     backwards = [draw(two, index) for index in reversed(range(NUM_IMAGES))][::-1]
     assert all(torch.equal(a, b) for a, b in zip(forwards, backwards, strict=True))
+    assert len({image.shape for image in forwards}) > 1  # of images of one size
     two.set_position(seed=1, epoch=3)
     assert any(draw(two, index).shape != forwards[index].shape for index in range(NUM_IMAGES))
 

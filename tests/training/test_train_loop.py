@@ -1,73 +1,141 @@
-"""Batches and draws that can be repeated."""
+"""A run that is stopped and continued computes what one that is not stopped computes."""
+
+import os
+import signal
+from itertools import chain
+from types import SimpleNamespace
 
 import pytest
 import torch
-from mmdet.models.task_modules.assigners import AssignResult
-from mmengine.structures import InstanceData
-from torch.utils.data import Sampler
+from mmengine.dataset import BaseDataset
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, init_default_scope
+from torch import nn
+from torch.utils.data import DataLoader, SequentialSampler
 
-from projects.training.train_loop import ReproducibleRandomSampler, ResumableAspectRatioBatchSampler
+from projects.training.datasets import SurvivingDataset
+from projects.training.runner import Runner, latest_checkpoint
+from projects.training.samplers import ResumableBatchSampler
+from projects.training.train_loop import ResumableIterTrainLoop, ResumableTrainLoop
 
-
-class Images(Sampler):
-    """Sampler over `number` images whose sides alternate irregularly between upright and lying."""
-
-    def __init__(self, number):
-        self.number, self.dataset = number, self
-
-    def get_data_info(self, index):
-        return {'width': 40, 'height': 60 if index % 3 else 20}
-
-    def __iter__(self):
-        return iter(range(self.number))
-
-    def __len__(self):
-        return self.number
+NUM_SAMPLES, BATCH_SIZE = 11, 3  # three whole batches an epoch
 
 
-@pytest.mark.parametrize('skipped', [0, 1, 3, 6])
-def test_skipping_gives_the_rest_of_the_same_batches(skipped):
-    whole = list(ResumableAspectRatioBatchSampler(Images(23), batch_size=4))
-    assert len(whole) == 6
-    assert sorted(index for batch in whole for index in batch) == list(range(23))
-    sampler = ResumableAspectRatioBatchSampler(Images(23), batch_size=4)
-    sampler.num_skipped = skipped
-    assert list(sampler) == whole[skipped:]
-    assert list(sampler) == whole  # the next epoch is complete again
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope('mmengine')
 
 
-def test_an_abandoned_pass_leaves_nothing_behind():
-    sampler = ResumableAspectRatioBatchSampler(Images(23), batch_size=4)
-    whole = list(sampler)
-    next(iter(sampler))
-    assert list(sampler) == whole
+@DATASETS.register_module(force=True)
+class Numbers(SurvivingDataset, BaseDataset):
+    """Each sample is its index and a random number."""
+
+    def load_data_list(self):
+        return [{'index': index} for index in range(NUM_SAMPLES)]
 
 
-def draw(boxes, seed):
-    """Indices of the 8 of 100 priors that the sampler draws for an image with these ground truth boxes."""
-    torch.manual_seed(seed)
-    assigned = torch.zeros(100, dtype=torch.long)
-    assigned[:20] = 1
-    result = ReproducibleRandomSampler(num=8, pos_fraction=0.5, add_gt_as_proposals=False).sample(
-        AssignResult(1, assigned, torch.zeros(100), labels=torch.zeros(100, dtype=torch.long)),
-        InstanceData(priors=torch.arange(400.0).reshape(100, 4)),
-        InstanceData(bboxes=torch.tensor(boxes), labels=torch.zeros(1, dtype=torch.long)),
+def augment(info):
+    return {'index': float(info['index']), 'noise': torch.rand(()).item()}
+
+
+class Model(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, index, noise, mode):
+        return {'loss': (self.scale * (index + noise + torch.rand(()))).mean()}
+
+
+class Record(Hook):
+    """Writes down losses and samples; asks for a stop at one iteration."""
+
+    def __init__(self, stop_at=None):
+        self.stop_at, self.losses, self.indices, self.validated = stop_at, {}, [], []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.losses[runner.iter] = outputs['loss'].item()
+        self.indices.append(data_batch['index'].tolist())
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == self.stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def run(work_dir, loop, stop_at=None, resume=False, batch_size=BATCH_SIZE, num_workers=0):
+    record = Record(stop_at)
+    runner = Runner(
+        model=Model(),
+        work_dir=str(work_dir),
+        train_dataloader={
+            'batch_size': batch_size,
+            'num_workers': num_workers,
+            'collate_fn': {'type': 'default_collate'},
+            'persistent_workers': num_workers > 0,
+            'sampler': {'type': 'DefaultSampler', 'shuffle': True},
+            'batch_sampler': {'type': 'ResumableBatchSampler'},
+            'dataset': {'type': 'Numbers', 'pipeline': [augment]},
+        },
+        train_cfg=loop,
+        optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 1e-3}},
+        default_hooks={'checkpoint': {'type': 'CheckpointHook', 'by_epoch': False, 'interval': 100}, 'logger': None},
+        custom_hooks=[record],
+        load_from=str(latest_checkpoint(work_dir)) if resume else None,
+        resume=resume,
+        randomness={'seed': 3},
     )
-    return result.pos_inds.tolist() + result.neg_inds.tolist()
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        assert stop_at is not None
+    return record
 
 
-def test_the_draw_follows_from_iteration_and_image_alone():
-    one, other = [[1.0, 2.0, 3.0, 4.0]], [[1.0, 2.0, 3.0, 5.0]]
-    assert draw(one, seed=5) == draw(one, seed=5)
-    assert draw(one, seed=5) != draw(one, seed=6)
-    assert draw(one, seed=5) != draw(other, seed=5)
-    indices = draw(one, seed=5)
-    assert len(set(indices)) == 8
-    assert sum(index < 20 for index in indices) == 4
+LOOPS = {
+    'iterations': {'type': 'ResumableIterTrainLoop', 'max_iters': 8, 'val_interval': 100},
+    'epochs': {'type': 'ResumableTrainLoop', 'max_epochs': 2, 'val_interval': 100},
+}
 
 
-def test_the_draw_leaves_the_global_stream_alone():
-    torch.manual_seed(0)
-    expected = torch.rand(3)
-    draw([[0.0, 0.0, 1.0, 1.0]], seed=0)
-    assert torch.equal(torch.rand(3), expected)
+@pytest.mark.parametrize('loop', LOOPS.values(), ids=LOOPS)
+@pytest.mark.parametrize('stop_at', [0, 2, 4])
+def test_an_interruption_changes_nothing(tmp_path, loop, stop_at):
+    whole = run(tmp_path / 'whole', loop)
+    before = run(tmp_path / 'stopped', loop, stop_at)
+    assert list(before.losses) == list(range(stop_at + 1))
+    after = run(tmp_path / 'stopped', loop, resume=True)
+    assert before.losses | after.losses == whole.losses
+    assert before.indices + after.indices == whole.indices
+
+
+def test_iterations_pass_over_the_data_in_epochs_of_whole_batches(tmp_path):
+    record = run(tmp_path, LOOPS['iterations'])
+    assert len(record.losses) == 8
+    epochs = [[*chain(*record.indices[start : start + 3])] for start in (0, 3)]
+    assert all(len(set(epoch)) == 9 for epoch in epochs)
+    assert epochs[0] != epochs[1]
+    assert len(set(record.losses.values())) == 8
+
+
+def test_loader_processes_change_nothing(tmp_path):
+    alone = run(tmp_path / 'alone', LOOPS['iterations'])
+    before = run(tmp_path / 'helped', LOOPS['iterations'], stop_at=4, num_workers=2)
+    after = run(tmp_path / 'helped', LOOPS['iterations'], resume=True, num_workers=2)
+    assert before.losses | after.losses == alone.losses
+
+
+def test_a_batch_larger_than_the_data_set_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r'11 training images, fewer than its batch of 12: --cfg-options'):
+        run(tmp_path, LOOPS['iterations'], batch_size=12)
+
+
+@pytest.mark.parametrize('loop', [ResumableTrainLoop, ResumableIterTrainLoop])
+def test_what_cannot_be_repeated_is_refused(loop):
+    runner = SimpleNamespace(visualizer=SimpleNamespace())
+    with pytest.raises(ValueError, match=r'cannot leave out batches of a BatchSampler: use .*ResumableBatchSampler'):
+        loop(runner, DataLoader(Numbers(pipeline=[augment])), 1)
+    indices = list(range(5))
+    batches = ResumableBatchSampler(SequentialSampler(indices), 2)
+    with pytest.raises(ValueError, match=f'cannot repeat the random numbers of a list: .*{loop.__mro__[2].__name__}'):
+        loop(runner, DataLoader(indices, batch_sampler=batches), 1)

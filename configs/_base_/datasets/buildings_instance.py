@@ -24,6 +24,8 @@ test_pipeline = [
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]
+tta_model = None
+tta_pipeline = None
 train_dataloader = dict(
     dataset=dict(
         source=source,

@@ -4,5 +4,7 @@ from .efficientmod import EfficientMod
 from .efficientvit_mit import EfficientViTMIT
 from .efficientvit_msra import EfficientViTMSRA
 from .shvit import SHViT
+from .timm_backbone import TimmBackbone
+from .turbovit import TurboViT
 
-__all__ = ['EfficientMod', 'EfficientViTMIT', 'EfficientViTMSRA', 'SHViT']
+__all__ = ['EfficientMod', 'EfficientViTMIT', 'EfficientViTMSRA', 'SHViT', 'TimmBackbone', 'TurboViT']

@@ -40,8 +40,8 @@ class Backbone(BaseModule):
 
     Args:
         arch: Name of the variant, a key of `archs`.
-        out_indices: Increasing indices into `levels`, finest level first; by default the output of every stage. Levels
-            beyond the last index are neither kept nor computed.
+        out_indices: Increasing indices into `levels`, finest level first; by default the last output that the stages
+            have at each stride. Levels beyond the last index are neither kept nor computed.
         frozen_stages: -1 freezes nothing, 0 the stem, k the stem and the stages 1 to k: no gradients, and eval mode in
             training.
         norm_eval: Whether batch normalisation uses its running statistics in training, too; its scale and shift are
@@ -63,9 +63,9 @@ class Backbone(BaseModule):
     """
 
     archs: ClassVar[Mapping[str, Any]]
-    timm_name: ClassVar[str | None] = None  # of the published weights, with '{arch}' for the variant
+    timm_name: str | None = None  # of the published weights, with '{arch}' for the variant
     weights_url: ClassVar[str | None] = None  # of the authors' checkpoints, where timm has none
-    classifier_prefixes: ClassVar[tuple[str, ...]] = ('head.', 'head_dist.')
+    classifier_prefixes: tuple[str, ...] = ('head.', 'head_dist.')
 
     patch_embed: nn.Module
     stages: nn.ModuleList
@@ -82,15 +82,14 @@ class Backbone(BaseModule):
     ) -> None:
         super().__init__()
         network = type(self).__name__
-        if arch not in self.archs:
-            raise ValueError(f'{network} has no arch {arch!r}. Choose one of {", ".join(self.archs)}.')
+        variant = self.find_variant(arch)
         if not 0 <= drop_path_rate < 1:
             raise ValueError(f'drop_path_rate of {network} must be in [0, 1), got {drop_path_rate}.')
         self.arch = arch
         self.norm_eval = norm_eval
         self.with_cp = with_cp
         self.drop_path_rate = drop_path_rate
-        self.levels = self.build(self.archs[arch])
+        self.levels = self.build(variant)
 
         num_stages = self.levels[-1].stage
         if frozen_stages not in range(-1, num_stages + 1):
@@ -100,20 +99,30 @@ class Backbone(BaseModule):
             )
         self.frozen_stages = frozen_stages
         if out_indices is None:
-            out_indices = [index for index, level in enumerate(self.levels) if level.stage > 0]
+            last_of_stride = {level.stride: index for index, level in enumerate(self.levels) if level.stage > 0}
+            out_indices = list(last_of_stride.values())
         self.out_indices = self._checked_indices(out_indices)
         self.out_channels = tuple(self.levels[index].channels for index in self.out_indices)
         self.strides = tuple(self.levels[index].stride for index in self.out_indices)
 
         self._renamed_prefixes = self.timm_prefixes() | self.renamed_prefixes()
-        accept_foreign_keys(self, self._renamed_prefixes)
-        self.register_load_state_dict_pre_hook(_resize_on_load)
+        self.register_key_hooks()
         if pretrained:
             self._load_pretrained(pretrained)
         self.drop_levels_after(self.out_indices[-1])
         for module in self._frozen_modules():
             module.requires_grad_(False)
         self.train()
+
+    def find_variant(self, arch: str) -> Any:
+        """Return the entry of `archs`.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        if arch not in self.archs:
+            raise ValueError(f'{type(self).__name__} has no arch {arch!r}. Choose one of {", ".join(self.archs)}.')
+        return self.archs[arch]
 
     @abstractmethod
     def build(self, variant: Any) -> tuple[Level, ...]:
@@ -122,7 +131,7 @@ class Backbone(BaseModule):
         `self.with_cp` is set already, and so is `self.drop_path_rate`, for `drop_path_rates`.
 
         Args:
-            variant: The entry of `archs`.
+            variant: What `find_variant` returned.
 
         Returns:
             All levels, finest first.
@@ -163,6 +172,11 @@ class Backbone(BaseModule):
             prefix: Where in the state dict the backbone stands, for instance `'backbone.'`.
         """
 
+    def register_key_hooks(self) -> None:
+        """Make `load_state_dict` understand the names and shapes of other origin."""
+        accept_foreign_keys(self, self._renamed_prefixes)
+        self.register_load_state_dict_pre_hook(_resize_on_load)
+
     def drop_levels_after(self, last: int) -> None:
         """Remove the layers that only levels beyond the index `last` need."""
         self.stages = self.stages[: self.levels[last].stage]
@@ -199,8 +213,12 @@ class Backbone(BaseModule):
         fuse(self.eval())
         return self
 
+    def stem_and_stages(self) -> list[nn.Module]:
+        """Return the stem and then each stage that is kept, as layers of the backbone or lists of them."""
+        return [self.patch_embed, *self.stages]
+
     def _frozen_modules(self) -> list[nn.Module]:
-        return [self.patch_embed, *self.stages][: self.frozen_stages + 1]
+        return self.stem_and_stages()[: self.frozen_stages + 1]
 
     def _checked_indices(self, out_indices: Sequence[int]) -> tuple[int, ...]:
         indices = tuple(out_indices)

@@ -8,7 +8,8 @@ ends with the next one's. Their checkpoints load, with or without the classifier
 
 Feature maps are (B, H, W, C) between the layers, and convolutions see them as channels-last views of shape
 (B, C, H, W), so that nothing is copied on the way; the returned maps are such views. Compared with the authors' code,
-the context is broadcast over the groups of the expanded channels instead of being repeated in memory.
+the context is broadcast over the groups of the expanded channels instead of being repeated in memory, and their
+activations and products are computed again in the backward pass instead of being kept.
 """
 
 from collections import OrderedDict
@@ -20,6 +21,7 @@ from mmengine.registry import MODELS
 from timm.layers import DropPath
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from ..layers.block_sequence import BlockSequence
 from ..layers.conv_norm import Residual
@@ -87,9 +89,21 @@ class ModulationMLP(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, H, W, C) to the same shape."""
-        context = self.context_layer(x).unsqueeze(-2)
-        hidden = self.act(self.fc1(x)).unflatten(-1, (self.expansion, -1))
-        return self.fc2((hidden * context).flatten(-2))
+        context, hidden = self.context_layer(x), self.fc1(x)
+        if hidden.requires_grad:
+            return checkpoint(self.modulate, hidden, context, use_reentrant=False, preserve_rng_state=False)
+        return self.modulate(hidden, context)
+
+    def modulate(self, hidden: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """Multiply the hidden channels (B, H, W, expansion * C) by the context (B, H, W, C), and project them to C.
+
+        The activated channels and their products are not kept for the backward pass, but computed again; without
+        gradients, the products take the place of the hidden channels.
+        """
+        groups = self.act(hidden).unflatten(-1, (self.expansion, -1))
+        context = context.unsqueeze(-2)
+        products = groups * context if hidden.requires_grad else groups.mul_(context)
+        return self.fc2(products.flatten(-2))
 
 
 class ModulationBlock(nn.Module):

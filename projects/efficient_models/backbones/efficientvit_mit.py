@@ -12,14 +12,25 @@ network, and the blocks have stochastic depth on request.
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from mmengine.registry import MODELS
 from torch import nn
+from torch.nn import functional as F
 
 from ..layers.block_sequence import BlockSequence
-from ..layers.mbconv import Activation, ConvNormAct, FusedMBConv, GELUTanh, HardSwish, MBConv, ResidualBlock
+from ..layers.mbconv import (
+    Activation,
+    ConvNormAct,
+    FusedMBConv,
+    GELUTanh,
+    HardSwish,
+    MBConv,
+    ResidualBlock,
+    set_norm_eps,
+)
+from ..layers.memory_layout import convolution_layout
 from .backbone import Backbone, Level
 
 ATTENTION_EPS = 1e-15  # as in the authors' code; underflows to zero in half precision
@@ -67,21 +78,16 @@ def relu_attention(scales: Sequence[torch.Tensor], head_dim: int) -> torch.Tenso
         The mean of the values, weighted for each query, shape (B, all heads * head_dim, H, W), in the given precision.
     """
     dtype, size = scales[0].dtype, scales[0].shape[2:]
-    precision = torch.promote_types(dtype, torch.float32)
-    heads = [qkv.flatten(2).unflatten(1, (-1, 3 * head_dim)) for qkv in scales]
-    query_key = torch.cat([head[:, :, : 2 * head_dim] for head in heads], dim=1).to(precision).relu_()
-    value = torch.cat([head[:, :, 2 * head_dim :] for head in heads], dim=1).to(precision)
-    query, key = query_key.chunk(2, dim=2)
+    qkv = torch.cat(list(scales), dim=1).to(torch.promote_types(dtype, torch.float32))
+    query, key, value = qkv.flatten(2).unflatten(1, (-1, 3, head_dim)).transpose(3, 4).unbind(2)
+    query, key = query.relu(), key.relu()
+    value = F.pad(value, (0, 1), value=1.0)  # one more channel, to sum up the weights
     with torch.autocast(value.device.type, enabled=False):
-        if value.shape[3] > head_dim:
-            attended = (value @ key.mT) @ query
-            normaliser = key.sum(dim=3).unsqueeze(2) @ query
-        else:
-            weights = key.mT @ query
-            attended = value @ weights
-            normaliser = weights.sum(dim=2, keepdim=True)
-        attended = attended / (normaliser + ATTENTION_EPS)
-    return attended.flatten(1, 2).unflatten(2, size).to(dtype)
+        linear = value.shape[2] > head_dim
+        attended = query @ (key.mT @ value) if linear else (query @ key.mT) @ value
+        attended = attended[..., :-1] / (attended[..., -1:] + ATTENTION_EPS)
+    # channels-last in memory, too
+    return attended.transpose(1, 2).flatten(2).unflatten(1, size).permute(0, 3, 1, 2).to(dtype)
 
 
 class LiteMLA(nn.Module):
@@ -155,20 +161,17 @@ class Series(NamedTuple):
 
     Attributes:
         act: Activation of all layers.
-        norm_eps: What keeps the batch normalisation from dividing by zero.
         stem_block: Residual block of the stem.
         stages: Designs of the four stages.
     """
 
     act: Activation
-    norm_eps: float
     stem_block: type[DSConv | ConvBlock]
     stages: tuple[StageDesign, StageDesign, StageDesign, StageDesign]
 
 
 B_SERIES = Series(
     HardSwish,
-    1e-5,
     DSConv,
     (
         StageDesign(MBConv, 4, 4),
@@ -179,7 +182,6 @@ B_SERIES = Series(
 )
 L_SERIES = Series(
     GELUTanh,
-    1e-7,
     ConvBlock,
     (
         StageDesign(FusedMBConv, 16, 4),
@@ -212,7 +214,13 @@ class EfficientViTMIT(Backbone):
     """EfficientViT (MIT) in the sizes 'b0' to 'b3', and for GPUs 'l0' to 'l3'.
 
     Levels: stride 2 from the stem, then 4, 8, 16 and 32 from the four stages. Of 'l0', timm's hub has no weights.
-    Arguments: see `Backbone`.
+
+    Args:
+        arch: Name of the variant, a key of `archs`.
+        *args: As of `Backbone`.
+        norm_eps: What keeps the batch normalisation from dividing by zero. The published weights of the L series were
+            trained with 1e-7; give that along with them.
+        **kwargs: As of `Backbone`.
     """
 
     timm_name = 'efficientvit_{arch}.r224_in1k'
@@ -227,8 +235,12 @@ class EfficientViTMIT(Backbone):
         'l3': Variant(L_SERIES, (64, 128, 256, 512, 1024), (2, 2, 8, 8), 32),
     }
 
+    def __init__(self, arch: str, *args: Any, norm_eps: float = 1e-5, **kwargs: Any) -> None:
+        super().__init__(arch, *args, **kwargs)
+        set_norm_eps(self, norm_eps)
+
     def build(self, variant: Variant) -> tuple[Level, ...]:
-        (act, norm_eps, stem_block, designs), dims, depths, head_dim = variant
+        (act, stem_block, designs), dims, depths, head_dim = variant
         self.patch_embed = nn.Sequential(
             ConvNormAct(3, dims[0], 3, stride=2, act=act), ResidualBlock(stem_block(dims[0], act))
         )
@@ -245,13 +257,10 @@ class EfficientViTMIT(Backbone):
                     block = convolution(dim, dim, 1, expand_ratio, act, norm_last_only)
                     blocks.append(ResidualBlock(block, drop_path=rate))
             self.stages.append(nn.Sequential(OrderedDict(blocks=BlockSequence(*blocks, with_cp=self.with_cp))))
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps = norm_eps
         return tuple(Level(dim, 2 ** (stage + 1), stage) for stage, dim in enumerate(dims))
 
     def forward_levels(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
-        x = self.patch_embed(images)
+        x = self.patch_embed(convolution_layout(images))
         yield x
         for stage in self.stages:
             x = stage(x)

@@ -88,7 +88,7 @@ class CascadedGroupAttention(nn.Module):
             query, key, value = dw(query).flatten(2), key.flatten(2), value.flatten(2)
             weights = torch.baddbmm(bias, query.transpose(1, 2), key, alpha=QK_DIM**-0.5).softmax(dim=-1)
             # this order of the factors gives channels-last memory, like that of the windows
-            outputs.append((weights @ value.transpose(1, 2)).transpose(1, 2).unflatten(2, size))
+            outputs.append((weights @ value.transpose(1, 2)).unflatten(1, size).permute(0, 3, 1, 2))
         return self.proj(torch.cat(outputs, dim=1))
 
     def train(self, mode: bool = True) -> Self:

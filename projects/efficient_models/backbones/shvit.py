@@ -43,7 +43,8 @@ class SHSA(nn.Module):
         attended, untouched = x.split(self.split_dims, dim=1)
         query, key, value = self.qkv(self.pre_norm(attended)).flatten(2).split(self.qkv_dims, dim=1)
         weights = ((query * self.scale).transpose(1, 2) @ key).softmax(dim=-1)
-        attended = (value @ weights.transpose(1, 2)).unflatten(2, x.shape[2:])
+        # this order of the factors gives channels-last memory
+        attended = (weights @ value.transpose(1, 2)).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
         return self.proj(torch.cat([attended, untouched], dim=1))
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..layers.block_sequence import BlockSequence
 from ..layers.conv_norm import ConvNorm
+from ..layers.memory_layout import convolution_layout
 from ..layers.patch_merging import downsample
 from .backbone import Backbone, Level
 
@@ -67,7 +68,7 @@ class Stride16Backbone(Backbone):
         )
 
     def forward_levels(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
-        x = images
+        x = convolution_layout(images)
         for index in (0, 2, 4):
             convolution, activation = self.patch_embed[index], self.patch_embed[index + 1]
             x = activation(convolution(x))

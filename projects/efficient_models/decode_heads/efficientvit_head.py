@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..checkpoint_keys import accept_foreign_keys
-from ..layers.mbconv import ConvNormAct, FusedMBConv, GELUTanh, HardSwish, MBConv, ResidualBlock
+from ..layers.mbconv import ConvNormAct, FusedMBConv, GELUTanh, HardSwish, MBConv, ResidualBlock, set_norm_eps
 
 ACTIVATIONS = {'hswish': HardSwish, 'gelu': GELUTanh}
 BLOCKS = {'mbconv': MBConv, 'fmbconv': FusedMBConv}
@@ -103,9 +103,7 @@ class EfficientViTHead(BaseDecodeHead):
         self.final_conv = (
             ConvNormAct(head_width, self.channels, act=activation) if final_expand is not None else nn.Identity()
         )
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps = norm_eps
+        set_norm_eps(self, norm_eps)
         accept_foreign_keys(self, self.renamed_prefixes())
 
     def renamed_prefixes(self) -> dict[str, str]:

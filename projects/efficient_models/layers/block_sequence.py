@@ -37,13 +37,14 @@ def run_checkpointed(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """
 
     def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
-        return nullcontext(), _constant_running_statistics(block)
+        return nullcontext(), constant_running_statistics(block)
 
     return checkpoint(block, x, use_reentrant=False, context_fn=contexts)
 
 
 @contextmanager
-def _constant_running_statistics(block: nn.Module) -> Iterator[None]:
+def constant_running_statistics(block: nn.Module) -> Iterator[None]:
+    """Let batch normalisation inside `block` use the statistics of the batch without recording them."""
     norms = [module for module in block.modules() if isinstance(module, _BatchNorm) and module.training]
     momenta = [norm.momentum for norm in norms]
     counters = [norm.num_batches_tracked for norm in norms]

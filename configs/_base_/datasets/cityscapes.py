@@ -1,0 +1,74 @@
+"""Cityscapes: 19 classes, whole images of 2048x1024, crops of 1024x512, batches of 2 images on each of 8 GPUs."""
+
+data_root = 'data/cityscapes/'
+source = 'https://www.cityscapes-dataset.com/downloads (leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip)'
+
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='LoadSegmentation'),
+    dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(512, 1024), cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
+    dict(type='LoadSegmentation'),  # at its own size
+    dict(type='PackSegInputs'),
+]
+tta_model = dict(type='SegTTAModel')
+tta_pipeline = [
+    dict(type='LoadImage'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale=(1024, 512), keep_ratio=True),
+                dict(type='Resize', scale=(1536, 768), keep_ratio=True),
+                dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
+                dict(type='Resize', scale=(2560, 1280), keep_ratio=True),
+                dict(type='Resize', scale=(3072, 1536), keep_ratio=True),
+                dict(type='Resize', scale=(3584, 1792), keep_ratio=True),
+            ],
+            [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
+            [dict(type='LoadSegmentation')],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=4,
+    persistent_workers=True,
+    worker_init_fn=dict(type='leave_process_group'),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    batch_sampler=dict(type='ResumableBatchSampler'),
+    dataset=dict(
+        type='CheckedCityscapesDataset',
+        source=source,
+        data_root=data_root,
+        data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    worker_init_fn=dict(type='leave_process_group'),
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='CheckedCityscapesDataset',
+        source=source,
+        data_root=data_root,
+        data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'], collect_device='gpu')
+test_evaluator = val_evaluator

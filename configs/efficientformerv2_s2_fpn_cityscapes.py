@@ -1,0 +1,16 @@
+"""EfficientFormerV2-S2 with Semantic FPN on Cityscapes. No result was published.
+
+The head of `efficientformerv2_s2_fpn_ade20k.py`, the recipe of `_base_/schedules/adamw_80k.py`.
+"""
+
+_base_ = [
+    '_base_/models/semantic_fpn_cityscapes.py',
+    '_base_/datasets/cityscapes.py',
+    '_base_/schedules/adamw_80k.py',
+    '_base_/segmentation_runtime.py',
+]
+
+model = dict(
+    backbone=dict(type='TimmBackbone', arch='efficientformerv2_s2', pretrained=True),
+    neck=dict(in_channels=[32, 64, 144, 288]),
+)

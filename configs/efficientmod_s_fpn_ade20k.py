@@ -1,0 +1,18 @@
+"""EfficientMod-s with Semantic FPN on ADE20K: 46.0 mIoU (EfficientMod, arXiv 2403.19963, Table 7), whose recipe this
+is.
+
+The authors' own config does not build, as it has the neck of s-Conv.
+"""
+
+_base_ = [
+    '_base_/models/semantic_fpn.py',
+    '_base_/datasets/ade20k.py',
+    '_base_/schedules/adamw_40k.py',
+    '_base_/segmentation_runtime.py',
+]
+
+model = dict(
+    backbone=dict(type='EfficientMod', arch='s', drop_path_rate=0.02, pretrained=True),
+    neck=dict(in_channels=[32, 64, 144, 312]),
+)
+published = dict(miou=46.0, params_m='16.7', macs_g='28.1', macs_with_attention=False)

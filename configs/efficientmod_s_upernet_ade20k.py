@@ -1,0 +1,14 @@
+"""EfficientMod-s with UPerNet on ADE20K. Ours: no result was published. Schedule of Swin and SegFormer."""
+
+_base_ = [
+    '_base_/models/upernet.py',
+    '_base_/datasets/ade20k.py',
+    '_base_/schedules/adamw_160k.py',
+    '_base_/segmentation_runtime.py',
+]
+
+model = dict(
+    backbone=dict(type='EfficientMod', arch='s', drop_path_rate=0.02, pretrained=True),
+    decode_head=dict(in_channels=[32, 64, 144, 312]),
+    auxiliary_head=dict(in_channels=144),
+)

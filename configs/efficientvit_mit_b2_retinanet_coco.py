@@ -1,0 +1,23 @@
+"""EfficientViT-B2 (MIT) with RetinaNet on COCO, 1x. No result was published.
+
+Recipe as in `efficientvit_mit_b2_maskrcnn_coco.py`.
+"""
+
+_base_ = [
+    '_base_/models/retinanet.py',
+    '_base_/datasets/coco_detection.py',
+    '_base_/schedules/adamw_1x_batch32.py',
+    '_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(type='EfficientViTMIT', arch='b2', norm_eval=True, pretrained=True),
+    neck=dict(
+        type='FPN',
+        in_channels=[48, 96, 192, 384],
+        out_channels=256,
+        start_level=1,
+        add_extra_convs='on_input',
+        num_outs=5,
+    ),
+)

@@ -1,0 +1,18 @@
+"""EfficientViT-M4 (MSRA) with Semantic FPN on ADE20K. No result was published.
+
+Recipe of EfficientMod (arXiv 2403.19963); strides 4 and 8 come from the stem.
+"""
+
+_base_ = [
+    '_base_/models/semantic_fpn.py',
+    '_base_/datasets/ade20k.py',
+    '_base_/schedules/adamw_40k.py',
+    '_base_/segmentation_runtime.py',
+]
+
+model = dict(
+    backbone=dict(type='EfficientViTMSRA', arch='m4', out_indices=(1, 2, 3, 4, 5), pretrained=True),
+    neck=dict(in_channels=[32, 64, 128, 256, 384], num_outs=5),
+    decode_head=dict(in_channels=[256] * 5, in_index=[0, 1, 2, 3, 4], feature_strides=[4, 8, 16, 32, 64]),
+)
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(attention_bias=dict(decay_mult=0.0))))

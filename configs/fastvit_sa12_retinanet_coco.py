@@ -1,0 +1,23 @@
+"""FastViT-SA12 with RetinaNet on COCO, 1x. No result was published.
+
+Recipe as in `fastvit_sa12_maskrcnn_coco.py`.
+"""
+
+_base_ = [
+    '_base_/models/retinanet.py',
+    '_base_/datasets/coco_detection.py',
+    '_base_/schedules/adamw_1x_batch32.py',
+    '_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(type='TimmBackbone', arch='fastvit_sa12', norm_eval=True, pretrained=True),
+    neck=dict(
+        type='FPN',
+        in_channels=[64, 128, 256, 512],
+        out_channels=256,
+        start_level=1,
+        add_extra_convs='on_input',
+        num_outs=5,
+    ),
+)

@@ -1,0 +1,16 @@
+"""MobileNetV3-Large with Semantic FPN on Cityscapes. No result was published.
+
+The head of `mobilenetv3_fpn_ade20k.py`, the recipe of `_base_/schedules/adamw_80k.py`.
+"""
+
+_base_ = [
+    '_base_/models/semantic_fpn_cityscapes.py',
+    '_base_/datasets/cityscapes.py',
+    '_base_/schedules/adamw_80k.py',
+    '_base_/segmentation_runtime.py',
+]
+
+model = dict(
+    backbone=dict(type='TimmBackbone', arch='mobilenetv3_large_100', pretrained=True),
+    neck=dict(in_channels=[24, 40, 112, 960]),
+)

@@ -1,0 +1,15 @@
+"""MobileNetV3-Large with Mask R-CNN on COCO, 1x. No result was published. A peer under the recipe of EfficientMod
+(arXiv 2403.19963), with batch norms in eval mode.
+"""
+
+_base_ = [
+    '_base_/models/maskrcnn.py',
+    '_base_/datasets/coco_instance.py',
+    '_base_/schedules/adamw_1x_batch32.py',
+    '_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(type='TimmBackbone', arch='mobilenetv3_large_100', norm_eval=True, pretrained=True),
+    neck=dict(type='FPN', in_channels=[24, 40, 112, 960], out_channels=256, num_outs=5),
+)

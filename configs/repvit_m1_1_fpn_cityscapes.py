@@ -1,0 +1,16 @@
+"""RepViT-M1.1 with Semantic FPN on Cityscapes. No result was published.
+
+The head of `repvit_m1_1_fpn_ade20k.py`, the recipe of `_base_/schedules/adamw_80k.py`.
+"""
+
+_base_ = [
+    '_base_/models/semantic_fpn_cityscapes.py',
+    '_base_/datasets/cityscapes.py',
+    '_base_/schedules/adamw_80k.py',
+    '_base_/segmentation_runtime.py',
+]
+
+model = dict(
+    backbone=dict(type='TimmBackbone', arch='repvit_m1_1', pretrained=True),
+    neck=dict(in_channels=[64, 128, 256, 512]),
+)

@@ -1,0 +1,17 @@
+"""SHViT-S4 with Semantic FPN on Cityscapes. No result was published.
+
+The head of `shvit_fpn_ade20k.py`, the recipe of `_base_/schedules/adamw_80k.py`.
+"""
+
+_base_ = [
+    '_base_/models/semantic_fpn_cityscapes.py',
+    '_base_/datasets/cityscapes.py',
+    '_base_/schedules/adamw_80k.py',
+    '_base_/segmentation_runtime.py',
+]
+
+model = dict(
+    backbone=dict(type='SHViT', arch='s4', out_indices=(1, 2, 3, 4, 5), pretrained=True),
+    neck=dict(in_channels=[56, 112, 224, 336, 448], num_outs=5),
+    decode_head=dict(in_channels=[256] * 5, in_index=[0, 1, 2, 3, 4], feature_strides=[4, 8, 16, 32, 64]),
+)

@@ -1,0 +1,13 @@
+"""SHViT-S4 with the head and schedule of SegFormer on ADE20K. Ours: no result was published."""
+
+_base_ = [
+    '_base_/models/segformer.py',
+    '_base_/datasets/ade20k.py',
+    '_base_/schedules/adamw_160k.py',
+    '_base_/segmentation_runtime.py',
+]
+
+model = dict(
+    backbone=dict(type='SHViT', arch='s4', out_indices=(1, 2, 3, 4, 5), pretrained=True),
+    decode_head=dict(in_channels=[56, 112, 224, 336, 448], in_index=[0, 1, 2, 3, 4]),
+)

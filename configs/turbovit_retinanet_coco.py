@@ -1,0 +1,23 @@
+"""A TurboViT-style network with RetinaNet on COCO, 1x. No result and no weights were published.
+
+Recipe as in `turbovit_maskrcnn_coco.py`.
+"""
+
+_base_ = [
+    '_base_/models/retinanet.py',
+    '_base_/datasets/coco_detection.py',
+    '_base_/schedules/adamw_1x_batch32.py',
+    '_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(type='TurboViT', arch='w64', pretrained=False),
+    neck=dict(
+        type='FPN',
+        in_channels=[64, 128, 256, 512],
+        out_channels=256,
+        start_level=1,
+        add_extra_convs='on_input',
+        num_outs=5,
+    ),
+)

@@ -1,0 +1,1 @@
+"""What any trained model needs on its way to use: so far, what it costs."""

@@ -1,0 +1,320 @@
+"""Any network of timm as a backbone for dense prediction.
+
+Code: https://github.com/huggingface/pytorch-image-models (Apache-2.0)
+
+The networks, their levels and their features are timm's; this file gives them what every backbone of this package
+offers. Three things differ from `timm.create_model(arch, features_only=True)`:
+
+- Any image size. Networks that timm builds for one size are extended (`timm_any_size`). Images for networks that cut
+  them into patches or windows are padded with zeros on the right and at the bottom, and the maps cropped: FocalNet,
+  Hiera, ConvNeXt, Swin and others, which drop the rest of the image in timm, or refuse it. MobileViTv2 enlarges maps
+  of odd size to the next even one; they are resized back (bilinear, as there), so that each cell stands where its
+  stride says. Maps whose size is right in timm are timm's.
+- The parameters bear the names of the whole classifier, with which published and fine-tuned checkpoints come.
+- Layers that lead to no chosen level are removed.
+"""
+
+import inspect
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, ClassVar, NamedTuple, Self
+
+import timm
+import torch
+from mmengine.registry import MODELS
+from timm.utils import reparameterize_model
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..layers.batch_norm_folding import fold_batch_norms
+from ..layers.block_sequence import constant_running_statistics
+from .backbone import Backbone, Level
+from .timm_any_size import accept_any_size
+
+# Options with which networks of timm take any size, where they have them: vision transformers, Swin.
+ANY_SIZE_OPTIONS: Mapping[str, Any] = {'dynamic_img_size': True, 'strict_img_size': False}
+
+
+class Properties(NamedTuple):
+    """What timm does not tell about a network.
+
+    Attributes:
+        options: Those of `ANY_SIZE_OPTIONS` that it has.
+        has_drop_path: Whether its stochastic depth can be chosen.
+        classifier_keys: Parameters and buffers that no level needs.
+        needs_padding: Whether the sides of its images must be multiples of the coarsest stride.
+    """
+
+    options: dict[str, Any]
+    has_drop_path: bool
+    classifier_keys: tuple[str, ...]
+    needs_padding: bool
+
+
+@MODELS.register_module()
+class TimmBackbone(Backbone):
+    """Any network of timm, by its name, with or without the tag of its weights: 'fastvit_sa12' or 'resnet50.a1_in1k'.
+
+    Levels: all those of timm's `feature_info`. Those finer than stride 4 are the stem's; every other one ends a stage.
+    The stem is all that comes before the first stage, a stage all that leads from the previous level to its own.
+
+    Networks without a pyramid, such as XCiT, have a level per block, all of the same stride: by default they return
+    the last one alone, and `frozen_stages` counts blocks. XCiT's authors use four of them, `out_indices=(3, 5, 7, 11)`
+    for 12 blocks.
+
+    `with_cp` is timm's own activation checkpointing, of blocks or whole stages. `fuse()` merges the branches of
+    networks that have a training form (FastViT, MobileOne, RepViT and others) and folds the batch norms that follow a
+    convolution; those behind something else remain, as after the activation in XCiT's blocks.
+
+    Arguments: see `Backbone`.
+
+    Raises:
+        ValueError: Also if the network has no stochastic depth or no activation checkpointing and these are asked for,
+            or does not give maps of any size.
+    """
+
+    archs: ClassVar[Mapping[str, Any]] = {}  # those of timm.list_models()
+    timm_model: Any
+
+    def find_variant(self, arch: str) -> str:
+        """Return the name, if timm has such a network and weights of such a tag."""
+        name, _, tag = arch.partition('.')
+        if not timm.is_model(name):
+            names = timm.list_models()
+            close = get_close_matches(name, names, n=5, cutoff=0.5)
+            hint = f' Did you mean {", ".join(close)}?' if close else ''
+            raise ValueError(f'TimmBackbone has no arch {arch!r}.{hint} timm.list_models() lists all {len(names)}.')
+        tagged = timm.list_models(f'{name}.*', pretrained=True)
+        if tag and arch not in tagged:
+            raise ValueError(
+                f'TimmBackbone has no arch {arch!r}: timm has no such weights. Choose one of {", ".join(tagged)}, or '
+                f'{name!r} for the default ones.'
+            )
+        return arch
+
+    def build(self, variant: str) -> tuple[Level, ...]:
+        properties = find_properties(variant)
+        options = dict(properties.options)
+        if properties.has_drop_path:
+            options['drop_path_rate'] = self.drop_path_rate
+        elif self.drop_path_rate:
+            raise ValueError(f'{variant} has no stochastic depth in timm: drop_path_rate must be 0.')
+        network = timm.create_model(variant, **options)
+        accept_any_size(network)
+        levels = list_levels(network)
+        prune(network, last=len(levels) - 1)
+        self.timm_model = network
+        self.classifier_prefixes = properties.classifier_keys
+        self._needs_padding = properties.needs_padding
+        weights = timm.get_pretrained_cfg(variant)
+        hub_id = (weights and weights.hf_hub_id) or ''
+        self.timm_name = hub_id.removeprefix('timm/') if hub_id.startswith('timm/') else None
+        if self.with_cp:
+            self._checkpoint_activations()
+        return levels
+
+    def forward_levels(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
+        yield from self._compute_levels(images, range(self.out_indices[-1] + 1))
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self._compute_levels(images, self.out_indices))
+
+    def stem_and_stages(self) -> list[nn.Module]:
+        """Return the parts of the network in order, each as a list of its modules and parameters."""
+        stage_of_end = {
+            info['module']: level.stage for info, level in zip(self.timm_model.feature_info, self.levels, strict=True)
+        }
+        own_parameters = [parameter for _, parameter in self.timm_model.named_parameters(recurse=False)]
+        stem: list[nn.Module] = [nn.ParameterList(own_parameters)]
+        stages: list[list[nn.Module]] = []
+        pending: list[nn.Module] = []
+        for name, module in _walk(self.timm_model, stage_of_end):
+            pending.append(module)
+            if name not in stage_of_end:
+                continue
+            if stage_of_end[name] == 0:
+                stem, pending = stem + pending, []
+            elif not stages and self.levels[0].stage > 0:
+                stem, pending = stem + pending[:-1], pending[-1:]
+            if pending:
+                stages.append(pending)
+                pending = []
+        return [nn.ModuleList(part) for part in (stem, *stages)]
+
+    def drop_levels_after(self, last: int) -> None:
+        prune(self.timm_model, last)
+
+    def init_weights(self) -> None:
+        """Keep the weights: timm initialises its networks as it creates them."""
+
+    def fuse(self) -> Self:
+        with torch.inference_mode(False):
+            self.eval()
+            if self.with_cp:
+                self.timm_model.set_grad_checkpointing(False)
+            images = next(self.parameters()).new_zeros(1, 3, 64, 64)
+            with _default_dtype(images.dtype):  # of which some networks create their merged layers
+                reparameterize_model(self.timm_model, inplace=True)
+            fold_batch_norms(self, images)
+        return self
+
+    def timm_prefixes(self) -> dict[str, str]:
+        """Map the names that timm's `features_only=True` gives to the stages of a container."""
+        return {
+            f'{name}_{inner}.': f'{name}.{inner}.'
+            for name, container in self.timm_model.named_children()
+            if isinstance(container, nn.Sequential)
+            for inner, _ in container.named_children()
+        }
+
+    def register_key_hooks(self) -> None:
+        """Leave the name of the attribute that holds the network out of all keys."""
+        super().register_key_hooks()
+        self.register_load_state_dict_pre_hook(_add_attribute_name)
+        self.register_state_dict_post_hook(_remove_attribute_name)
+
+    def _compute_levels(self, images: torch.Tensor, indices: Sequence[int]) -> list[torch.Tensor]:
+        height, width = images.shape[2:]
+        if self._needs_padding:
+            divisor = self.levels[-1].stride
+            images = F.pad(images, (0, -width % divisor, 0, -height % divisor))
+        self._in_forward = True
+        maps = run(self.timm_model, images, indices)
+        self._in_forward = False
+        strides = [self.levels[index].stride for index in indices]
+        sizes = [(math.ceil(height / stride), math.ceil(width / stride)) for stride in strides]
+        return [self._fit(level_map, size) for level_map, size in zip(maps, sizes, strict=True)]
+
+    def _fit(self, level_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        if self._needs_padding:
+            return level_map[:, :, : size[0], : size[1]]
+        if level_map.shape[2:] != size:
+            return F.interpolate(level_map, size, mode='bilinear', align_corners=True)
+        return level_map
+
+    def _checkpoint_activations(self) -> None:
+        """Let timm checkpoint; it runs batch norms again in the backward pass, which must not count as a batch."""
+        try:
+            self.timm_model.set_grad_checkpointing(True)
+        except AssertionError as error:
+            raise ValueError(f'{self.arch} has no activation checkpointing in timm: with_cp must be False.') from error
+        self._in_forward = False
+        self._held: dict[nn.Module, AbstractContextManager] = {}
+        for module in self.timm_model.modules():
+            if isinstance(module, _BatchNorm):
+                module.register_forward_pre_hook(self._hold_statistics)
+                module.register_forward_hook(self._release_statistics, always_call=True)
+
+    def _hold_statistics(self, norm: nn.Module, _: Any) -> None:
+        if not self._in_forward:
+            self._held[norm] = constant_running_statistics(norm)
+            self._held[norm].__enter__()
+
+    def _release_statistics(self, norm: nn.Module, *_: Any) -> None:
+        if norm in self._held:
+            self._held.pop(norm).__exit__(None, None, None)
+
+
+@cache
+def find_properties(arch: str) -> Properties:
+    """Find out about a network from one without memory, on torch's meta device.
+
+    Raises:
+        ValueError: If it does not give maps of any size.
+    """
+    with torch.device('meta'):
+        network = timm.create_model(arch)
+        parameters = inspect.signature(type(network)).parameters
+        options = {name: value for name, value in ANY_SIZE_OPTIONS.items() if name in parameters}
+        if options:
+            network = timm.create_model(arch, **options)
+    accept_any_size(network)
+    levels = list_levels(network)
+    all_keys = list(network.state_dict())
+    prune(network, last=len(levels) - 1)
+    kept_keys = network.state_dict()
+    return Properties(
+        options=options,
+        has_drop_path='drop_path_rate' in parameters,
+        classifier_keys=tuple(key for key in all_keys if key not in kept_keys),
+        needs_padding=_needs_padding(arch, network, levels),
+    )
+
+
+def list_levels(network: Any) -> tuple[Level, ...]:
+    """List the levels of a network of timm, finest first."""
+    levels = []
+    stage = 0
+    for info in network.feature_info:
+        stage += info['reduction'] >= 4
+        levels.append(Level(info['num_chs'], info['reduction'], stage))
+    return tuple(levels)
+
+
+def prune(network: Any, last: int) -> None:
+    """Remove the layers of a network of timm that no level up to the index `last` needs."""
+    network.prune_intermediate_layers([last], prune_norm=True)
+
+
+def run(network: Any, images: torch.Tensor, indices: Sequence[int]) -> list[torch.Tensor]:
+    """Compute the levels of the given indices with a network of timm, shape (B, C, H, W) each."""
+    return network.forward_intermediates(images, indices=list(indices), stop_early=True, intermediates_only=True)
+
+
+def _needs_padding(arch: str, network: nn.Module, levels: tuple[Level, ...]) -> bool:
+    """Return whether a network on the meta device lacks a part of the maps of an image of odd size."""
+    coarsest = levels[-1].stride
+    sizes = {False: (2 * coarsest + 1, 3 * coarsest + 1), True: (3 * coarsest, 4 * coarsest)}
+    reasons = []
+    for padded, (height, width) in sizes.items():
+        try:
+            with torch.no_grad():
+                maps = run(network.eval(), torch.empty(1, 3, height, width, device='meta'), range(len(levels)))
+        except Exception as error:  # each network refuses a size in its own way
+            reasons.append(f'{height}x{width}: {error or type(error).__name__}')
+            continue
+        if all(
+            level_map.shape[2] >= height / level.stride and level_map.shape[3] >= width / level.stride
+            for level_map, level in zip(maps, levels, strict=True)
+        ):
+            return padded
+        reasons.append(f'{height}x{width}: maps of {[tuple(level_map.shape[2:]) for level_map in maps]}')
+    raise ValueError(
+        f'{arch} of timm does not give maps of ceil(size / stride) for images of any size, padded or not '
+        f'({"; ".join(reasons)}). Choose a network that does, for instance resnet50 or fastvit_sa12.'
+    )
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    previous = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(previous)
+
+
+def _walk(module: nn.Module, ends: Mapping[str, int], prefix: str = '') -> Iterator[tuple[str, nn.Module]]:
+    """Yield the layers of a network by name, in order; of containers of a stage's end, what they contain."""
+    for name, child in module.named_children():
+        path = prefix + name
+        if any(end.startswith(f'{path}.') for end in ends):
+            yield from _walk(child, ends, f'{path}.')
+        else:
+            yield path, child
+
+
+def _add_attribute_name(_: nn.Module, state_dict: dict[str, Any], prefix: str, *__: Any) -> None:
+    for key in [key for key in state_dict if key.startswith(prefix)]:
+        state_dict[f'{prefix}timm_model.{key[len(prefix) :]}'] = state_dict.pop(key)
+
+
+def _remove_attribute_name(_: nn.Module, state_dict: dict[str, Any], prefix: str, __: Any) -> None:
+    start = f'{prefix}timm_model.'
+    for key in [key for key in state_dict if key.startswith(start)]:
+        state_dict[prefix + key[len(start) :]] = state_dict.pop(key)

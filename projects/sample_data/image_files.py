@@ -1,0 +1,24 @@
+"""Images on disk."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+JPEG_QUALITY = 95
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Writes an image in the format that the suffix names, and the folders above it.
+
+    Args:
+        path: Ends in .jpg or .png.
+        image: Shape (H, W), or (H, W, 3) in RGB, or (H, W, 4) in RGBA; rounded to 0–255.
+    """
+    pixels = np.asarray(image).round().clip(0, 255).astype(np.uint8)
+    if pixels.ndim == 3:
+        pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]  # OpenCV's order
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == '.jpg' else []
+    _, content = cv2.imencode(path.suffix, pixels, options)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.tobytes())

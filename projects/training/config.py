@@ -1,0 +1,134 @@
+"""From a config file and a command line to one checked Config."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from pprint import pformat
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from .runner import Runner
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNNER_KEYS = {
+    *inspect.signature(Runner.__init__).parameters,
+    *(
+        'auto_scale_lr',
+        'custom_imports',
+        'data_root',
+        'published',
+        'tta_model',
+        'tta_pipeline',
+        'model_wrapper_cfg',
+        'find_unused_parameters',
+        'sync_bn',
+        'compile',
+    ),
+}
+
+
+class QuicklyPrintedConfig(Config):
+    """mmengine's Config, laid out in milliseconds; mmengine prints four times per run, at seconds each."""
+
+    @property
+    def pretty_text(self) -> str:
+        """The config as Python, one assignment for each key."""
+        return ''.join(f'{key} = {pformat(value, width=120)}\n' for key, value in sorted(self.to_dict().items()))
+
+
+def load_config(
+    path: str | Path, options: dict[str, Any] | None = None, prepare: Callable[[Config], None] | None = None
+) -> Config:
+    """Read a config file and merge `--cfg-options` into it.
+
+    Relative paths are looked for in the current folder first and in the project's folder then, so that every command
+    works from any folder. `data_root` in `options` moves the data sets and their evaluators together.
+
+    Args:
+        path: A config file.
+        options: Dotted keys and values, as mmengine's DictAction gives them.
+        prepare: Changes the config in place before the options are merged, e.g. to use sample data.
+
+    Returns:
+        The merged config, paths made absolute.
+
+    Raises:
+        FileNotFoundError: No such config; similar ones are named.
+        ValueError: A key is unknown and looks like a misspelling.
+    """
+    file = locate(path)
+    if not file.is_file():
+        names = [str(config.relative_to(ROOT)) for config in sorted((ROOT / 'configs').glob('*.py'))]
+        similar = difflib.get_close_matches(str(path), names, n=3, cutoff=0.3)
+        raise FileNotFoundError(f'No config {path} in {Path.cwd()} or {ROOT}. Did you mean one of {similar}?')
+    cfg = Config.fromfile(file)
+    cfg = QuicklyPrintedConfig(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename)
+    _check_keys(cfg.keys(), RUNNER_KEYS | {'train_pipeline', 'test_pipeline'}, f'{file.name}: ')
+    if prepare is not None:
+        prepare(cfg)
+    data_root = cfg.get('data_root')
+    if options:
+        _check_options(cfg, options)
+        cfg.merge_from_dict(options)
+    for part in _data_parts(cfg):
+        for key in ('data_root', 'ann_file'):
+            value = part.get(key)
+            if not isinstance(value, str) or (key == 'ann_file' and 'data_root' in part):
+                continue
+            if data_root and value.startswith(data_root):
+                value = Path(cfg.data_root) / value.removeprefix(data_root).lstrip('/')
+            part[key] = str(locate(value))
+    return cfg
+
+
+def locate(path: str | Path) -> Path:
+    """An absolute path: as it is, else in the current folder if it exists there, else in the project's folder."""
+    path = Path(path).expanduser()
+    return path if path.is_absolute() or path.exists() else ROOT / path
+
+
+def _data_parts(cfg: Config) -> Iterator[ConfigDict]:
+    """The dicts of a config that name data on disk."""
+    for split in ('train', 'val', 'test'):
+        evaluators = cfg.get(f'{split}_evaluator')
+        parts = evaluators if isinstance(evaluators, list) else [evaluators]
+        for part in [(cfg.get(f'{split}_dataloader') or {}).get('dataset'), *parts]:
+            if isinstance(part, dict):
+                yield part
+
+
+def _check_keys(given: Any, known: Any, where: str) -> None:
+    for key in given:
+        similar = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+        if key not in known and similar:
+            raise ValueError(f'{where}unknown key {key!r}; did you mean {similar[0]!r}?')
+
+
+def _check_options(cfg: Config, options: dict[str, Any]) -> None:
+    """Refuse options without effect: misspelt keys, and variables of the config file, which it has used already."""
+    content = cfg.to_dict()
+    for option in options:
+        first = option.split('.')[0]
+        if first in cfg and first not in RUNNER_KEYS:
+            raise ValueError(
+                f'--cfg-options {option}: {first!r} is a variable of the config file, which has been used by now. Set '
+                'what was made of it, e.g. train_dataloader.dataset.pipeline.2.scale'
+            )
+        node: Any = content
+        for depth, key in enumerate(option.split('.')):
+            if isinstance(node, list | tuple) and re.fullmatch(r'\d+', key) and int(key) < len(node):
+                node = node[int(key)]
+            elif isinstance(node, dict) and key in node:
+                node = node[key]
+            elif isinstance(node, dict) and (depth > 0 or key in RUNNER_KEYS):  # a new key, unless misspelt
+                _check_keys(
+                    [key], node.keys() - RUNNER_KEYS if depth == 0 else node.keys(), f'--cfg-options {option}: '
+                )
+                break
+            else:
+                known = list(node) if isinstance(node, dict) else [str(index) for index in range(len(node))]
+                similar = difflib.get_close_matches(key, known, n=3)
+                raise ValueError(f'--cfg-options {option}: the config has no {key!r}; did you mean one of {similar}?')

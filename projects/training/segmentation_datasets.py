@@ -1,0 +1,184 @@
+"""Cityscapes and ADE20K as users have them on disk, checked and surviving bad files."""
+
+import contextlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.fileio import list_dir_or_file
+from mmengine.logging import print_log
+from mmengine.registry import DATASETS, TRANSFORMS
+from mmseg.datasets import ADE20KDataset, BaseSegDataset, CityscapesDataset
+from mmseg.datasets.transforms import LoadAnnotations
+from PIL import Image
+
+from .datasets import SurvivingDataset, UnreadableImageError
+
+IGNORED = 255  # label of pixels that are neither trained on nor scored
+UNKNOWN = 254  # marks values that no label map of the data set may hold
+PILLOW_ERRORS = (OSError, SyntaxError, ValueError)  # what pillow raises for files that are absent or broken
+
+# Train id of each Cityscapes id that has one (cityscapesScripts, helpers/labels.py); the ids 0 to 33 without are void.
+CITYSCAPES_TRAIN_IDS = {
+    label_id: train_id
+    for train_id, label_id in enumerate((7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33))
+}
+
+
+@TRANSFORMS.register_module()
+class LoadSegmentation(LoadAnnotations):
+    """mmseg's LoadAnnotations that recognises every bad label map, and maps all labels through one table.
+
+    An image that comes without a label map, as from mmseg's `inference_model`, stays without one.
+    In a sample marked `unreadable`, which stands in for a bad one, a bad label map is replaced by ignored labels.
+
+    Raises:
+        UnreadableImageError: The label map is absent, truncated, of another size than the image, has several channels
+            or holds values that the data set does not know; names the file and what is wrong.
+    """
+
+    def _load_seg_map(self, results: dict) -> None:
+        if 'seg_map_path' not in results:
+            return
+        try:
+            labels = self._read(results['seg_map_path'], results['ori_shape'][:2], results['label_lookup'])
+        except UnreadableImageError:
+            if not results.get('unreadable', False):
+                raise
+            labels = np.full(results['ori_shape'][:2], IGNORED, np.uint8)
+        results['gt_seg_map'] = labels
+        results['seg_fields'].append('gt_seg_map')
+
+    @staticmethod
+    def _read(path: str, shape: tuple[int, int], lookup: np.ndarray) -> np.ndarray:
+        """Class indices of a label map of a shape (H, W)."""
+        try:
+            with Image.open(path) as image:
+                labels = np.asarray(image)
+        except PILLOW_ERRORS as error:
+            raise UnreadableImageError(f'{path}: {error}') from error
+        if labels.dtype != np.uint8 or labels.shape != shape:
+            raise UnreadableImageError(
+                f'{path}: a label map must hold one 8-bit value per pixel of its image of {shape}; this one is '
+                f'{labels.dtype} of {labels.shape}'
+            )
+        mapped = cv2.LUT(labels, lookup)
+        if (mapped == UNKNOWN).any():
+            unknown = np.unique(labels[mapped == UNKNOWN]).tolist()
+            known = np.flatnonzero(lookup != UNKNOWN).tolist()
+            raise UnreadableImageError(f'{path}: unknown label values {unknown}; known are {known}')
+        return mapped
+
+
+class CheckedSegmentationDataset(SurvivingDataset, BaseSegDataset):
+    """mmseg's data set of image and label files that are checked first.
+
+    An image without a label map is left out of training and evaluation, and named. In evaluation, an image that cannot
+    be read is scored as if it were black, and one whose label map cannot be read is not scored.
+
+    Args:
+        source: Where the data set can be had; quoted when it is missing.
+
+    Raises:
+        FileNotFoundError: The folder of the images or of the label maps is missing or has none.
+        RuntimeError: More than `max_unreadable_share` of the images have no label map.
+    """
+
+    seg_map_suffix: str
+
+    def __init__(self, *args: Any, source: str = '', **kwargs: Any) -> None:
+        self.source = source
+        super().__init__(*args, **kwargs)
+
+    def labels(self) -> dict[int, int]:
+        """Class index, or 255 for ignored, of each value that a label map may hold; of all classes on disk."""
+        first = int(self.reduce_zero_label)  # value of the first class
+        return {0: IGNORED, 255: IGNORED} | {first + index: index for index in range(len(self.METAINFO['classes']))}
+
+    def label_files(self) -> set[Path]:
+        """All label maps below their folder, found as mmseg finds the images."""
+        folder = self.data_prefix['seg_map_path']
+        names = list_dir_or_file(folder, list_dir=False, suffix=self.seg_map_suffix, recursive=True)
+        return {Path(folder, name) for name in names}
+
+    def full_init(self) -> None:
+        super().full_init()
+        self.label_lookup = np.full(256, UNKNOWN, np.uint8)
+        for value, index in self.labels().items():
+            self.label_lookup[value] = (self.label_map or {}).get(index, index)
+
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        """One entry of the data list, with the table that maps its label values to class indices."""
+        return super().get_data_info(idx) | {'label_lookup': self.label_lookup}
+
+    def load_data_list(self) -> list[dict]:
+        for kind, name in (('images', 'img_path'), ('label maps', 'seg_map_path')):
+            require_folder(Path(self.data_prefix[name]), kind, self.source)
+        label_files = self.label_files()
+        data_list = super().load_data_list()
+        for files, root, suffix in (
+            (data_list, self.data_prefix['img_path'], self.img_suffix),
+            (label_files, self.data_prefix['seg_map_path'], self.seg_map_suffix),
+        ):
+            if not files:
+                raise FileNotFoundError(f'No *{suffix} below {Path(root).absolute()}; data/README.md shows the layout')
+        complete = [info for info in data_list if Path(info['seg_map_path']) in label_files]
+        if len(complete) < len(data_list):
+            absent = [info['seg_map_path'] for info in data_list if Path(info['seg_map_path']) not in label_files]
+            message = f'{len(absent)} of {len(data_list)} label maps do not exist: {absent[:5]}'
+            if len(absent) > self.max_unreadable_share * len(data_list):
+                raise RuntimeError(
+                    f'{message}; more than the allowed share of {self.max_unreadable_share:.0%}. {self._remedy()}'
+                )
+            print_log(message, logger='current', level=logging.WARNING)
+        return complete
+
+    def _image_size(self, info: dict[str, Any]) -> tuple[int, int]:
+        for path in (info['img_path'], info['seg_map_path']):  # the label map may be of a wrong size
+            with contextlib.suppress(*PILLOW_ERRORS), Image.open(path) as image:
+                return image.height, image.width
+        return 64, 64
+
+
+@DATASETS.register_module()
+class CheckedCityscapesDataset(CheckedSegmentationDataset, CityscapesDataset):
+    """mmseg's CityscapesDataset that needs no converted labels: without `labelTrainIds` it reads `labelIds`.
+
+    Arguments and errors: see `CheckedSegmentationDataset`.
+    """
+
+    def label_files(self) -> set[Path]:
+        files = super().label_files()
+        if not files:
+            self.seg_map_suffix = self.seg_map_suffix.replace('labelTrainIds', 'labelIds')
+            files = super().label_files()
+        return files
+
+    def labels(self) -> dict[int, int]:
+        if self.seg_map_suffix.endswith('labelIds.png'):
+            return dict.fromkeys((*range(34), 255), IGNORED) | CITYSCAPES_TRAIN_IDS
+        return super().labels()
+
+
+@DATASETS.register_module()
+class CheckedADE20KDataset(CheckedSegmentationDataset, ADE20KDataset):
+    """mmseg's ADE20KDataset, 150 classes and the ignored 0. Arguments and errors: see `CheckedSegmentationDataset`."""
+
+
+def require_folder(folder: Path, kind: str, source: str = '') -> None:
+    """Raise FileNotFoundError, saying what to do, if there is no such folder.
+
+    Args:
+        folder: Where images or label maps should be.
+        kind: Which of them.
+        source: Where the data set can be had.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f'No folder of {kind} at {folder.absolute()}. '
+            + (f'The data can be had from {source}; ' if source else '')
+            + 'data/README.md shows the layout. Another place: --cfg-options data_root=FOLDER. '
+            'To try this config without its data: --sample'
+        )

@@ -1,0 +1,100 @@
+"""Configs and options that are misspelt, misplaced or moved."""
+
+import pytest
+from mmengine.config import Config
+
+from projects.sample_data import use_sample
+from projects.training.config import ROOT, load_config
+from projects.training.launch import set_up
+
+CONFIG = 'configs/shvit_maskrcnn_coco.py'
+
+
+def test_configs_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config(CONFIG)
+    root = ROOT / 'data' / 'coco'
+    assert cfg.train_dataloader.dataset.data_root == str(root)
+    assert cfg.val_evaluator.ann_file == str(root / 'annotations' / 'instances_val2017.json')
+
+
+def test_the_current_folder_goes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'data' / 'coco').mkdir(parents=True)
+    assert load_config(CONFIG).train_dataloader.dataset.data_root == 'data/coco'
+
+
+def test_data_root_moves_data_sets_and_evaluators_together():
+    cfg = load_config(CONFIG, {'data_root': '/elsewhere'})
+    for split in ('train', 'val', 'test'):
+        assert cfg[f'{split}_dataloader'].dataset.data_root == '/elsewhere'
+    for split in ('val', 'test'):
+        assert cfg[f'{split}_evaluator'].ann_file == '/elsewhere/annotations/instances_val2017.json'
+
+
+def test_a_misspelt_config_is_answered_with_similar_ones():
+    with pytest.raises(FileNotFoundError, match=r'shvit_maskrcnn_coco\.py'):
+        load_config('configs/shvit_maskrcn_coco.py')
+
+
+def test_a_misspelt_key_of_a_config_is_refused(tmp_path):
+    path = tmp_path / 'a.py'
+    path.write_text(f"_base_ = '{ROOT / CONFIG}'\ntrian_cfg = dict(max_epochs=1)\n")
+    with pytest.raises(ValueError, match="unknown key 'trian_cfg'; did you mean 'train_cfg'"):
+        load_config(path)
+
+
+def test_own_variables_in_a_config_are_allowed(tmp_path):
+    path = tmp_path / 'a.py'
+    path.write_text(f"_base_ = '{ROOT / CONFIG}'\nmy_number_of_epochs = 3\n")
+    assert load_config(path).my_number_of_epochs == 3
+
+
+@pytest.mark.parametrize(
+    ('option', 'suggestion'),
+    [
+        ('model.bakbone.arch', 'backbone'),
+        ('model.test_cfg.rcnn.score_thrr', 'score_thr'),
+        ('optim_wrapper.optimizer.l_r', 'lr'),
+        ('trian_cfg.max_epochs', 'train_cfg'),
+        ('param_scheduler.7.gamma', ''),
+        ('train_pipeline.2.scale', 'train_dataloader.dataset.pipeline'),
+        ('train_dataloader.dataset.pipeline.0.typ', 'type'),
+    ],
+)
+def test_misspelt_options_are_refused(option, suggestion):
+    with pytest.raises(ValueError, match=f'--cfg-options {option}.*{suggestion}'):
+        load_config(CONFIG, {option: 1})
+
+
+@pytest.mark.parametrize(
+    'option',
+    ['model.backbone.with_cp', 'optim_wrapper.clip_grad.max_norm', 'work_dir', 'param_scheduler.1.gamma', 'sync_bn'],
+)
+def test_options_that_mmengine_understands_are_merged(option):
+    cfg = load_config(CONFIG, {option: 1})
+    node = cfg
+    for key in option.split('.'):
+        node = node[int(key)] if isinstance(node, list) else node[key]
+    assert node == 1
+
+
+def test_validation_can_be_switched_off():
+    cfg = load_config(CONFIG, {'val_dataloader': None, 'val_cfg': None, 'val_evaluator': None})
+    assert cfg.val_dataloader is None
+
+
+def test_the_sample_has_a_work_dir_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config(CONFIG, prepare=lambda cfg: use_sample(cfg, tmp_path))
+    set_up(cfg, None)
+    assert cfg.work_dir == str(tmp_path / 'work_dirs' / 'shvit_maskrcnn_coco_sample')
+
+
+@pytest.mark.parametrize('path', ['configs/shvit_maskrcnn_coco.py', 'configs/efficientvit_mit_l1_seg_ade20k.py'])
+def test_the_config_that_a_run_writes_is_the_config_of_the_run(path, tmp_path):
+    cfg = load_config(path)
+    cfg.dump(tmp_path / 'dumped.py')
+    dumped = Config.fromfile(tmp_path / 'dumped.py')
+    assert dumped.to_dict() == cfg.to_dict()
+    assert max(map(len, cfg.pretty_text.splitlines())) < 200
