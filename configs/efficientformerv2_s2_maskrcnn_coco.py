@@ -5,7 +5,7 @@ Its recipe: plain FPN, AdamW 2e-4, batch norms in eval mode.
 """
 
 _base_ = [
-    '_base_/models/maskrcnn.py',
+    '_base_/models/maskrcnn_fpn.py',
     '_base_/datasets/coco_instance.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
@@ -13,6 +13,6 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='efficientformerv2_s2', norm_eval=True, pretrained=True),
-    neck=dict(type='FPN', in_channels=[32, 64, 144, 288], out_channels=256, num_outs=5),
+    neck=dict(in_channels=[32, 64, 144, 288]),
 )
 published = dict(box_ap=43.4, mask_ap=39.5, params_m='32.2')

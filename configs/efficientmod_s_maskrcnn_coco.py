@@ -4,7 +4,7 @@ Recipe of the authors: plain FPN, AdamW 2e-4, batch 32.
 """
 
 _base_ = [
-    '_base_/models/maskrcnn.py',
+    '_base_/models/maskrcnn_fpn.py',
     '_base_/datasets/coco_instance.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
@@ -12,6 +12,6 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='EfficientMod', arch='s', drop_path_rate=0.02, pretrained=True),
-    neck=dict(type='FPN', in_channels=[32, 64, 144, 312], out_channels=256, num_outs=5),
+    neck=dict(in_channels=[32, 64, 144, 312]),
 )
 published = dict(box_ap=43.6, mask_ap=40.3, params_m='32.6')

@@ -4,7 +4,7 @@ Recipe as in `efficientmod_s_maskrcnn_coco.py`.
 """
 
 _base_ = [
-    '_base_/models/retinanet.py',
+    '_base_/models/retinanet_fpn.py',
     '_base_/datasets/coco_detection.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
@@ -12,12 +12,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='EfficientMod', arch='s', drop_path_rate=0.02, pretrained=True),
-    neck=dict(
-        type='FPN',
-        in_channels=[32, 64, 144, 312],
-        out_channels=256,
-        start_level=1,
-        add_extra_convs='on_input',
-        num_outs=5,
-    ),
+    neck=dict(in_channels=[32, 64, 144, 312]),
 )

@@ -4,7 +4,7 @@ Recipe of EfficientMod (arXiv 2403.19963), with batch norms in eval mode.
 """
 
 _base_ = [
-    '_base_/models/maskrcnn.py',
+    '_base_/models/maskrcnn_fpn.py',
     '_base_/datasets/coco_instance.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
@@ -12,5 +12,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='EfficientViTMIT', arch='b2', norm_eval=True, pretrained=True),
-    neck=dict(type='FPN', in_channels=[48, 96, 192, 384], out_channels=256, num_outs=5),
+    neck=dict(in_channels=[48, 96, 192, 384]),
 )

@@ -4,7 +4,7 @@ Recipe as in `efficientvit_mit_b2_maskrcnn_coco.py`.
 """
 
 _base_ = [
-    '_base_/models/retinanet.py',
+    '_base_/models/retinanet_fpn.py',
     '_base_/datasets/coco_detection.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
@@ -12,12 +12,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='EfficientViTMIT', arch='b2', norm_eval=True, pretrained=True),
-    neck=dict(
-        type='FPN',
-        in_channels=[48, 96, 192, 384],
-        out_channels=256,
-        start_level=1,
-        add_extra_convs='on_input',
-        num_outs=5,
-    ),
+    neck=dict(in_channels=[48, 96, 192, 384]),
 )

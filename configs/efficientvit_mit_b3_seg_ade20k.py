@@ -3,15 +3,7 @@
 The authors published neither training code nor recipe; the schedule is ours, after SegFormer.
 """
 
-_base_ = [
-    '_base_/models/efficientvit_seg.py',
-    '_base_/datasets/ade20k.py',
-    '_base_/schedules/adamw_160k.py',
-    '_base_/segmentation_runtime.py',
-]
+_base_ = 'efficientvit_mit_b1_seg_ade20k.py'
 
-model = dict(
-    backbone=dict(arch='b3'),
-    decode_head=dict(in_channels=[128, 256, 512], head_width=128, head_depth=3),
-)
+model = dict(backbone=dict(arch='b3'), decode_head=dict(in_channels=[128, 256, 512], head_width=128))
 published = dict(miou=49.013, params_m='39', macs_g='22')

@@ -4,15 +4,7 @@
 The authors published neither training code nor recipe; the schedule is ours, after SegFormer.
 """
 
-_base_ = [
-    '_base_/models/efficientvit_seg_cityscapes.py',
-    '_base_/datasets/cityscapes.py',
-    '_base_/schedules/adamw_160k.py',
-    '_base_/segmentation_runtime.py',
-]
+_base_ = 'efficientvit_mit_b1_seg_cityscapes.py'
 
-model = dict(
-    backbone=dict(arch='b3'),
-    decode_head=dict(in_channels=[128, 256, 512], head_width=128, head_depth=3, final_expand=4),
-)
+model = dict(backbone=dict(arch='b3'), decode_head=dict(in_channels=[128, 256, 512], head_width=128))
 published = dict(miou=83.016, params_m='40', macs_g='179')

@@ -4,23 +4,7 @@
 The authors published neither training code nor recipe; the schedule is ours, after SegFormer.
 """
 
-_base_ = [
-    '_base_/models/efficientvit_seg_cityscapes.py',
-    '_base_/datasets/cityscapes.py',
-    '_base_/schedules/adamw_160k.py',
-    '_base_/segmentation_runtime.py',
-]
+_base_ = 'efficientvit_mit_l1_seg_cityscapes.py'
 
-model = dict(
-    backbone=dict(arch='l2', norm_eps=1e-7),
-    decode_head=dict(
-        in_channels=[128, 256, 512],
-        head_width=256,
-        head_depth=5,
-        expand_ratio=1,
-        block='fmbconv',
-        act='gelu',
-        norm_eps=1e-7,
-    ),
-)
+model = dict(backbone=dict(arch='l2'), decode_head=dict(head_depth=5))
 published = dict(miou=83.228, params_m='53', macs_g='396')

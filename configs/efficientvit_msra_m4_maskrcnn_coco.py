@@ -2,16 +2,8 @@
 `downstream/` folder, whose recipe this is: the neck of SHViT, batch norms in eval mode, no decay of attention biases).
 """
 
-_base_ = [
-    '_base_/models/maskrcnn.py',
-    '_base_/datasets/coco_instance.py',
-    '_base_/schedules/adamw_1x.py',
-    '_base_/default_runtime.py',
-]
+_base_ = 'shvit_maskrcnn_coco.py'
 
-model = dict(
-    backbone=dict(type='EfficientViTMSRA', arch='m4', norm_eval=True, pretrained=True),
-    neck=dict(type='UpsamplingFPN', in_channels=[128, 256, 384], out_channels=256, num_outs=5, num_upsamples=2),
-)
+model = dict(backbone=dict(type='EfficientViTMSRA', arch='m4'), neck=dict(in_channels=[128, 256, 384]))
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(attention_bias=dict(decay_mult=0.0))))
 published = dict(box_ap=32.8, mask_ap=31.0)

@@ -3,7 +3,7 @@ quote FastViT). Recipe of EfficientMod, with batch norms in eval mode.
 """
 
 _base_ = [
-    '_base_/models/maskrcnn.py',
+    '_base_/models/maskrcnn_fpn.py',
     '_base_/datasets/coco_instance.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
@@ -11,6 +11,6 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='fastvit_sa12', norm_eval=True, pretrained=True),
-    neck=dict(type='FPN', in_channels=[64, 128, 256, 512], out_channels=256, num_outs=5),
+    neck=dict(in_channels=[64, 128, 256, 512]),
 )
 published = dict(box_ap=38.9, mask_ap=35.9)

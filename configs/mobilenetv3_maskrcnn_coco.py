@@ -3,7 +3,7 @@
 """
 
 _base_ = [
-    '_base_/models/maskrcnn.py',
+    '_base_/models/maskrcnn_fpn.py',
     '_base_/datasets/coco_instance.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
@@ -11,5 +11,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='mobilenetv3_large_100', norm_eval=True, pretrained=True),
-    neck=dict(type='FPN', in_channels=[24, 40, 112, 960], out_channels=256, num_outs=5),
+    neck=dict(in_channels=[24, 40, 112, 960]),
 )

@@ -4,7 +4,7 @@ Recipe of EfficientMod (arXiv 2403.19963), with batch norms in eval mode.
 """
 
 _base_ = [
-    '_base_/models/retinanet.py',
+    '_base_/models/retinanet_fpn.py',
     '_base_/datasets/coco_detection.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
@@ -12,13 +12,6 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='mobilenetv3_large_100', norm_eval=True, pretrained=True),
-    neck=dict(
-        type='FPN',
-        in_channels=[24, 40, 112, 960],
-        out_channels=256,
-        start_level=1,
-        add_extra_convs='on_input',
-        num_outs=5,
-    ),
+    neck=dict(in_channels=[24, 40, 112, 960]),
 )
 published = dict(box_ap=29.9)

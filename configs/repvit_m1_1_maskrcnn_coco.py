@@ -4,7 +4,7 @@ Its recipe: plain FPN, AdamW 2e-4; batch norms in eval mode. Levels are the ends
 """
 
 _base_ = [
-    '_base_/models/maskrcnn.py',
+    '_base_/models/maskrcnn_fpn.py',
     '_base_/datasets/coco_instance.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
@@ -12,6 +12,6 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='repvit_m1_1', norm_eval=True, pretrained=True),
-    neck=dict(type='FPN', in_channels=[64, 128, 256, 512], out_channels=256, num_outs=5),
+    neck=dict(in_channels=[64, 128, 256, 512]),
 )
 published = dict(box_ap=39.8, mask_ap=37.2)

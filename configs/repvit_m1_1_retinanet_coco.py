@@ -4,7 +4,7 @@ Recipe as in `repvit_m1_1_maskrcnn_coco.py`.
 """
 
 _base_ = [
-    '_base_/models/retinanet.py',
+    '_base_/models/retinanet_fpn.py',
     '_base_/datasets/coco_detection.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
@@ -12,12 +12,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='repvit_m1_1', norm_eval=True, pretrained=True),
-    neck=dict(
-        type='FPN',
-        in_channels=[64, 128, 256, 512],
-        out_channels=256,
-        start_level=1,
-        add_extra_convs='on_input',
-        num_outs=5,
-    ),
+    neck=dict(in_channels=[64, 128, 256, 512]),
 )

@@ -5,7 +5,7 @@ A peer under the recipe of EfficientMod, with batch norms in eval mode.
 """
 
 _base_ = [
-    '_base_/models/maskrcnn.py',
+    '_base_/models/maskrcnn_fpn.py',
     '_base_/datasets/coco_instance.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
@@ -13,6 +13,6 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='resnet50', norm_eval=True, pretrained=True),
-    neck=dict(type='FPN', in_channels=[256, 512, 1024, 2048], out_channels=256, num_outs=5),
+    neck=dict(in_channels=[256, 512, 1024, 2048]),
 )
 published = dict(box_ap=38.0, mask_ap=34.4)

@@ -4,7 +4,7 @@ Recipe of EfficientMod (arXiv 2403.19963), from random weights or from your own.
 """
 
 _base_ = [
-    '_base_/models/maskrcnn.py',
+    '_base_/models/maskrcnn_fpn.py',
     '_base_/datasets/coco_instance.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
@@ -12,5 +12,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TurboViT', arch='w64', pretrained=False),
-    neck=dict(type='FPN', in_channels=[64, 128, 256, 512], out_channels=256, num_outs=5),
+    neck=dict(in_channels=[64, 128, 256, 512]),
 )

@@ -1,5 +1,7 @@
 """Cityscapes: 19 classes, whole images of 2048x1024, crops of 1024x512, batches of 2 images on each of 8 GPUs."""
 
+_base_ = './ade20k.py'
+
 data_root = 'data/cityscapes/'
 source = 'https://www.cityscapes-dataset.com/downloads (leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip)'
 
@@ -18,7 +20,6 @@ test_pipeline = [
     dict(type='LoadSegmentation'),  # at its own size
     dict(type='PackSegInputs'),
 ]
-tta_model = dict(type='SegTTAModel')
 tta_pipeline = [
     dict(type='LoadImage'),
     dict(
@@ -40,11 +41,6 @@ tta_pipeline = [
 ]
 train_dataloader = dict(
     batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    worker_init_fn=dict(type='leave_process_group'),
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    batch_sampler=dict(type='ResumableBatchSampler'),
     dataset=dict(
         type='CheckedCityscapesDataset',
         source=source,
@@ -54,21 +50,12 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    worker_init_fn=dict(type='leave_process_group'),
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CheckedCityscapesDataset',
         source=source,
         data_root=data_root,
         data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
-        test_mode=True,
         pipeline=test_pipeline,
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'], collect_device='gpu')
-test_evaluator = val_evaluator
