@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 def code_blocks(section):
     """Code of a section of the README by the file that the line before it names, and the line that it belongs after."""
     text = (ROOT / 'README.md').read_text().split(f'## {section}\n')[1].split('\n## ')[0]
-    return re.findall(r'`([\w/]+\.py)`[^\n]*\n\n```python\n(.*?)```', text, re.DOTALL)
+    return re.findall(r'`([\w/]+\.py)`[^\n]*\n\n```(?:python|text)\n(.*?)```', text, re.DOTALL)
 
 
 @pytest.fixture
