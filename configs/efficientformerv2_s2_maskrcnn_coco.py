@@ -6,7 +6,7 @@ Its recipe: plain FPN, AdamW 2e-4, batch norms in eval mode.
 
 _base_ = [
     '_base_/models/maskrcnn_fpn.py',
-    '_base_/datasets/coco_instance.py',
+    '_base_/datasets/coco_instance_batch32.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
 ]

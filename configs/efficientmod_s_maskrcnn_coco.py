@@ -5,7 +5,7 @@ Recipe of the authors: plain FPN, AdamW 2e-4, batch 32.
 
 _base_ = [
     '_base_/models/maskrcnn_fpn.py',
-    '_base_/datasets/coco_instance.py',
+    '_base_/datasets/coco_instance_batch32.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
 ]

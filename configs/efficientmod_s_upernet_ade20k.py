@@ -1,8 +1,8 @@
-"""EfficientMod-s with UPerNet on ADE20K. Ours: no result was published. Schedule of Swin and SegFormer."""
+"""EfficientMod-s with UPerNet on ADE20K. Ours: no result was published. Schedule of Swin."""
 
 _base_ = [
     '_base_/models/upernet.py',
-    '_base_/datasets/ade20k.py',
+    '_base_/datasets/ade20k_batch16.py',
     '_base_/schedules/adamw_160k.py',
     '_base_/segmentation_runtime.py',
 ]

@@ -5,8 +5,8 @@ The authors published neither training code nor recipe; the schedule is ours, af
 
 _base_ = [
     '_base_/models/efficientvit_seg.py',
-    '_base_/datasets/ade20k.py',
-    '_base_/schedules/adamw_160k.py',
+    '_base_/datasets/ade20k_batch16.py',
+    '_base_/schedules/adamw_160k_fast_head.py',
     '_base_/segmentation_runtime.py',
 ]
 

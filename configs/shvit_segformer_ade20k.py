@@ -2,8 +2,8 @@
 
 _base_ = [
     '_base_/models/segformer.py',
-    '_base_/datasets/ade20k.py',
-    '_base_/schedules/adamw_160k.py',
+    '_base_/datasets/ade20k_batch16.py',
+    '_base_/schedules/adamw_160k_fast_head.py',
     '_base_/segmentation_runtime.py',
 ]
 

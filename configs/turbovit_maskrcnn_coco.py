@@ -5,7 +5,7 @@ Recipe of EfficientMod (arXiv 2403.19963), from random weights or from your own.
 
 _base_ = [
     '_base_/models/maskrcnn_fpn.py',
-    '_base_/datasets/coco_instance.py',
+    '_base_/datasets/coco_instance_batch32.py',
     '_base_/schedules/adamw_1x_batch32.py',
     '_base_/default_runtime.py',
 ]

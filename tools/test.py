@@ -3,12 +3,13 @@
 
 import argparse
 import os
+from pathlib import Path
 
 from mmengine.config import DictAction
 
 from projects.sample_data import use_sample
 from projects.training.config import load_config
-from projects.training.launch import set_up, test
+from projects.training.launch import set_up, shut_down, test
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,10 +39,14 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options, use_sample if args.sample else None)
     if args.show_dir:
         cfg.default_hooks.visualization.folder = args.show_dir
-    if args.out:
-        cfg.test_evaluator['outfile_prefix' if cfg.test_evaluator.type == 'CocoScores' else 'output_dir'] = args.out
+    if args.out and cfg.test_evaluator.type == 'CocoScores':
+        cfg.test_evaluator.outfile_prefix = args.out
+    elif args.out:
+        Path(args.out).mkdir(parents=True, exist_ok=True)  # mmseg's first process makes it, too late for the others
+        cfg.test_evaluator.output_dir = args.out
     set_up(cfg, args.work_dir, args.launcher)
     test(cfg, args.checkpoint, args.tta)
+    shut_down()
 
 
 if __name__ == '__main__':

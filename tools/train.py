@@ -9,7 +9,7 @@ from mmengine.config import DictAction
 
 from projects.sample_data import use_sample
 from projects.training.config import load_config
-from projects.training.launch import set_up, train
+from projects.training.launch import set_up, shut_down, train
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,6 +40,7 @@ def main() -> None:
     set_up(cfg, args.work_dir, args.launcher, args.amp)
     try:
         train(cfg, args.resume, validate_first=args.sample)
+        shut_down()
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -79,6 +79,7 @@ def count_complexity(model: Model, image_size: tuple[int, int]) -> Complexity:
         images = torch.empty(1, 3, *image_size, device=device)
         maps, backbone_macs = _count(model.backbone, images)
         _, head_macs = _count(_neck_and_heads, model, maps)
+    model.eval()  # once more: networks forget what they may have kept of tensors without data
     return Complexity(
         backbone_params=sum(parameter.numel() for parameter in model.backbone.parameters()),
         params=sum(

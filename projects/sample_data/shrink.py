@@ -163,6 +163,8 @@ def _shrink_schedule(cfg: Config, sample: Sample) -> None:
     if has_bfloat16_units():
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
     cfg.optim_wrapper.optimizer.lr = sample.learning_rate
+    for node in _nodes(cfg.optim_wrapper.get('paramwise_cfg', {})):
+        node.pop('lr_mult', None)  # the peak is for all
     cfg.optim_wrapper.clip_grad = {'max_norm': 10.0}
 
 

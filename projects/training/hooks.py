@@ -105,6 +105,7 @@ class Curves(Hook):
                     steps = np.arange(window, window + len(values))
                 axes.plot(steps, values, marker='o' if len(values) < 30 else None, label=name.split('/')[-1])
             axes.set_xlabel('validation' if title == 'score' else 'iteration')
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(alpha=0.3)
             if curves:
                 axes.legend(fontsize=7)

@@ -49,6 +49,12 @@ def set_up(cfg: Config, work_dir: str | Path | None, launcher: str = 'none', amp
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16')
 
 
+def shut_down() -> None:
+    """Leave the other processes of a distributed run in order; a process that merely exits may crash (gloo)."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def check_writable(folder: str | Path) -> None:
     """Create a folder and write a file in it, to fail now rather than after an epoch.
 

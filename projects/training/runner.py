@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mmengine.dist import get_rank
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import Runner as _Runner
@@ -23,10 +24,11 @@ class AtomicLocalBackend(LocalBackend):
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes; raises OSError, naming the file and the size, if the disk is full or not writable."""
         path = Path(filepath)
-        temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+        mine = f'.{path.name}.{get_rank()}'  # the processes of a run may write the same file at the same time
+        temporary = path.with_name(f'{mine}.{os.getpid()}.tmp')
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            for abandoned in path.parent.glob(f'.{path.name}.*.tmp'):
+            for abandoned in path.parent.glob(f'{mine}.*.tmp'):
                 abandoned.unlink()
             with temporary.open('wb') as file:
                 file.write(obj)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from projects.sample_data import use_sample
@@ -131,17 +132,42 @@ def test_the_schedule_is_the_published_one():
     assert cfg.auto_scale_lr == {'enable': True, 'base_batch_size': 16}
 
 
-def test_attention_biases_are_not_decayed():
-    cfg = Config.fromfile(ROOT / 'configs' / 'efficientvit_msra_m4_fpn_ade20k.py')
+@pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
+def test_eight_gpus_train_the_batch_of_the_recipe(path):
+    cfg = Config.fromfile(path)
+    assert cfg.auto_scale_lr == {'enable': True, 'base_batch_size': 8 * cfg.train_dataloader.batch_size}
+    # a floor that does not follow the batch would be above the learning rate of a small one
+    assert not any(schedule.get('eta_min', 0) for schedule in cfg.param_scheduler)
+
+
+@pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
+def test_a_checkpoint_is_written_before_every_validation(path):
+    cfg = Config.fromfile(path)
+    assert cfg.train_cfg.val_interval % cfg.default_hooks.checkpoint.interval == 0
+
+
+def settings_of_parameters(config):
+    """Learning rate and weight decay of every parameter of a config's model, by name."""
+    cfg = Config.fromfile(ROOT / 'configs' / f'{config}.py')
     cfg.model.backbone.pretrained = False
     init_default_scope(cfg.default_scope)
-    from mmengine.optim import build_optim_wrapper
-    from mmengine.registry import MODELS
-
     model = MODELS.build(cfg.model)
     groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
-    decay = {id(parameter): group['weight_decay'] for group in groups for parameter in group['params']}
-    biases = [parameter for name, parameter in model.named_parameters() if 'attention_bias' in name]
+    groups_by_parameter = {id(parameter): group for group in groups for parameter in group['params']}
+    found = {name: groups_by_parameter[id(parameter)] for name, parameter in model.named_parameters()}
+    return {name: (group['lr'], group['weight_decay']) for name, group in found.items()}
+
+
+def test_attention_biases_are_not_decayed():
+    settings = settings_of_parameters('efficientvit_msra_m4_fpn_ade20k')
+    biases = [setting for name, setting in settings.items() if 'attention_bias' in name]
     assert biases
-    assert {decay[id(parameter)] for parameter in biases} == {0.0}
-    assert decay[id(model.backbone.patch_embed[0].c.weight)] == 1e-4
+    assert set(biases) == {(2e-4, 0.0)}
+    assert settings['backbone.patch_embed.0.c.weight'] == (2e-4, 1e-4)
+
+
+def test_the_head_of_segformer_learns_ten_times_as_fast_and_norms_are_not_decayed():
+    settings = settings_of_parameters('shvit_segformer_ade20k')
+    assert settings['decode_head.conv_seg.weight'] == (pytest.approx(6e-4), 0.01)
+    assert settings['backbone.patch_embed.0.c.weight'] == (6e-5, 0.01)
+    assert settings['backbone.patch_embed.0.bn.weight'] == (6e-5, 0.0)

@@ -12,6 +12,7 @@ import projects.efficient_models
 import projects.training  # noqa: F401 (registers the heads of the configs)
 from projects.deployment.complexity import count_complexity
 from projects.deployment.published_figures import MAX_MACS_DEVIATION, MAX_PARAMS_DEVIATION, deviates
+from projects.efficient_models.backbones import EfficientViTMSRA
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,6 +66,20 @@ class Toy(nn.Module):
         attended = F.scaled_dot_product_attention(query, key, value)  # 2 heads of 8 channels
         weights = attended @ attended.mT
         return [F.interpolate((x.flatten(2) @ weights.mean(1)).view_as(x), scale_factor=2)]
+
+
+def test_counted_model_computes_as_before():
+    """Nothing that a network keeps from one image to the next is kept of the tensors without data."""
+    model = segmentor({'type': 'EfficientViTMSRA', 'arch': 'm0'}, **classifier_of(64, 5))
+    backbone = model.backbone = EfficientViTMSRA('m0').eval()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        for name, parameter in backbone.named_parameters():
+            if name.endswith('attention_biases'):
+                nn.init.normal_(parameter)
+        expected = backbone(images)
+        count_complexity(model.train(), (64, 64))
+        torch.testing.assert_close(backbone(images), expected, rtol=0, atol=0)
 
 
 def test_every_operation_is_counted_by_hand():

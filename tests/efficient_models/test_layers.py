@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmengine.model import convert_sync_batchnorm
 from torch import nn
 
 from projects.efficient_models.backbones import EfficientViTMIT, EfficientViTMSRA, SHViT
@@ -83,6 +84,14 @@ def test_checkpointed_blocks_update_statistics_once(momentum):
         assert [block.bn.num_batches_tracked.item() for block in sequence] == [2, 2]
         sequences.append(sequence)
     torch.testing.assert_close(sequences[0].state_dict(), sequences[1].state_dict(), rtol=0, atol=0)
+
+
+def test_checkpointed_blocks_with_synchronised_norms():
+    """As on several GPUs."""
+    sequence = convert_sync_batchnorm(BlockSequence(ConvNorm(2, 2), ConvNorm(2, 2), with_cp=True))
+    sequence(torch.randn(4, 2, 3, 3)).square().mean().backward()
+    assert [block.bn.num_batches_tracked.item() for block in sequence] == [1, 1]
+    assert all(isinstance(block.bn, nn.SyncBatchNorm) for block in sequence)
 
 
 def test_no_checkpoints_without_gradients(monkeypatch):

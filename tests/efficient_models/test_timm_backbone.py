@@ -9,9 +9,13 @@ from typing import NamedTuple
 import pytest
 import timm
 import torch
+from mmengine.model import convert_sync_batchnorm
 from mmengine.runner.checkpoint import get_state_dict
+from timm.layers.norm_act import SyncBatchNormAct
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from projects.efficient_models.backbones import TimmBackbone
@@ -50,7 +54,7 @@ FAMILIES = [
 ]
 every_family = pytest.mark.parametrize('family', FAMILIES, ids=lambda family: family.arch)
 TABLES = ('attention_biases', 'pos_embed')  # by position
-FIXED_SIZE = ['efficientformer_l1', 'efficientformerv2_s0', 'hiera_tiny_224']
+WITH_TABLES = ['efficientformer_l1', 'efficientformerv2_s0', 'hiera_tiny_224', 'tiny_vit_5m_224', 'efficientvit_m0']
 
 
 @cache
@@ -136,7 +140,7 @@ def test_fused_network_is_equivalent(family, randomize):
     x = torch.randn(1, 3, 65, 97).double()
     with torch.inference_mode():
         expected = backbone(x)
-        fused = backbone.fuse()
+        fused = backbone.fuse().fuse()
         assert len(batch_norms(fused)) == family.remaining_norms
         for output, reference in zip(fused(x), expected, strict=True):
             assert relative_error(output, reference) < 1e-11
@@ -163,6 +167,21 @@ def test_checkpointing(arch, randomize):
     torch.testing.assert_close(*grads)
     torch.testing.assert_close(dict(plain.named_buffers()), dict(checkpointed.named_buffers()), rtol=0, atol=0)
     assert stored_bytes(checkpointed) < 0.5 * stored_bytes(plain)
+
+
+@pytest.mark.parametrize('arch', ['mobilenetv3_small_050', 'resnet18'])
+def test_norms_synchronised_over_gpus(arch, randomize):
+    """mmengine replaces the batch norms; activations in them remain, and checkpointing counts no batch twice."""
+    backbone = randomize(TimmBackbone(arch, with_cp=True, frozen_stages=0)).eval()
+    x = torch.randn(2, 3, 65, 97)
+    expected = backbone(x)
+    synchronised = convert_sync_batchnorm(backbone).eval()
+    assert {type(norm) for norm in batch_norms(synchronised)} <= {nn.SyncBatchNorm, SyncBatchNormAct}
+    torch.testing.assert_close(synchronised(x), expected)
+    frozen = batch_norms(synchronised.stem_and_stages()[0])
+    counters = {norm: norm.num_batches_tracked.item() for norm in batch_norms(synchronised)}
+    sum(output.square().mean() for output in synchronised.train()(x)).backward()
+    assert all(norm.num_batches_tracked == counter + (norm not in frozen) for norm, counter in counters.items())
 
 
 # Sizes that timm does not take
@@ -206,10 +225,10 @@ def test_biases_follow_the_distances():
                 assert biases[0, i, j].item() == pytest.approx(table[vertical // 2, horizontal].item())
 
 
-@pytest.mark.parametrize('arch', FIXED_SIZE)
-def test_tables_follow_the_weights_and_learn(arch):
+@pytest.mark.parametrize('arch', WITH_TABLES)
+def test_tables_follow_the_weights_and_learn(arch, randomize):
     """Nothing that is kept from one image to the next outlives a change of size or weights."""
-    backbone = TimmBackbone(arch).eval()
+    backbone = randomize(TimmBackbone(arch)).eval()
     fresh = TimmBackbone(arch).eval()
     small, wide = torch.randn(1, 3, 64, 64), torch.randn(1, 3, 64, 128)
     tables = [p for name, p in backbone.named_parameters() if name.endswith(TABLES)]
@@ -226,6 +245,30 @@ def test_tables_follow_the_weights_and_learn(arch):
     for _ in range(2):
         backbone(wide)[-1].square().mean().backward()
     assert all(table.grad.abs().max() > 0 for table in tables)
+    with torch.no_grad():
+        torch.testing.assert_close(copy.deepcopy(backbone)(wide)[-1], after, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('arch', WITH_TABLES)
+def test_nothing_without_data_is_kept(arch, randomize):
+    """After a run on shapes alone, images are computed as ever."""
+    backbone = randomize(TimmBackbone(arch)).eval()
+    x = torch.randn(1, 3, 64, 128)
+    with torch.no_grad():
+        for name, table in backbone.named_parameters():
+            if name.endswith(TABLES):
+                nn.init.normal_(table, std=10)
+        copied = copy.deepcopy(backbone)
+        with FakeTensorMode(allow_non_fake_inputs=True), sdpa_kernel(SDPBackend.MATH):
+            backbone(torch.empty(1, 3, 64, 128))
+        torch.testing.assert_close(backbone(x)[-1], copied(x)[-1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('arch', WITH_TABLES)
+def test_created_for_inference(arch):
+    with torch.inference_mode():
+        backbone = TimmBackbone(arch).eval()
+        backbone(torch.randn(1, 3, 64, 64))
 
 
 @pytest.mark.parametrize('arch', ['focalnet_tiny_srf', 'hiera_tiny_224', 'convnext_atto'])
@@ -301,6 +344,8 @@ def test_bad_options():
         TimmBackbone('repvit_m0_9', drop_path_rate=0.1)
     with pytest.raises(ValueError, match='vgg11 has no activation checkpointing'):
         TimmBackbone('vgg11', with_cp=True)
+    with pytest.raises(ValueError, match=r'which layers of twins_svt_small make up .* must be -1 \(nothing\), got 1'):
+        TimmBackbone('twins_svt_small', frozen_stages=1)
     with pytest.raises(ValueError, match=r'levit_128s of timm does not give maps .* any size.*192x256'):
         TimmBackbone('levit_128s')
 

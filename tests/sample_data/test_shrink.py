@@ -20,7 +20,11 @@ RUNTIME = {
         'visualization': {'type': 'PredictionPictures'},
     },
     'custom_hooks': [{'type': 'Curves'}],
-    'optim_wrapper': {'type': 'OptimWrapper', 'optimizer': {'type': 'AdamW', 'lr': 6e-5, 'weight_decay': 0.01}},
+    'optim_wrapper': {
+        'type': 'OptimWrapper',
+        'optimizer': {'type': 'AdamW', 'lr': 6e-5, 'weight_decay': 0.01},
+        'paramwise_cfg': {'norm_decay_mult': 0.0, 'custom_keys': {'head': {'lr_mult': 10.0, 'decay_mult': 0.5}}},
+    },
     'auto_scale_lr': {'enable': True, 'base_batch_size': 16},
     'load_from': 'somewhere.pth',
 }
@@ -192,6 +196,7 @@ def test_the_schedule_counts_iterations(ade20k, root):
     }
     assert ade20k.optim_wrapper.optimizer.lr == SAMPLES['CheckedADE20KDataset'].learning_rate
     assert ade20k.optim_wrapper.optimizer.weight_decay == 0.01  # the recipe's
+    assert ade20k.optim_wrapper.paramwise_cfg == {'norm_decay_mult': 0.0, 'custom_keys': {'head': {'decay_mult': 0.5}}}
     assert ade20k.default_hooks.logger.interval == 10
 
 

@@ -76,6 +76,24 @@ def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path):
     assert path.read_bytes() == b'old'
 
 
+def test_the_processes_of_a_run_do_not_disturb_one_another_in_writing_the_same_file(tmp_path, monkeypatch):
+    def let_another_process_write(descriptor):
+        monkeypatch.undo()
+        monkeypatch.setattr('projects.training.runner.get_rank', lambda: 1)
+        monkeypatch.setattr('os.getpid', lambda: 1)
+        AtomicLocalBackend().put(b'other', tmp_path / 'file')
+
+    monkeypatch.setattr('os.fsync', let_another_process_write)
+    AtomicLocalBackend().put(b'own', tmp_path / 'file')
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [('file', b'own')]
+
+
+def test_what_a_killed_process_left_is_swept_away(tmp_path):
+    (tmp_path / '.file.0.77.tmp').touch()
+    AtomicLocalBackend().put(b'new', tmp_path / 'file')
+    assert [path.name for path in tmp_path.iterdir()] == ['file']
+
+
 def test_a_full_disk_is_reported_and_leaves_the_old_file(tmp_path):
     path = tmp_path / 'file'
     path.write_bytes(b'old')

@@ -14,6 +14,6 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-5, by_epoch=False, begin=0, end=1000),
-    dict(type='CosineAnnealingLR', eta_min=2e-4, begin=50, end=100, T_max=50, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min_ratio=0.05, begin=50, end=100, T_max=50, convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(enable=True, base_batch_size=256)

@@ -1,5 +1,8 @@
 """Networks of timm that are built for one image size, for any size: EfficientFormer, EfficientFormerV2 and Hiera.
 
+TinyViT and timm's EfficientViT-MSRA, which take any size, share one trap with them, and its remedy: in eval mode they
+keep attention biases from one image to the next, even if other weights have been loaded in between.
+
 EfficientFormer: https://arxiv.org/abs/2206.01191, https://arxiv.org/abs/2212.08059; Hiera: https://arxiv.org/abs/2306.00989
 
 Each class here extends the one of timm that it is named after, and shares its parameters and their names. At the image
@@ -21,27 +24,63 @@ from typing import Any
 
 import torch
 from timm.layers import resample_abs_pos_embed
-from timm.models import efficientformer, efficientformer_v2, hiera
+from timm.models import efficientformer, efficientformer_v2, efficientvit_msra, hiera, tiny_vit
 from torch import nn
 from torch.nn import functional as F
 
 
 def accept_any_size(network: nn.Module) -> None:
-    """Turn those parts of a timm network that take one image size into the extensions below, in place."""
+    """Turn those parts of a timm network that have an extension below into it, in place."""
     for module in network.modules():
         extension = EXTENSIONS.get(type(module))
         if extension is not None:
             module.__class__ = extension
 
 
-class PositionBiases:
-    """Attention biases by vertical and horizontal distance, for a grid of any size; a mixin.
+class CurrentBiases:
+    """Attention biases that are those of the present weights; a mixin.
 
-    Without gradients, they are computed once per size; timm's classes forget them in `train()` and `to()`.
+    Without gradients, they are computed once and kept as long as the weights stay the same. timm's classes forget them
+    in `train()` and `to()` alone.
     """
 
     attention_biases: nn.Parameter
+    attention_bias_idxs: torch.Tensor
     attention_bias_cache: dict[Any, torch.Tensor]
+
+    def get_attention_biases(self, _: torch.device) -> torch.Tensor:
+        """Return the biases of timm's grid, shape (heads, queries, keys)."""
+        return self.kept_biases()
+
+    def kept_biases(self, *grid: int) -> torch.Tensor:
+        """Return what `compute_biases` does, computed before if possible."""
+        table = self.attention_biases
+        records = torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if records or table.is_inference():  # those do not count their changes
+            return self.compute_biases(*grid)
+        key = *grid, table.device, table.dtype, table.data_ptr(), table._version
+        if key in self.attention_bias_cache:
+            return self.attention_bias_cache[key]
+        biases = self.compute_biases(*grid)
+        if type(biases) is torch.Tensor:  # and no tensor without data, as in a mere count of operations
+            self.attention_bias_cache = {key: biases}
+        return biases
+
+    def compute_biases(self, *_: int) -> torch.Tensor:
+        """Compute the biases from the table."""
+        return self.attention_biases[:, self.attention_bias_idxs]
+
+
+class CurrentTinyViTAttention(CurrentBiases, tiny_vit.Attention):
+    """TinyViT's attention."""
+
+
+class CurrentCascadedGroupAttention(CurrentBiases, efficientvit_msra.CascadedGroupAttention):
+    """EfficientViT-MSRA's attention."""
+
+
+class PositionBiases(CurrentBiases):
+    """Attention biases by vertical and horizontal distance, for a grid of any size; a mixin."""
 
     def biases(self, rows: int, columns: int, query_stride: int = 1) -> torch.Tensor:
         """Return the biases of a grid.
@@ -54,15 +93,10 @@ class PositionBiases:
         Returns:
             The biases, shape (heads, queries, keys).
         """
-        if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return self._computed_biases(rows, columns, query_stride)
-        table = self.attention_biases
-        key = rows, columns, table.device, table.dtype, table.data_ptr(), table._version
-        if key not in self.attention_bias_cache:
-            self.attention_bias_cache = {key: self._computed_biases(rows, columns, query_stride)}
-        return self.attention_bias_cache[key]
+        return self.kept_biases(rows, columns, query_stride)
 
-    def _computed_biases(self, rows: int, columns: int, query_stride: int) -> torch.Tensor:
+    def compute_biases(self, rows: int, columns: int, query_stride: int) -> torch.Tensor:  # type: ignore[override]
+        """Compute the biases of a grid."""
         side = math.isqrt(self.attention_biases.shape[1])
         table = self.attention_biases.unflatten(1, (side, side))
         if (rows, columns) != (side, side):
@@ -184,5 +218,7 @@ EXTENSIONS: dict[type[nn.Module], type[nn.Module]] = {
     efficientformer.EfficientFormer: AnySizeEfficientFormer,
     efficientformer_v2.Attention2d: AnySizeAttention2d,
     efficientformer_v2.Attention2dDownsample: AnySizeAttention2dDownsample,
+    efficientvit_msra.CascadedGroupAttention: CurrentCascadedGroupAttention,
     hiera.Hiera: AnySizeHiera,
+    tiny_vit.Attention: CurrentTinyViTAttention,
 }

@@ -25,6 +25,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import timm
 import torch
 from mmengine.registry import MODELS
+from timm.layers.norm_act import SyncBatchNormAct
 from timm.utils import reparameterize_model
 from torch import nn
 from torch.nn import functional as F
@@ -70,15 +71,16 @@ class TimmBackbone(Backbone):
     networks that have a training form (FastViT, MobileOne, RepViT and others) and folds the batch norms that follow a
     convolution; those behind something else remain, as after the activation in XCiT's blocks.
 
-    Arguments: see `Backbone`.
+    Arguments: see `Backbone`; checkpoints must bear timm's names.
 
     Raises:
-        ValueError: Also if the network has no stochastic depth or no activation checkpointing and these are asked for,
-            or does not give maps of any size.
+        ValueError: Also if the network has no stochastic depth, activation checkpointing or known stages and these are
+            asked for, or does not give maps of any size.
     """
 
     archs: ClassVar[Mapping[str, Any]] = {}  # those of timm.list_models()
     timm_model: Any
+    _is_fused = False
 
     def find_variant(self, arch: str) -> str:
         """Return the name, if timm has such a network and weights of such a tag."""
@@ -143,7 +145,14 @@ class TimmBackbone(Backbone):
             if pending:
                 stages.append(pending)
                 pending = []
-        return [nn.ModuleList(part) for part in (stem, *stages)]
+        parts: list[nn.Module] = [nn.ModuleList(part) for part in (stem, *stages)]
+        known = sum(len(list(part.parameters())) for part in parts)
+        if self.frozen_stages >= 0 and known < len(list(self.parameters())):
+            raise ValueError(
+                f'timm does not tell which layers of {self.arch} make up the stem and the stages: frozen_stages must '
+                f'be -1 (nothing), got {self.frozen_stages}.'
+            )
+        return parts
 
     def drop_levels_after(self, last: int) -> None:
         prune(self.timm_model, last)
@@ -151,15 +160,29 @@ class TimmBackbone(Backbone):
     def init_weights(self) -> None:
         """Keep the weights: timm initialises its networks as it creates them."""
 
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        norms = [module for module in self.modules() if isinstance(module, _BatchNorm)]
+        for norm in norms:
+            # synchronisation over GPUs, by mmengine or torch, has left out the activation that timm puts into norms
+            if type(norm) is nn.SyncBatchNorm and hasattr(norm, 'act'):
+                norm.__class__ = SyncBatchNormAct
+        if self.with_cp:
+            self._watch(norms)
+        return self
+
     def fuse(self) -> Self:
+        self.eval()
+        if self._is_fused:
+            return self
         with torch.inference_mode(False):
-            self.eval()
             if self.with_cp:
                 self.timm_model.set_grad_checkpointing(False)
             images = next(self.parameters()).new_zeros(1, 3, 64, 64)
             with _default_dtype(images.dtype):  # of which some networks create their merged layers
                 reparameterize_model(self.timm_model, inplace=True)
             fold_batch_norms(self, images)
+        self._is_fused = True
         return self
 
     def timm_prefixes(self) -> dict[str, str]:
@@ -197,26 +220,32 @@ class TimmBackbone(Backbone):
         return level_map
 
     def _checkpoint_activations(self) -> None:
-        """Let timm checkpoint; it runs batch norms again in the backward pass, which must not count as a batch."""
+        """Let timm checkpoint; it runs the batch norms, which `train` watches, again in the backward pass."""
         try:
             self.timm_model.set_grad_checkpointing(True)
         except AssertionError as error:
             raise ValueError(f'{self.arch} has no activation checkpointing in timm: with_cp must be False.') from error
         self._in_forward = False
-        self._held: dict[nn.Module, AbstractContextManager] = {}
-        for module in self.timm_model.modules():
-            if isinstance(module, _BatchNorm):
-                module.register_forward_pre_hook(self._hold_statistics)
-                module.register_forward_hook(self._release_statistics, always_call=True)
+        self._held: dict[nn.Module, AbstractContextManager | None] = {}
+
+    def _watch(self, norms: Sequence[nn.Module]) -> None:
+        """Let batch norms not count what they see in the backward pass as a batch."""
+        for norm in norms:
+            if norm not in self._held:
+                norm.register_forward_pre_hook(self._hold_statistics)
+                norm.register_forward_hook(self._release_statistics, always_call=True)
+        self._held = dict.fromkeys(norms)
 
     def _hold_statistics(self, norm: nn.Module, _: Any) -> None:
         if not self._in_forward:
-            self._held[norm] = constant_running_statistics(norm)
-            self._held[norm].__enter__()
+            held = self._held[norm] = constant_running_statistics(norm)
+            held.__enter__()
 
     def _release_statistics(self, norm: nn.Module, *_: Any) -> None:
-        if norm in self._held:
-            self._held.pop(norm).__exit__(None, None, None)
+        held = self._held[norm]
+        if held is not None:
+            held.__exit__(None, None, None)
+            self._held[norm] = None
 
 
 @cache

@@ -49,7 +49,7 @@ def constant_running_statistics(block: nn.Module) -> Iterator[None]:
     momenta = [norm.momentum for norm in norms]
     counters = [norm.num_batches_tracked for norm in norms]
     for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+        norm.momentum, norm.num_batches_tracked = 0.0, torch.tensor(0)  # synchronised norms insist on a counter
     try:
         yield
     finally:
