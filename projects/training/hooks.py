@@ -9,6 +9,7 @@ import mmcv
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -105,7 +106,7 @@ class Curves(Hook):
                     steps = np.arange(window, window + len(values))
                 axes.plot(steps, values, marker='o' if len(values) < 30 else None, label=name.split('/')[-1])
             axes.set_xlabel('validation' if title == 'score' else 'iteration')
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(alpha=0.3)
             if curves:
                 axes.legend(fontsize=7)
