@@ -16,6 +16,7 @@ from projects.sample_data.coco import CocoSplit, write_coco_sample
 SAMPLE_ROOT = Path(__file__).resolve().parents[2] / 'data' / 'sample'
 NUM_ROIS = 64  # per image, of which at most a quarter are positives; 512 in the recipes, and most of a step's time
 NUM_CANDIDATES = 500  # boxes per level that the RPN compares; 2000 in the recipes
+MAX_LEARNING_RATE = 1e-3
 TINY_SIDE_PX = 64
 
 
@@ -30,7 +31,7 @@ class Sample:
         num_val_images: How many there are for validation.
         batch_size: Images per step.
         length: Epochs, or iterations if the config counts those.
-        learning_rate: Its peak.
+        learning_rate: Its peak, unless the recipe has a higher one.
     """
 
     write: 'Callable[[Config, Path, Sample], Any]'
@@ -162,7 +163,8 @@ def _shrink_schedule(cfg: Config, sample: Sample) -> None:
     cfg.merge_from_dict({'auto_scale_lr.base_batch_size': sample.batch_size})
     if has_bfloat16_units():
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
-    cfg.optim_wrapper.optimizer.lr = sample.learning_rate
+    # recipes with a high rate are made for it
+    cfg.optim_wrapper.optimizer.lr = min(max(cfg.optim_wrapper.optimizer.lr, sample.learning_rate), MAX_LEARNING_RATE)
     for node in _nodes(cfg.optim_wrapper.get('paramwise_cfg', {})):
         node.pop('lr_mult', None)  # the peak is for all
     cfg.optim_wrapper.clip_grad = {'max_norm': 10.0}

@@ -307,6 +307,14 @@ def test_tiny_coco_trains_for_one_step(tmp_path):
     assert cfg.train_cfg.max_epochs == 1
 
 
+@pytest.mark.parametrize(('recipe', 'sample'), [(1e-4, 3e-4), (5e-4, 5e-4), (4e-3, 1e-3)])
+def test_a_recipe_with_a_high_learning_rate_keeps_it_within_limits(tmp_path, recipe, sample):
+    cfg = coco_config(tmp_path)
+    cfg.optim_wrapper.optimizer.lr = recipe
+    use_sample(cfg, tmp_path, tiny=True)
+    assert cfg.optim_wrapper.optimizer.lr == sample
+
+
 def test_an_unknown_data_set_is_refused(ade20k, root):
     ade20k.train_dataloader.dataset.type = 'VOCDataset'
     with pytest.raises(ValueError, match=r"type 'VOCDataset', only for \['CheckedADE20KDataset', 'CheckedCi.*'Checked"):
