@@ -14,7 +14,7 @@ from mmseg.datasets import ADE20KDataset
 
 from .cache import build_once
 from .everyday_scenes import CATEGORIES, everyday_scene
-from .image_files import write_image
+from .image_files import check_image_size, write_image
 
 VERSION = 1  # raise it with every change of what is generated, so that cached sets are made anew
 SPLITS = {'training': 'train', 'validation': 'val'}  # folders, and what their files are called
@@ -46,10 +46,7 @@ def write_ade20k_sample(
     """
     if set(num_images) != set(SPLITS) or min(num_images.values()) < 1:
         raise ValueError(f'num_images = {dict(num_images)}: expected at least one for each of {tuple(SPLITS)}.')
-    if min(image_size) < MIN_SIDE_PX:
-        raise ValueError(
-            f'image_size = {tuple(image_size)}: expected (height, width) of at least {MIN_SIDE_PX} px each.'
-        )
+    check_image_size(image_size, MIN_SIDE_PX)
     parameters = {
         'generator': f'{__name__} version {VERSION}',
         'num_images': dict(num_images),

@@ -12,7 +12,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from .cache import build_once
-from .image_files import write_image
+from .image_files import check_image_size, write_image
 from .street_views import street_view
 
 VERSION = 1  # raise it with every change of what is generated, so that cached sets are made anew
@@ -97,10 +97,7 @@ def write_cityscapes_sample(
     """
     if set(num_images) != set(CITIES) or min(num_images.values()) < 1:
         raise ValueError(f"num_images = {dict(num_images)}: expected at least one of 'train' and of 'val'.")
-    if min(image_size) < MIN_HEIGHT_PX:
-        raise ValueError(
-            f'image_size = {tuple(image_size)}: expected (height, width) of at least {MIN_HEIGHT_PX} px each.'
-        )
+    check_image_size(image_size, MIN_HEIGHT_PX)
     parameters = {
         'generator': f'{__name__} version {VERSION}',
         'num_images': dict(num_images),

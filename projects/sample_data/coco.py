@@ -17,7 +17,7 @@ from shapely import Geometry
 
 from .cache import build_once
 from .coco_categories import coco_categories
-from .image_files import write_image
+from .image_files import check_image_size, write_image
 from .objects import KINDS, Kind
 from .scenes import Scene, aerial_background, compose, grain, paint, part_list, street_background
 
@@ -97,10 +97,7 @@ def _check_arguments(splits: Sequence[CocoSplit], classes: Sequence[str], image_
         raise ValueError(f"classes is the string '{classes}'; expected a sequence of names, such as ('{classes}',).")
     if not classes or len(set(classes)) != len(classes):
         raise ValueError(f'classes = {tuple(classes)}: expected at least one name, and each only once.')
-    if min(image_size) < MIN_SIDE_PX:
-        raise ValueError(
-            f'image_size = {tuple(image_size)}: expected (height, width) of at least {MIN_SIDE_PX} px each.'
-        )
+    check_image_size(image_size, MIN_SIDE_PX)
     ann_files = [split.ann_file for split in splits]
     if not splits or len(set(ann_files)) != len(ann_files):
         raise ValueError(f'Annotation files of the splits = {ann_files}: expected at least one, and each only once.')

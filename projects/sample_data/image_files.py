@@ -22,3 +22,11 @@ def write_image(path: Path, image: np.ndarray) -> None:
     _, content = cv2.imencode(path.suffix, pixels, options)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.tobytes())
+
+
+def check_image_size(image_size: tuple[int, int], min_side_px: int) -> None:
+    """Raises ValueError if a side of (height, width) is shorter than pictures can be painted on."""
+    if min(image_size) < min_side_px:
+        raise ValueError(
+            f'image_size = {tuple(image_size)}: expected (height, width) of at least {min_side_px} px each.'
+        )

@@ -1,13 +1,11 @@
 """Data sets with bad images, foreign categories, and augmentation that can be repeated."""
 
 import json
-import logging
 import re
 
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from PIL import Image
 
@@ -79,18 +77,6 @@ def test_a_truncated_image_is_unreadable_and_a_whole_one_is_not(tmp_path, suffix
     truncate(path)
     with pytest.raises(UnreadableImageError, match=f'a.{suffix}'):
         LoadImage().transform({'img_path': str(path)})
-
-
-@pytest.fixture
-def logged():
-    """Messages that mmengine's logger writes."""
-    messages = []
-    handler = logging.Handler()
-    handler.emit = lambda record: messages.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield messages
-    logger.removeHandler(handler)
 
 
 def test_training_replaces_a_truncated_image_and_names_it_once(root, logged):

@@ -1,6 +1,5 @@
 """Cityscapes and ADE20K files in their real layouts: the same labels as mmseg's, and every kind of bad file."""
 
-import logging
 import re
 from pathlib import Path
 from zlib import crc32
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmseg.datasets import ADE20KDataset, CityscapesDataset
 from mmseg.evaluation import IoUMetric
@@ -35,18 +33,6 @@ CITYSCAPES_IDS = {
 @pytest.fixture(autouse=True)
 def _mmseg_scope():
     init_default_scope('mmseg')  # as in the configs
-
-
-@pytest.fixture
-def logged():
-    """Messages that mmengine's logger writes."""
-    messages = []
-    handler = logging.Handler()
-    handler.emit = lambda record: messages.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield messages
-    logger.removeHandler(handler)
 
 
 def save(path, array):
