@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Prepare real data for training: `tools/prepare_data.py geotiles --tiles DIR --labels FILE.geojson --out DIR`."""
+"""Prepare data for training: `tools/prepare_data.py geotiles|geotiff|scenes --out DIR ...`."""
 
 import argparse
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -51,19 +51,130 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         help='fail if a larger share of tiles is unreadable',
     )
     geotiles.add_argument('--overwrite', action='store_true', help='replace a set that --out holds already')
+    geotiles.set_defaults(run=run_geotiles)
+    add_geotiff(commands)
+    add_scenes(commands)
     return parser.parse_args(arguments)
+
+
+def run_geotiles(args: argparse.Namespace) -> object:
+    """Convert web-mercator tiles."""
+    settings = GeotilesSettings(**{field.name: getattr(args, field.name) for field in fields(GeotilesSettings)})
+    show_progress = partial(track, description='Tiles')
+    return convert_geotiles(args.tiles, args.labels, args.out, settings, overwrite=args.overwrite, track=show_progress)
+
+
+def add_geotiff(commands: argparse._SubParsersAction) -> None:
+    """Declare the options of `geotiff`."""
+    geotiff = commands.add_parser(
+        'geotiff',
+        help='any GeoTIFF and any vector file -> building tiles with masks, instances and heights',
+        description='Turn one georeferenced image and a vector file of buildings into building tiles, split by ground, '
+        'optionally with the labels displaced by a stated amount. Repeat the command to go on with an interrupted run.',
+    )
+    geotiff.set_defaults(run=run_geotiff)
+    add = geotiff.add_argument
+    add(
+        '--image', metavar='FILE', type=Path, required=True, help='GeoTIFF, VRT, JPEG 2000, ... (several: gdalbuildvrt)'
+    )
+    add('--labels', metavar='FILE', type=Path, required=True, help='GeoPackage, GeoJSON, Shapefile, ... of polygons')
+    add('--out', metavar='DIR', type=Path, required=True, help='folder to write')
+    add('--height-column', metavar='NAME', help='column of the labels with metres above ground')
+    add('--structure-column', metavar='NAME', help='column that is equal for the parts of one building')
+    add('--assume-crs', metavar='CRS', help='coordinate system of labels that state none, such as EPSG:4326')
+    add(
+        '--bands', metavar='N', type=int, nargs='+', help='one or three bands of the image, from 1 (default: the first)'
+    )
+    add('--tile-px', type=int, default=512, help='side of a tile in pixels (default: 512)')
+    add('--gsd-m', type=float, help='resample to that many metres per pixel (default: as the image is)')
+    add('--val-share', type=float, default=0.2, help='share of the tiles for validation (default: 0.2)')
+    add('--test-share', type=float, default=0.2, help='share of the tiles for testing (default: 0.2)')
+    add('--block-m', type=float, help='side of the squares of ground that are never split (default: from the size)')
+    add('--margin-m', type=float, default=0.0, help='least distance of tiles of different parts; they never touch')
+    add('--shift-m', metavar=('E', 'N'), type=float, nargs=2, default=(0.0, 0.0), help='move labels east and north')
+    add('--off-nadir-deg', type=float, default=0.0, help='move labels by height x tan of this angle ...')
+    add('--azimuth-deg', type=float, default=0.0, help='... in this direction, clockwise from north')
+    add('--overwrite', action='store_true', help='replace a set that --out holds already')
+
+
+def run_geotiff(args: argparse.Namespace) -> object:
+    """Convert a georeferenced image."""
+    from projects.building_extraction.datasets.label_displacement import Displacement
+    from projects.building_extraction.datasets.raster_blocks import BlockSettings
+    from projects.building_extraction.datasets.raster_tiles import RasterTilesSettings, convert_raster
+
+    settings = RasterTilesSettings(
+        tile_px=args.tile_px,
+        gsd_m=args.gsd_m,
+        bands=args.bands and tuple(args.bands),
+        height_column=args.height_column,
+        structure_column=args.structure_column,
+        assume_crs=args.assume_crs,
+        blocks=BlockSettings(args.val_share, args.test_share, args.block_m, args.margin_m),
+        displacement=Displacement(tuple(args.shift_m), args.off_nadir_deg, args.azimuth_deg),
+    )
+    show_progress = partial(track, description='Tiles')
+    return convert_raster(args.image, args.labels, args.out, settings, overwrite=args.overwrite, track=show_progress)
+
+
+def add_scenes(commands: argparse._SubParsersAction) -> None:
+    """Declare the options of `scenes`."""
+    scenes = commands.add_parser(
+        'scenes',
+        help='footprints with heights, or an invented city -> rendered off-nadir tiles with exact labels',
+        description='Render a data set for domain adaptation: `source` (raw imagery, footprints as misaligned labels), '
+        '`target`, `val` and `test` (near nadir, labels on the roofs that are seen), each on ground of its own.',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    scenes.set_defaults(run=run_scenes)
+    add = scenes.add_argument
+    add('--out', metavar='DIR', type=Path, default=Path('data/scenes'), help='folder to write')
+    add('--footprints', metavar='FILE', type=Path, help='vector file of footprints (None: the invented city)')
+    add('--height-column', metavar='NAME', help='its metres above ground (None: a column of a usual name)')
+    add('--structure-column', metavar='NAME', help='equal for the tiers of one building (None: likewise)')
+    add('--assume-crs', metavar='CRS', help='coordinate system of footprints that state none, such as EPSG:4326')
+    add('--city-m', type=float, default=2000.0, help='side of the invented city')
+    add('--gsd-m', type=float, default=0.5, help='metres per pixel')
+    add('--tile-px', type=int, default=256, help='side of a tile in pixels')
+    for split, number in (('source', 400), ('target', 40), ('val', 20), ('test', 60)):
+        add(f'--{split}', metavar='N', type=int, default=number, help=f'tiles of {split}')
+    angles = {'metavar': ('LOW', 'HIGH'), 'type': float, 'nargs': 2}
+    add('--source-off-nadir-deg', **angles, default=(10.0, 40.0), help='angles of the source, drawn for each tile')
+    add('--target-off-nadir-deg', **angles, default=(0.0, 10.0), help='angles of target, val and test')
+    add('--azimuth-deg', **angles, default=(0.0, 360.0), help='directions in which roofs lean, clockwise from north')
+    add('--registration-error-m', type=float, default=1.5, help="standard deviation of the source's displacement")
+    add('--source-label', choices=('roof', 'footprint', 'visible'), default='footprint', help='what it labels')
+    add('--seed', type=int, default=0, help='of the invented city, the places and the views')
+    add('--processes', type=int, help='processes to render with (None: by the number of tiles)')
+
+
+def run_scenes(args: argparse.Namespace) -> object:
+    """Render scenes."""
+    from projects.building_extraction.scenes.domains import default_domains
+    from projects.building_extraction.scenes.footprints import read_city
+    from projects.building_extraction.scenes.procedural_city import procedural_city
+    from projects.building_extraction.scenes.tiles import write_scenes
+
+    clean = {'off_nadir_deg': tuple(args.target_off_nadir_deg), 'azimuth_deg': tuple(args.azimuth_deg)}
+    noisy = {'off_nadir_deg': tuple(args.source_off_nadir_deg), 'azimuth_deg': tuple(args.azimuth_deg)}
+    noisy |= {'registration_error_m': args.registration_error_m, 'label': args.source_label}
+    domains = {
+        split: replace(domain, **(noisy if split == 'source' else clean))
+        for split, domain in default_domains(args.source, args.target, args.val, args.test).items()
+    }
+    if args.footprints is None:
+        city = procedural_city(args.city_m, args.seed)
+    else:
+        city = read_city(args.footprints, args.height_column, args.structure_column, assume_crs=args.assume_crs)
+    return write_scenes(city, domains, args.gsd_m, args.tile_px, args.out, args.seed, args.processes)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one sub-command."""
     args = parse_args(arguments)
     try:
-        settings = GeotilesSettings(**{field.name: getattr(args, field.name) for field in fields(GeotilesSettings)})
-        show_progress = partial(track, description='Tiles')
-        report = convert_geotiles(
-            args.tiles, args.labels, args.out, settings, overwrite=args.overwrite, track=show_progress
-        )
-    except (ValueError, OSError) as error:
+        report = args.run(args)
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f'prepare_data {args.command}: {error}')
     print(report)
     print(f'wrote      {args.out} (look at {args.out / "overview.png"})')

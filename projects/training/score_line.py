@@ -9,7 +9,8 @@ def describe_scores(scores: dict[str, float]) -> str:
     """One line, e.g. 'box AP 39.0 (AP50 61.2, AP75 41.9, APs 22.1, APm 42.0, APl 52.7)' or 'mIoU 46.0 (mAcc 57.2, …)'.
 
     Args:
-        scores: Of `CocoScores`, with or without the prefix 'coco/', or of mmseg's IoUMetric, in percent.
+        scores: Of `CocoScores`, with or without the prefix 'coco/', of mmseg's IoUMetric, in percent, or of
+            `HeightClassScores`.
     """
     scores = {name.removeprefix('coco/'): value for name, value in scores.items()}
     parts = []
@@ -21,6 +22,13 @@ def describe_scores(scores: dict[str, float]) -> str:
             f'AP{name} {value}' for name, value in zip(('50', '75', 's', 'm', 'l'), values[1:], strict=True)
         )
         parts.append(f'{title} AP {values[0]} ({details})')
-    if 'mIoU' in scores:
+    if 'building/f1' in scores:
+        names = [name.split('/')[1] for name in scores if name.startswith('building/') and name.endswith('/f1')]
+        classes = ', '.join(f'{name} {scores[f"building/{name}/f1"]:.1f}' for name in names if name != 'f1')
+        parts.append(
+            f'building F1 {scores["building/f1"]:.1f} (IoU {scores["building/iou"]:.1f}, objects '
+            f'{scores["building/object_f1"]:.1f}{"; " + classes if classes else ""})'
+        )
+    if 'mAcc' in scores:
         parts.append(f'mIoU {scores["mIoU"]:.1f} (mAcc {scores["mAcc"]:.1f}, pixel accuracy {scores["aAcc"]:.1f})')
     return ' · '.join(parts)

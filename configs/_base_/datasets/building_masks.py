@@ -1,0 +1,70 @@
+"""Images and building masks in folders, as WHU's aerial set has them: tiles of 512x512, 0.3 m/px, 255 = building.
+
+Other sets differ in `data_root`, the folders and what the values of their masks mean, each for train, val and test:
+
+- Massachusetts (1500x1500, 1 m/px): `building=(255, 0, 0), background=[(0, 0, 0)]`
+- Inria (5000x5000, 0.3 m/px): folders `images` and `gt`; lists of images by `ann_file`
+- LoveDA (1024x1024, 0.3 m/px): `building=2, background=[1, 3, 4, 5, 6, 7], ignored=[0]`, folders `Train` twice and
+  `image_name='{}/images_png/{}', mask_name='{}/masks_png/{}'`
+
+Images are cut, not resized: what a metre is in pixels is a property of the set. Larger images than crops are evaluated
+whole.
+"""
+
+data_root = 'data/whu/'
+source = 'http://gpcv.whu.edu.cn/data/building_dataset.html (aerial imagery, cropped tiles and raster labels)'
+mask_values = dict(building=255, background=[0], ignored=[])
+
+train_pipeline = [
+    dict(type='LoadAerialImage'),
+    dict(type='LoadBuildingMask'),
+    dict(type='RandomCrop', crop_size=(512, 512)),
+    dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadAerialImage'),
+    dict(type='LoadBuildingMask'),
+    dict(type='LoadBuildings'),
+    dict(
+        type='PackSegInputs',
+        meta_keys=('img_path', 'ori_shape', 'img_shape', 'building_ids', 'building_heights_m'),
+    ),
+]
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    persistent_workers=True,
+    worker_init_fn=dict(type='leave_process_group'),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    batch_sampler=dict(type='ResumableBatchSampler'),
+    dataset=dict(
+        type='BuildingMaskDataset',
+        source=source,
+        data_root=data_root,
+        data_prefix=dict(img_path='train/image', seg_map_path='train/label'),
+        pipeline=train_pipeline,
+        **mask_values,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    worker_init_fn=dict(type='leave_process_group'),
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='BuildingMaskDataset',
+        source=source,
+        data_root=data_root,
+        data_prefix=dict(img_path='val/image', seg_map_path='val/label'),
+        test_mode=True,
+        pipeline=test_pipeline,
+        **mask_values,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='HeightClassScores')
+test_evaluator = val_evaluator

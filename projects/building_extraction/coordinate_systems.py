@@ -1,0 +1,69 @@
+"""Coordinate systems, and how long their units are on the ground."""
+
+from typing import Any
+
+import numpy as np
+
+try:
+    from pyproj import CRS, Geod, Transformer
+    from pyproj.aoi import AreaOfInterest
+    from pyproj.database import query_utm_crs_info
+    from pyproj.exceptions import CRSError
+except ImportError as error:
+    raise ImportError(f"{error}; coordinate systems need the extra 'geo': pip install -e '.[geo]'") from error
+
+WGS84 = 'EPSG:4326'
+STEP_M = 100.0  # length over which the scale is measured; projections are straight over it
+
+
+def parse_crs(crs: Any) -> CRS:
+    """A coordinate system from 'EPSG:28355', WKT, PROJ text or another library's object.
+
+    Raises:
+        ValueError: It means none.
+    """
+    try:
+        return CRS.from_user_input(crs)
+    except CRSError as error:
+        raise ValueError(f'{crs!r} is no coordinate system ({error}); expected one such as EPSG:32633') from error
+
+
+def metres_per_unit(crs: Any, points: np.ndarray) -> np.ndarray:
+    """Length on the ground of one unit of a coordinate system at the given places.
+
+    Web-mercator "metres" are 1 / cos(latitude) times too long on the map: at 60 degrees this returns 0.5. UTM returns
+    0.9996 to 1.001, feet 0.3048, degrees up to 111,320 along the equator. Measured along geodesics of the WGS 84
+    ellipsoid (Karney, 2013, doi:10.1007/s00190-012-0578-z) over `STEP_M`, so that it holds for every projection.
+
+    Args:
+        crs: Coordinate system.
+        points: (N, 2) Positions in it, x (east) first.
+
+    Returns:
+        (N, 2) Metres per unit along x and along y.
+
+    Raises:
+        ValueError: A point lies outside of what the coordinate system can express.
+    """
+    crs = parse_crs(crs)
+    half = STEP_M / 2 / (111_320.0 if crs.is_geographic else crs.axis_info[0].unit_conversion_factor)
+    to_degrees = Transformer.from_crs(crs, WGS84, always_xy=True)
+    points = np.atleast_2d(np.asarray(points, dtype=float))
+    scales = []
+    for step in ((half, 0.0), (0.0, half)):
+        start, end = (to_degrees.transform(*(points + sign * np.array(step)).T) for sign in (-1, 1))
+        *_, length_m = Geod(ellps='WGS84').inv(*start, *end)
+        scales.append(np.asarray(length_m) / (2 * half))
+    result = np.stack(scales, axis=-1)
+    if not np.isfinite(result).all():
+        raise ValueError(f'{crs.to_string()} cannot express the position {points[~np.isfinite(result).all(1)][0]}')
+    return result
+
+
+def utm_zone(longitude_deg: float, latitude_deg: float) -> CRS:
+    """The UTM zone of a place, on WGS 84."""
+    area = AreaOfInterest(longitude_deg, latitude_deg, longitude_deg, latitude_deg)
+    zones = query_utm_crs_info(datum_name='WGS 84', area_of_interest=area)
+    if not zones:
+        raise ValueError(f'longitude {longitude_deg}, latitude {latitude_deg} lies in no UTM zone')
+    return CRS.from_epsg(zones[0].code)

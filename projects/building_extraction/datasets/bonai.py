@@ -1,0 +1,213 @@
+"""BONAI (Wang et al., arXiv 2204.13637): roofs, footprints and heights of buildings seen off nadir.
+
+Data and format: https://github.com/jwwangchn/BONAI. In its files, roof = footprint + offset, in pixels.
+"""
+
+import logging
+from typing import Any
+
+import numpy as np
+from faster_coco_eval import COCO
+from mmengine.logging import print_log
+from mmengine.registry import DATASETS, METRICS
+from mmseg.datasets import BaseSegDataset
+
+from projects.training.coco_scores import CocoScores
+from projects.training.datasets import SurvivingDataset
+
+from .building_instances import BuildingInstanceDataset
+from .building_masks import BuildingMaskDataset
+
+LABELS = ('roof', 'footprint', 'building')
+TOLERANCE_PX = 1.0  # coordinates are rounded
+
+
+def check_label(label: str) -> str:
+    """The label itself; ValueError if it is not one of `LABELS`."""
+    if label not in LABELS:
+        raise ValueError(f'label={label!r} of BONAI: expected one of {LABELS}')
+    return label
+
+
+def labelled(annotation: dict[str, Any], label: str) -> dict[str, Any] | None:
+    """An annotation of BONAI's COCO layer whose segmentation and box are those of one label.
+
+    The building is what its roof sweeps on the way to its footprint: the facades that are seen and those that are not.
+    What BONAI ignores (`ignore_flag`, `ignore`) becomes a crowd. `only_footprint` says that the roof is not known, so
+    that it becomes a crowd too, except as footprint.
+
+    Args:
+        annotation: As in the file.
+        label: One of `LABELS`.
+
+    Returns:
+        A new annotation; None if it lacks `roof_mask`, or both `footprint_mask` and the `offset` to it.
+    """
+    roof, footprint = (_ring(annotation.get(key)) for key in ('roof_mask', 'footprint_mask'))
+    offset_px = annotation.get('offset')
+    if footprint is None and roof and offset_px:
+        footprint = (_points(roof) - offset_px).ravel().tolist()
+    if roof is None or footprint is None:
+        return None
+    rings = {'roof': [roof], 'footprint': [footprint], 'building': [roof, footprint, *_facades(roof, offset_px)]}[label]
+    points = np.concatenate([_points(ring) for ring in rings])
+    (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+    ignored = any(annotation.get(flag) for flag in ('iscrowd', 'ignore_flag', 'ignore'))
+    without_roof = bool(annotation.get('only_footprint')) and label != 'footprint'
+    return {key: value for key, value in annotation.items() if key != 'ignore'} | {
+        'segmentation': rings,
+        'bbox': [left, top, right - left, bottom - top],
+        'iscrowd': int(ignored or without_roof),
+    }
+
+
+def _ring(flat: Any) -> list[float] | None:
+    """[x1, y1, …] if it is a polygon of finite points."""
+    usable = isinstance(flat, list) and len(flat) >= 6 and len(flat) % 2 == 0 and np.isfinite(flat).all()
+    return flat if usable else None
+
+
+def _points(ring: list[float]) -> np.ndarray:
+    return np.asarray(ring, float).reshape(-1, 2)
+
+
+def _facades(roof: list[float], offset_px: list[float] | None) -> list[list[float]]:
+    """The parallelogram that each edge of a roof sweeps."""
+    if not offset_px or not np.any(offset_px):
+        return []
+    start = _points(roof)
+    end = np.roll(start, -1, axis=0)
+    return np.stack([start, end, end - offset_px, start - offset_px], axis=1).reshape(len(start), 8).tolist()
+
+
+def contradiction_px(annotation: dict[str, Any]) -> float:
+    """How far roof and footprint + offset are apart; their boxes, if they differ in the number of points.
+
+    Args:
+        annotation: Of BONAI's COCO layer.
+
+    Returns:
+        Largest distance in x or y; NaN if a part is not given.
+    """
+    rings = [_ring(annotation.get(key)) for key in ('roof_mask', 'footprint_mask')]
+    if None in rings or not annotation.get('offset'):
+        return float('nan')
+    roof, footprint = (_points(ring) for ring in rings if ring is not None)
+    moved = footprint + annotation['offset']
+    if roof.shape != moved.shape:
+        roof, moved = (np.stack([points.min(0), points.max(0)]) for points in (roof, moved))
+    return float(np.abs(roof - moved).max())
+
+
+@DATASETS.register_module()
+class BonaiInstanceDataset(BuildingInstanceDataset):
+    """BONAI's COCO layer as an instance set of roofs, footprints or buildings.
+
+    The share of annotations whose roof is not footprint + offset is logged.
+
+    Args:
+        label: 'roof', 'footprint' or 'building'; see `labelled`.
+        **kwargs: Of `CheckedCocoDataset`.
+
+    Raises:
+        ValueError: `label` is none of them, or the annotations lack BONAI's polygons.
+    """
+
+    def __init__(self, *args: Any, label: str = 'roof', **kwargs: Any) -> None:
+        self.label = check_label(label)
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        self._contradictions_px: list[float] = []
+        self._left_out: list[Any] = []
+        data_list = super().load_data_list()
+        if self._left_out:
+            self._report_left_out()
+        distances_px = np.array(self._contradictions_px)
+        known = distances_px[np.isfinite(distances_px)]
+        if len(known):
+            wrong = known > TOLERANCE_PX
+            print_log(
+                f'{self.ann_file}: roof is not footprint + offset, by more than {TOLERANCE_PX:g} px, in {wrong.sum()} '
+                f'of {len(known)} annotations ({wrong.mean():.1%}); the largest difference is {known.max():.1f} px',
+                logger='current',
+                level=logging.WARNING if wrong.any() else logging.INFO,
+            )
+        return data_list
+
+    def _report_left_out(self) -> None:
+        message = (
+            f'{self.ann_file}: {len(self._left_out)} of {len(self._contradictions_px)} annotations lack "roof_mask", '
+            f'or both "footprint_mask" and "offset" (ids {self._left_out[:5]})'
+        )
+        if len(self._left_out) == len(self._contradictions_px):
+            raise ValueError(
+                f"{message}: this is not BONAI's COCO layer. tools/prepare_data.py bonai makes it from the per-image "
+                'layer; BuildingInstanceDataset reads plain COCO files'
+            )
+        print_log(f'{message}; left out', logger='current', level=logging.WARNING)
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        chosen = []
+        for annotation in raw_data_info['raw_ann_info']:
+            self._contradictions_px.append(contradiction_px(annotation))
+            relabelled = labelled(annotation, self.label)
+            if relabelled is None:
+                self._left_out.append(annotation.get('id'))
+            else:
+                chosen.append(relabelled)
+        return super().parse_data_info({**raw_data_info, 'raw_ann_info': chosen})
+
+
+@DATASETS.register_module()
+class BonaiDataset(SurvivingDataset, BaseSegDataset):
+    """BONAI's COCO layer as a semantic set, whose masks `DrawBuildingMask` draws from the polygons.
+
+    What is a crowd in the instance set is ignored here, where no building covers it.
+
+    Args:
+        label: 'roof', 'footprint' or 'building'; see `labelled`.
+        data_prefix: Folder of the images, `img_path`.
+        source: Where the data set can be had; quoted when it is missing.
+        **kwargs: Of mmseg's `BaseSegDataset`, and `max_unreadable_share`.
+
+    Raises:
+        FileNotFoundError, ValueError, RuntimeError: As `BonaiInstanceDataset` does.
+    """
+
+    METAINFO = BuildingMaskDataset.METAINFO
+
+    def __init__(self, *args: Any, label: str = 'roof', source: str = '', **kwargs: Any) -> None:
+        self.label, self.source = check_label(label), source
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        instances = BonaiInstanceDataset(
+            label=self.label,
+            ann_file=self.ann_file,
+            data_prefix={'img': self.data_prefix['img_path']},
+            source=self.source,
+            max_unreadable_share=self.max_unreadable_share,
+            test_mode=True,  # with buildings, and with images that are absent
+            serialize_data=False,
+        )
+        fixed = {'seg_fields': [], 'label_map': self.label_map, 'reduce_zero_label': self.reduce_zero_label}
+        keys = ('img_path', 'img_id', 'height', 'width', 'buildings')
+        return [{key: info[key] for key in keys} | fixed for info in instances.data_list]
+
+
+@METRICS.register_module()
+class BonaiScores(CocoScores):
+    """Box and mask AP against one label of BONAI's COCO layer; see `CocoScores`.
+
+    Args:
+        label: 'roof', 'footprint' or 'building', as in the data set.
+        **kwargs: Of `CocoScores`.
+    """
+
+    def __init__(self, *args: Any, label: str = 'roof', **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        content = self.ground_truth.dataset
+        relabelled = (labelled(annotation, check_label(label)) for annotation in content['annotations'])
+        content['annotations'] = [annotation for annotation in relabelled if annotation is not None]
+        self.ground_truth = COCO(content)

@@ -1,0 +1,44 @@
+"""Buildings in COCO's instance format, with their heights in evaluation."""
+
+from typing import Any
+
+from mmengine.registry import DATASETS
+
+from projects.training.datasets import CheckedCocoDataset
+
+from .loading import known_heights_m
+
+
+@DATASETS.register_module()
+class BuildingInstanceDataset(CheckedCocoDataset):
+    """A COCO instance file whose annotations may carry `building_height`, metres or null.
+
+    In evaluation, each sample lists its `buildings` for `DrawBuildings`: segmentation, `height_m` (NaN if unknown) and
+    whether it is ignored (`iscrowd` or `ignore`). Arguments and errors: see `CheckedCocoDataset`.
+    """
+
+    METAINFO = {'classes': ('building',), 'palette': [(220, 20, 60)]}  # noqa: RUF012
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        for annotation in raw_data_info['raw_ann_info']:
+            annotation['iscrowd'] = int(bool(annotation.get('iscrowd')) or bool(annotation.get('ignore')))
+            annotation.pop('ignore', None)  # mmdet would take what is ignored as background
+        info = super().parse_data_info(raw_data_info)
+        if self.test_mode:
+            info['buildings'] = self._buildings(raw_data_info['raw_ann_info'])
+        return info
+
+    def _buildings(self, annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        drawn = [
+            annotation
+            for annotation in annotations
+            if annotation['category_id'] in self.cat_ids and annotation.get('segmentation')
+        ]
+        try:
+            heights_m = known_heights_m(annotation.get('building_height') for annotation in drawn)
+        except TypeError as error:
+            raise ValueError(f'{self.ann_file}: "building_height" of an annotation: {error}') from error
+        return [
+            {'segmentation': annotation['segmentation'], 'height_m': height_m, 'ignored': bool(annotation['iscrowd'])}
+            for annotation, height_m in zip(drawn, heights_m.tolist(), strict=True)
+        ]

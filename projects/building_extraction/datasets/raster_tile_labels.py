@@ -1,0 +1,118 @@
+"""Building polygons -> what one raster tile is labelled with: mask, instance map, height map, tables."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import shapely
+from pycocotools import mask as mask_api
+from scipy import ndimage
+
+from projects.building_extraction.raster_files import rasterise
+from projects.building_extraction.vector_files import geopandas
+
+BUILDING, IGNORED = 255, 127
+CATEGORY_ID = 1
+MIN_AREA_PX = 16  # smaller pieces, at a tile's border, are ignored by COCO evaluation (iscrowd)
+
+
+@dataclass
+class TileLabels:
+    """Labels of one tile.
+
+    Attributes:
+        mask: (H, W) uint8, 255 building, 127 no data, else 0.
+        instances: (H, W) uint16, numbers from 1, 0 without building.
+        heights_m: (H, W) float32, 0 off buildings, NaN where unknown.
+        buildings: One entry per instance: `instance`, `height_m` (of the building's highest part; None is unknown),
+            `building` (its number among all labels), `area_px`, `cut` (it reaches the tile's border).
+        annotations: The same as COCO annotations, without `id` and `image_id`.
+    """
+
+    mask: np.ndarray
+    instances: np.ndarray
+    heights_m: np.ndarray
+    buildings: list[dict[str, Any]]
+    annotations: list[dict[str, Any]]
+
+
+@dataclass
+class LabelIndex:
+    """Labels of a whole area, prepared for queries by tile. Where polygons overlap the highest is on top.
+
+    Args:
+        buildings: As `read_buildings` returns them, in the image's coordinate system.
+    """
+
+    buildings: geopandas.GeoDataFrame
+    polygons: np.ndarray = field(init=False)
+    polygon_heights_m: np.ndarray = field(init=False)
+    structures: np.ndarray = field(init=False)
+    structure_heights_m: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        ascending = self.buildings.sort_values('height_m', na_position='first', kind='stable')
+        self.polygons = ascending.geometry.to_numpy()
+        self.polygon_heights_m = ascending['height_m'].to_numpy()
+        self.structures = ascending['structure'].to_numpy()
+        self.structure_heights_m = np.full(self.structures.max(initial=-1) + 1, np.nan)
+        np.fmax.at(self.structure_heights_m, self.structures, self.polygon_heights_m)
+        self.tree = shapely.STRtree(self.polygons)
+
+    def in_box(self, bounds: tuple[float, float, float, float]) -> np.ndarray:
+        """Positions of the polygons that meet a box, from the lowest to the highest."""
+        return np.sort(self.tree.query(shapely.box(*bounds), predicate='intersects'))
+
+    def label_tile(self, transform: Any, valid: np.ndarray) -> TileLabels:
+        """Label one tile.
+
+        Args:
+            transform: From (column, row) to the coordinates of the polygons.
+            valid: (H, W) Which pixels have data.
+
+        Raises:
+            ValueError: More buildings than a 16-bit instance map can number.
+        """
+        height, width = valid.shape
+        left, top = transform @ (0, 0)
+        right, bottom = transform @ (width, height)
+        found = self.in_box((left, bottom, right, top))
+        painted = rasterise(
+            self.polygons[found], np.arange(1, len(found) + 1), (width, height), transform, dtype=np.int32
+        )
+        painted[~valid] = 0
+        seen = np.unique(self.structures[found][np.unique(painted[painted > 0]) - 1])
+        if len(seen) > np.iinfo(np.uint16).max:
+            raise ValueError(f'{len(seen)} buildings in one tile of {width} x {height} pixels; use a smaller --tile-px')
+        number_of = np.concatenate([[0], np.searchsorted(seen, self.structures[found]) + 1])
+        instances = number_of[painted].astype(np.uint16)
+        heights_m = np.concatenate([[0], self.polygon_heights_m[found]])[painted].astype(np.float32)
+        mask = np.where(instances > 0, BUILDING, np.where(valid, 0, IGNORED)).astype(np.uint8)
+        buildings, annotations = self._tables(instances, seen)
+        return TileLabels(mask, instances, heights_m, buildings, annotations)
+
+    def _tables(self, instances: np.ndarray, seen: np.ndarray) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        height, width = instances.shape
+        areas_px = np.bincount(instances.ravel(), minlength=len(seen) + 1)
+        buildings, annotations = [], []
+        for number, (rows, columns) in enumerate(ndimage.find_objects(instances), 1):
+            height_m = float(self.structure_heights_m[seen[number - 1]])
+            common = {
+                'building': int(seen[number - 1]),
+                'cut': bool(rows.start == 0 or columns.start == 0 or rows.stop == height or columns.stop == width),
+            }
+            known_height_m = None if np.isnan(height_m) else height_m
+            area_px = int(areas_px[number])
+            rle = mask_api.encode(np.asfortranarray(instances == number))
+            buildings.append({'instance': number, 'height_m': known_height_m, 'area_px': area_px} | common)
+            annotation = {
+                'category_id': CATEGORY_ID,
+                'segmentation': {'size': [height, width], 'counts': rle['counts'].decode('ascii')},
+                'area': area_px,
+                'bbox': [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
+                'iscrowd': int(area_px < MIN_AREA_PX),
+                'instance': number,
+                'building_height': known_height_m,
+            }
+            annotations.append(annotation | common)
+        return buildings, annotations

@@ -1,0 +1,117 @@
+"""The folder of a set of building tiles: collected under a hidden name, complete under its own."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from projects.building_extraction.datasets.raster_blocks import PARTS
+from projects.building_extraction.datasets.raster_tile_labels import CATEGORY_ID
+
+LAYERS = {'images': '.png', 'masks': '.png', 'instances': '.png', 'heights': '.tif', 'buildings': '.json'}
+SET_ENTRIES = {*PARTS, 'labels', 'parameters.json', 'overview.png'}
+
+
+def check_out_dir(out_dir: Path, sources: Sequence[Path], overwrite: bool) -> None:
+    """Refuse a folder that holds something else, a set unless it may be replaced, or the sources.
+
+    Args:
+        out_dir: The folder to write.
+        sources: The files to read.
+        overwrite: Whether a set may be replaced.
+
+    Raises:
+        FileExistsError: It is in use.
+        ValueError: A source lies in it.
+    """
+    for source in sources:
+        if source.resolve().is_relative_to(out_dir.resolve()):
+            raise ValueError(f'the output folder {out_dir} must lie apart from {source}')
+    if not out_dir.exists():
+        return
+    if not out_dir.is_dir():
+        raise FileExistsError(f'{out_dir} is a file; expected a folder to write')
+    held = {path.name for path in out_dir.iterdir()}
+    if held - SET_ENTRIES:
+        raise FileExistsError(f'{out_dir} holds other files ({min(held - SET_ENTRIES)}); choose a new or empty folder')
+    if held and not overwrite:
+        raise FileExistsError(f'{out_dir} holds a set already; pass --overwrite to replace it, or choose another')
+
+
+def open_staging(out_dir: Path, parameters: dict[str, Any], sources: Sequence[Path], overwrite: bool) -> Path:
+    """The folder where tiles are collected; that of an interrupted run if it made the same tiles.
+
+    Args:
+        out_dir: The folder of the set.
+        parameters: What the set is made with; `settings` hold `blocks`, on which tiles do not depend.
+        sources: The files to read.
+        overwrite: Whether an interrupted run of other tiles may be forgotten.
+
+    Raises:
+        FileExistsError: There is one, and it may not.
+    """
+    staging = out_dir.with_name(f'.{out_dir.name}.partial')
+    same_tiles = {key: value for key, value in parameters.items() if key != 'settings'}
+    same_tiles['settings'] = {key: value for key, value in parameters['settings'].items() if key != 'blocks'}
+    same_tiles['files'] = [[path.stat().st_size, path.stat().st_mtime_ns] for path in sources]
+    fingerprint = json.loads(json.dumps(same_tiles))
+    stated = staging / 'fingerprint.json'
+    if stated.exists() and json.loads(stated.read_text()) != fingerprint:
+        if not overwrite:
+            raise FileExistsError(
+                f'{staging} holds an interrupted run with other settings or sources; repeat those to go on with it, or '
+                'pass --overwrite to start anew'
+            )
+        shutil.rmtree(staging)
+    for layer in (*LAYERS, 'records'):
+        (staging / layer).mkdir(parents=True, exist_ok=True)
+    write_json(stated, fingerprint)
+    return staging
+
+
+def move_tiles(staging: Path, part: str, names: Sequence[str]) -> None:
+    """Move tiles into the folder of their part, wherever a run that was interrupted here had left them."""
+    for layer, suffix in LAYERS.items():
+        (staging / part / layer).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            places = [staging / place / layer / f'{name}{suffix}' for place in ('', *PARTS)]
+            next(path for path in places if path.exists()).replace(staging / part / layer / f'{name}{suffix}')
+
+
+def coco(records: dict[str, dict[str, Any]], parameters: dict[str, Any]) -> dict[str, Any]:
+    """The COCO instance file of the tiles of one part, from the records of each."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for name, record in records.items():
+        width, height = record['size_px']
+        image = {'id': len(images) + 1, 'file_name': f'{name}{LAYERS["images"]}', 'width': width, 'height': height}
+        images.append(image | {key: record[key] for key in ('gsd_m', 'cell', 'transform')})
+        for annotation in record['annotations']:
+            annotations.append({'id': len(annotations) + 1, 'image_id': image['id']} | annotation)
+    return {
+        'info': {'description': 'Buildings in tiles of one image', 'parameters': parameters},
+        'images': images,
+        'annotations': annotations,
+        'categories': [{'id': CATEGORY_ID, 'name': 'building'}],
+    }
+
+
+def finish(staging: Path, out_dir: Path) -> None:
+    """Remove what was needed on the way, and let the set appear under its name."""
+    for entry in list(staging.iterdir()):
+        if entry.name in SET_ENTRIES:
+            continue
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    old = out_dir.with_name(f'.{out_dir.name}.old')
+    if out_dir.exists():
+        out_dir.replace(old)
+    staging.replace(out_dir)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_json(path: Path, content: Any, indent: int | None = None) -> None:
+    """Write JSON; the file appears complete or not at all."""
+    partial = path.with_name(f'.{path.name}.partial')
+    partial.write_text(json.dumps(content, indent=indent))
+    partial.replace(path)

@@ -1,0 +1,55 @@
+"""Classes of buildings by height: the one place with their limits."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+UNKNOWN = 'unknown height'
+
+
+@dataclass(frozen=True)
+class HeightClasses:
+    """Height ranges that scores are reported for.
+
+    The study that this follows (arXiv 2311.03867) names the four classes and states no limits. These are ours.
+
+    Attributes:
+        limits_m: Ascending limits between the classes; a height equal to one belongs to the upper class.
+        names: One more than there are limits, lowest first.
+
+    Raises:
+        ValueError: The limits do not ascend, or there is not one name more.
+    """
+
+    limits_m: tuple[float, ...] = (12.0, 35.0, 100.0)
+    names: tuple[str, ...] = ('low-rise', 'mid-rise', 'high-rise', 'skyscraper')
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.limits_m).all() or list(self.limits_m) != sorted(set(self.limits_m)):
+            raise ValueError(f'limits_m = {self.limits_m}: expected ascending heights in metres.')
+        if len(self.names) != len(self.limits_m) + 1 or len({*self.names, UNKNOWN}) != len(self.names) + 1:
+            raise ValueError(
+                f'names = {self.names}: expected {len(self.limits_m) + 1} different ones, and not {UNKNOWN!r}.'
+            )
+
+    @property
+    def names_with_unknown(self) -> tuple[str, ...]:
+        """The names, and that of buildings of unknown height."""
+        return (*self.names, UNKNOWN)
+
+    def index(self, heights_m: np.ndarray) -> np.ndarray:
+        """Position of each height's class in `names_with_unknown`.
+
+        Note:
+            Heights and limits are compared in single precision, in which data sets hold heights: 3.3 m read from a
+            file is 3.3 m in a config.
+
+        Args:
+            heights_m: Metres above ground, of any shape; NaN is unknown.
+
+        Returns:
+            Integers of the same shape.
+        """
+        heights_m = np.asarray(heights_m, dtype=np.float32)
+        classes = np.digitize(heights_m, np.array(self.limits_m, np.float32))
+        return np.where(np.isnan(heights_m), len(self.names), classes)

@@ -1,0 +1,83 @@
+"""Building footprints with heights from a vector file -> a city."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.logging import print_log
+
+from projects.building_extraction.scenes.buildings import Buildings
+from projects.building_extraction.scenes.city import City
+
+HEIGHT_COLUMNS = (
+    'structure_height_m', 'building_height_m', 'building_height', 'height_m', 'height', 'bldg_height', 'bldgheight',
+    'measured_height', 'measuredheight', 'roof_height', 'max_height', 'hgt', 'hoehe',
+)  # fmt: skip
+"""Usual names of heights above ground, whatever their case; the first that a file has is taken."""
+STRUCTURE_COLUMNS = ('structure_id', 'building_id', 'bldg_id')
+METRE_TOLERANCE = 0.01
+
+
+def read_city(
+    path: str | Path,
+    height_column: str | None = None,
+    structure_column: str | None = None,
+    *,
+    assume_crs: str | None = None,
+) -> City:
+    """Reads footprints; rows may be tiers of one building that overlap.
+
+    Buildings of unknown height are kept: they are drawn two floors high (`city.UNKNOWN_HEIGHT_M`), and labels, tables
+    and scores keep them as of unknown height. A file in degrees, feet or a stretched system such as web mercator is
+    reprojected to its UTM zone. Roads and vegetation are left for the renderer to invent.
+
+    Args:
+        path: GeoPackage, GeoJSON, Shapefile or another file that GDAL reads.
+        height_column: Metres above ground of each row's top; None: the first of `HEIGHT_COLUMNS` that there is.
+        structure_column: Equal for the tiers of one building; None: the first of `STRUCTURE_COLUMNS`, and if there is
+            none, each row is a building.
+        assume_crs: Coordinate system of a file that states none.
+
+    Returns:
+        The city, in a metric coordinate system.
+
+    Raises:
+        ImportError: The extra `geo` is not installed.
+        FileNotFoundError: There is no such file.
+        ValueError: It holds no polygons, a column is missing, or no column has a usual name.
+    """
+    from projects.building_extraction.coordinate_systems import metres_per_unit
+    from projects.building_extraction.vector_files import _describe, read_buildings
+
+    columns = _describe(Path(path))['fields']
+    height_column = height_column or _usual(columns, HEIGHT_COLUMNS)
+    if height_column is None:
+        raise ValueError(
+            f'{path} has no column with a usual name for heights; its columns are {", ".join(columns) or "none"}. '
+            'Say which one holds metres above ground (height_column, --height-column).'
+        )
+    structure_column = structure_column or _usual(columns, STRUCTURE_COLUMNS)
+    frame = read_buildings(path, height_column, structure_column, assume_crs=assume_crs)
+    if not len(frame):
+        raise ValueError(f'{path} holds no polygons; expected building footprints.')
+    west, south, east, north = frame.total_bounds
+    scale = metres_per_unit(frame.crs, np.array([[(west + east) / 2, (south + north) / 2]]))
+    if np.abs(scale - 1).max() > METRE_TOLERANCE:
+        frame = frame.to_crs(frame.estimate_utm_crs())
+    unknown = int(frame.height_m.isna().sum())
+    print_log(
+        f'{path}: heights from {height_column!r} ({unknown} of {len(frame)} unknown), '
+        f'{frame.structure.nunique()} buildings' + (f' by {structure_column!r}' if structure_column else ''),
+        logger='current',
+    )
+    return City(
+        Buildings(
+            frame.geometry.to_numpy(), frame.height_m.to_numpy(), frame.structure.to_numpy(), frame.crs.to_string()
+        )
+    )
+
+
+def _usual(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    """The first of these names that is a column, whatever its case."""
+    by_name = {column.lower(): column for column in reversed(columns)}
+    return next((by_name[name] for name in names if name in by_name), None)

@@ -1,0 +1,210 @@
+"""A city -> building tiles on disk: images, masks, instances, heights and tables for each split.
+
+`FOLDER/SPLIT/{images,masks,instances,heights,buildings}/TILE.*`, `FOLDER/SPLIT/instances.json` (COCO),
+`FOLDER/SPLIT.png` and `FOLDER/overview.png` (to look at), and `FOLDER/parameters.json` (what the set was made with, and
+its counts).
+"""
+
+import json
+import multiprocessing
+import os
+import shutil
+import zlib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import shapely
+from filelock import FileLock
+from rich.progress import track
+
+from projects.building_extraction.height_classes import HeightClasses
+from projects.building_extraction.scenes.areas import Demand, Places, divide_ground, place_tiles
+from projects.building_extraction.scenes.building_coco import coco_file
+from projects.building_extraction.scenes.city import City
+from projects.building_extraction.scenes.contact_sheet import sheet_indices, write_sheet
+from projects.building_extraction.scenes.domains import Domain
+from projects.building_extraction.scenes.overview import write_overview
+from projects.building_extraction.scenes.scenes_report import ScenesReport, SplitCounts
+from projects.building_extraction.scenes.set_parameters import find_finished, fingerprint
+from projects.building_extraction.scenes.tile_files import TileJob, WrittenTile, make_folders, write_tile
+
+LAYOUT = 1
+"""Raised when the contents of the files change, so that an old set is not taken for a new one."""
+TILES_PER_PROCESS = 100
+"""Fewer are rendered sooner than another process has started."""
+
+
+def write_scenes(
+    city: City,
+    domains: Mapping[str, Domain],
+    gsd_m: float,
+    tile_px: int,
+    folder: str | Path,
+    seed: int = 0,
+    num_processes: int | None = None,
+    *,
+    ground_shares: Mapping[str, float] | None = None,
+    min_area_px: int = 16,
+    height_classes: HeightClasses | None = None,
+) -> ScenesReport:
+    """Renders the splits of a data set on separate ground; `areas` says how the ground is divided.
+
+    The set appears complete or not at all: it is written beside `folder` and renamed. After an interruption it starts
+    anew. If the folder holds a set of the same parameters nothing is written. The files are the same whatever
+    `num_processes` is.
+
+    Args:
+        city: What stands on the ground. If it has a coordinate system, images are GeoTIFFs.
+        domains: How each split is seen and labelled.
+        gsd_m: Ground sample distance, metres per pixel.
+        tile_px: Side of a tile in pixels.
+        folder: What to write; it must not exist, be empty, or hold the same set.
+        seed: Draws places, angles, displacements and noise.
+        num_processes: Processes to render with; None: one for each `TILES_PER_PROCESS`, at most one for each processor.
+        ground_shares: For each split its part of the ground; None: in proportion to the number of tiles.
+        min_area_px: Buildings with fewer pixels in a tile's label are left out of all its files, as background.
+        height_classes: Classes to spread over the splits and to count; None: the default ones.
+
+    Returns:
+        Counts of each split.
+
+    Raises:
+        ValueError: The folder holds another set or other files, or the ground is too small.
+    """
+    folder, classes = Path(folder), height_classes or HeightClasses()
+    shares = dict(ground_shares or {name: float(domain.num_tiles) for name, domain in domains.items()})
+    if shares.keys() != domains.keys() or min(shares.values()) <= 0:
+        raise ValueError(f'ground_shares = {shares}: expected a number above 0 for each of {", ".join(domains)}.')
+    parameters = {
+        'layout': LAYOUT,
+        'city': fingerprint(city),
+        'crs': city.buildings.crs,
+        'domains': {name: asdict(domain) for name, domain in domains.items()},
+        'gsd_m': gsd_m,
+        'tile_px': tile_px,
+        'seed': seed,
+        'ground_shares': shares,
+        'min_area_px': min_area_px,
+        'height_classes': asdict(classes),
+    }
+    parameters = json.loads(json.dumps(parameters))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f'.{folder.name}.lock')):
+        if (report := find_finished(folder, parameters)) is not None:
+            return report
+        jobs = _plan(city, domains, shares, gsd_m, tile_px, seed, min_area_px, classes)
+        report = ScenesReport({}, classes.names_with_unknown)
+        unfinished = folder.with_name(f'.{folder.name}.unfinished')
+        shutil.rmtree(unfinished, ignore_errors=True)
+        for name in domains:
+            make_folders(unfinished / name)
+        try:
+            with _renderer(city, unfinished, num_processes or _suitable_processes(jobs)) as render:
+                for name, split_jobs in jobs.items():
+                    written = list(track(render(split_jobs), description=f'Render {name}', total=len(split_jobs)))
+                    report.splits[name] = _finish_split(unfinished, name, written, parameters, classes)
+            corners_m = {name: np.array([job.west_north_m for job in split_jobs]) for name, split_jobs in jobs.items()}
+            write_overview(unfinished / 'overview.png', city, corners_m, tile_px * gsd_m, classes)
+            counts = {name: asdict(split) for name, split in report.splits.items()}
+            (unfinished / 'parameters.json').write_text(json.dumps(parameters | {'counts': counts}, indent=1) + '\n')
+            if folder.exists():
+                folder.rmdir()
+            unfinished.replace(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return report
+
+
+def _plan(
+    city: City,
+    domains: Mapping[str, Domain],
+    shares: dict[str, float],
+    gsd_m: float,
+    tile_px: int,
+    seed: int,
+    min_area_px: int,
+    classes: HeightClasses,
+) -> dict[str, list[TileJob]]:
+    """Says of each tile where it lies and how it is seen."""
+    heights_m = city.structure_heights_m
+    largest = np.lexsort((shapely.area(city.buildings.polygons), city.buildings.structures))
+    last = np.cumsum(np.bincount(city.buildings.structures)) - 1
+    points = shapely.get_coordinates(shapely.point_on_surface(city.buildings.polygons[largest[last]]))
+    places = Places(points, classes.index(heights_m), len(classes.names_with_unknown))
+    bounds = city.bounds_m
+    extent = (*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist())
+    tallest_m = float(city.drawn_heights_m.max())
+    demands = {name: Demand(shares[name], tallest_m * domain.lean) for name, domain in domains.items()}
+    areas = divide_ground(extent, demands, places, tile_px * gsd_m)
+    jobs: dict[str, list[TileJob]] = {}
+    for name, domain in domains.items():
+        key = zlib.crc32(name.encode())
+        where = place_tiles(areas[name], domain.num_tiles, tile_px * gsd_m, places, np.random.default_rng([seed, key]))
+        jobs[name] = []
+        for number, (west, north) in enumerate(where.tolist()):
+            random = np.random.default_rng([seed, key, number])
+            flight = domain.draw(gsd_m, random)
+            place = round(west, 2), round(north, 2)
+            jobs[name].append(
+                TileJob(
+                    name, number, place, tile_px, domain, flight, int(random.integers(2**31)), min_area_px,
+                    number in sheet_indices(len(where)), classes,
+                )
+            )  # fmt: skip
+    return jobs
+
+
+_city: City
+_folder: Path
+
+
+def _start_process(city: City, folder: Path) -> None:
+    global _city, _folder
+    _city, _folder = city, folder
+    cv2.setNumThreads(1)
+
+
+def _write_in_process(job: TileJob) -> WrittenTile:
+    return write_tile(_city, _folder, job)
+
+
+@contextmanager
+def _renderer(city: City, folder: Path, num_processes: int) -> Iterator[Any]:
+    """A `map` over jobs, in order, in this process or in several."""
+    if num_processes == 1:
+        yield partial(map, partial(write_tile, city, folder))
+        return
+    # 'spawn': a forked child would inherit locks of torch's and OpenCV's threads
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(num_processes, context, _start_process, (city, folder)) as pool:
+        yield partial(pool.map, _write_in_process)
+
+
+def _suitable_processes(jobs: Mapping[str, list[TileJob]]) -> int:
+    num_tiles = sum(map(len, jobs.values()))
+    return min(-(-num_tiles // TILES_PER_PROCESS), os.cpu_count() or 1)
+
+
+def _finish_split(
+    folder: Path, name: str, written: list[WrittenTile], parameters: dict[str, Any], classes: HeightClasses
+) -> SplitCounts:
+    """Writes what needs all tiles of a split: the COCO file and the contact sheet."""
+    images, annotations = [tile.image for tile in written], [tile.annotations for tile in written]
+    info = {'description': f'Rendered off-nadir scenes, {name}', 'parameters': parameters}
+    (folder / name / 'instances.json').write_text(json.dumps(coco_file(images, annotations, info)))
+    write_sheet(folder / f'{name}.png', [tile.preview for tile in written if tile.preview is not None], classes)
+    heights_m = np.array([a['building_height'] for own in annotations for a in own], dtype=float)
+    counts = np.bincount(classes.index(heights_m), minlength=len(classes.names_with_unknown))
+    return SplitCounts(
+        tiles=len(written),
+        empty_tiles=sum(not own for own in annotations),
+        building_share=float(np.mean([tile.building_share for tile in written])),
+        buildings=dict(zip(classes.names_with_unknown, counts.tolist(), strict=True)),
+    )

@@ -1,0 +1,173 @@
+"""Pictures of a study's test tiles: image, label, and where each method is right and wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from PIL import Image
+
+from ..height_classes import HeightClasses
+from .charts import DOTS_PER_INCH
+from .results import finished_runs, main_domain, method_titles
+
+BUILDING, IGNORED = 255, 127
+RIGHT, FALSE, MISSED = '#56B4E9', '#D55E00', '#F0E442'  # Okabe and Ito: sky blue, vermillion, yellow
+HEIGHT_COLOURS = ('#FDE0DD', '#FA9FB5', '#C51B8A', '#49006A')  # ColorBrewer's RdPu, low to high; they repeat
+UNKNOWN_COLOUR = '#009E73'
+CELL_INCHES = 2.1
+
+
+def draw_panels(results: dict[str, Any], folder: Path) -> Figure | None:
+    """Draw a row per tile: the image, the label, and each method's prediction of its first finished seed.
+
+    Building pixels that a method finds, background that it takes for building and building that it misses have a
+    colour each; ignored pixels have none. The label shows height classes if `study.json` names a folder
+    `building_heights` with TILE.tif in metres (float32, NaN where unknown).
+
+    Args:
+        results: Of `read_results`.
+        folder: The study's; relative folders of `study.json` start from it.
+
+    Returns:
+        The figure, or None if the study names no tiles.
+
+    Raises:
+        FileNotFoundError: If an image or a label of a tile is missing; a missing prediction is said in its place.
+        ValueError: If a mask has other values than its kind may have, or another size than its image.
+    """
+    study = results['study']
+    tiles = study.get('panel_tiles', [])
+    if not tiles:
+        return None
+    titles = method_titles(study)
+    runs = {method: _shown_run(results, method) for method in titles}
+    columns = [f'{titles[method]}, seed {run["seed"]}' for method, run in runs.items() if run]
+    figure = Figure(
+        figsize=(CELL_INCHES * (2 + len(columns)), (CELL_INCHES + 0.2) * len(tiles) + 0.5),
+        dpi=DOTS_PER_INCH,
+        layout='constrained',
+    )
+    grid = figure.subplots(len(tiles), 2 + len(columns), squeeze=False)
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    for axes, title in zip(grid[0], ['image', 'label', *columns], strict=True):
+        axes.set_title(title, fontsize=9)
+    handles = [
+        Patch(color=RIGHT, label='building found'),
+        Patch(color=FALSE, label='false alarm'),
+        Patch(color=MISSED, label='building missed'),
+    ]
+    classes: dict[str, str] = {}
+    for cells, tile in zip(grid, tiles, strict=True):
+        image = _read_image(folder / study['panel_images'], tile)
+        label = read_mask(folder / study['panel_labels'] / f'{tile}.png', {0, IGNORED, BUILDING}, image.shape[:2])
+        cells[0].imshow(image)
+        cells[0].set_ylabel(tile, fontsize=8)
+        classes |= _draw_label(cells[1], image, label, _read_heights(study, folder, tile))
+        for axes, run in zip(cells[2:], filter(None, runs.values()), strict=True):
+            _draw_prediction(axes, image, label, folder / run['folder'] / run.get('predictions', '') / f'{tile}.png')
+    handles += [Patch(color=colour, label=f'label: {name}') for name, colour in classes.items()]
+    figure.legend(
+        handles=handles, loc='outside upper center', ncols=4 if len(columns) < 5 else 8, frameon=False, fontsize=9
+    )
+    return figure
+
+
+def overlay(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Colour a grey image by right, false and missed building pixels; ignored pixels stay grey.
+
+    Args:
+        image: RGB of shape (H, W, 3), uint8.
+        label: 0, 127 (ignored) or 255 of shape (H, W).
+        prediction: 0 or 255 of shape (H, W).
+
+    Returns:
+        RGB of shape (H, W, 3), uint8.
+    """
+    counted, truth, found = label != IGNORED, label == BUILDING, prediction == BUILDING
+    areas = {RIGHT: truth & found, FALSE: ~truth & found & counted, MISSED: truth & ~found}
+    return _coloured(image, areas)
+
+
+def tile_f1(label: np.ndarray, prediction: np.ndarray) -> float | None:
+    """Return F1 of one tile's pixels in percent, or None where neither has a building."""
+    truth, found = label == BUILDING, (prediction == BUILDING) & (label != IGNORED)
+    total = int(truth.sum() + found.sum())
+    return None if total == 0 else 200 * float((truth & found).sum()) / total
+
+
+def read_mask(path: Path, allowed: set[int], shape: tuple[int, int]) -> np.ndarray:
+    """Read a mask of one channel.
+
+    Raises:
+        FileNotFoundError: If it is missing.
+        ValueError: If it has other values than those allowed, or another shape.
+    """
+    mask = np.asarray(Image.open(path))
+    if mask.shape != shape:
+        raise ValueError(f'{path} has the shape {mask.shape}; its image has {shape}.')
+    if unknown := sorted(set(np.unique(mask).tolist()) - allowed):
+        raise ValueError(f'{path} has the values {unknown[:5]}; a mask of this kind holds {sorted(allowed)} only.')
+    return mask
+
+
+def _shown_run(results: dict[str, Any], method: str) -> dict[str, Any] | None:
+    runs = finished_runs(results['runs'], main_domain(results['study']), method)
+    return next((run for run in runs.values() if run.get('predictions')), None)
+
+
+def _draw_prediction(axes: Axes, image: np.ndarray, label: np.ndarray, path: Path) -> None:
+    if not path.is_file():
+        axes.imshow(_coloured(image, {}))
+        axes.set_xlabel('no prediction', fontsize=8)
+        return
+    prediction = read_mask(path, {0, BUILDING}, label.shape[:2])
+    f1 = tile_f1(label, prediction)
+    axes.imshow(overlay(image, label, prediction))
+    axes.set_xlabel('no building' if f1 is None else f'F1 {f1:.1f}', fontsize=8, labelpad=2)
+
+
+def _draw_label(axes: Axes, image: np.ndarray, label: np.ndarray, heights_m: np.ndarray | None) -> dict[str, str]:
+    """Draw a label, and return the colours of the height classes that it uses."""
+    building = label == BUILDING
+    if heights_m is None:
+        axes.imshow(_coloured(image, {'#FFFFFF': building}))
+        return {}
+    classes = HeightClasses()
+    indices = classes.index(heights_m)
+    names = classes.names_with_unknown
+    colours = {name: HEIGHT_COLOURS[i % len(HEIGHT_COLOURS)] for i, name in enumerate(names[:-1])}
+    colours[names[-1]] = UNKNOWN_COLOUR
+    areas = {colours[name]: building & (indices == index) for index, name in enumerate(names)}
+    axes.imshow(_coloured(image, areas))
+    return colours
+
+
+def _coloured(image: np.ndarray, areas: dict[str, np.ndarray]) -> np.ndarray:
+    grey = image.mean(axis=-1, keepdims=True) * 0.75 + 32
+    picture = np.repeat(grey, 3, axis=-1)
+    for colour, area in areas.items():
+        rgb = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)])
+        picture[area] = 0.35 * picture[area] + 0.65 * rgb
+    return picture.astype(np.uint8)
+
+
+def _read_image(folder: Path, tile: str) -> np.ndarray:
+    path = next(
+        (folder / f'{tile}{suffix}' for suffix in ('.png', '.tif') if (folder / f'{tile}{suffix}').is_file()), None
+    )
+    if path is None:
+        raise FileNotFoundError(f'No image {tile}.png or {tile}.tif in {folder}')
+    with Image.open(path) as image:
+        return np.asarray(image.convert('RGB'))
+
+
+def _read_heights(study: dict[str, Any], folder: Path, tile: str) -> np.ndarray | None:
+    if not study.get('building_heights'):
+        return None
+    with Image.open(folder / study['building_heights'] / f'{tile}.tif') as heights_m:
+        return np.asarray(heights_m)

@@ -1,0 +1,162 @@
+"""A study file -> the scenes that it needs and the runs that it consists of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from .runs import Run
+
+MAIN = 'main'
+KEYS = {
+    'title', 'city', 'gsd_m', 'tile_px', 'domains', 'angles_deg', 'angle_seeds', 'seeds', 'scene_seed', 'methods',
+    'options', 'num_panels', 'num_processes',
+}  # fmt: skip
+METHOD_KEYS = {'title', 'description', 'config', 'options', 'teacher', 'uses_source'}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared.
+
+    Attributes:
+        name: Of its file.
+        title: For people.
+        city: `footprints` (files of which the first that exists is taken), their columns, `otherwise` (size and seed of
+            the procedural city).
+        gsd_m: Of all scenes.
+        tile_px: Side of a tile.
+        domains: Of the splits source, target, val and test; arguments of `scenes.domains.Domain`.
+        angles_deg: Off-nadir angles; for each, all that uses the source is trained again on a source seen at that angle
+            alone.
+        angle_seeds: Seeds of those runs.
+        seeds: Seeds of the main comparison.
+        scene_seed: Of the rendering.
+        methods: By name: `title`, `description`, `config`, `options` of its own, `teacher` (the `method` whose network
+            it needs, and the `options` that take its 'checkpoint' or 'config') and `uses_source`.
+        options: Of every run's config.
+        num_panels: Test tiles in the qualitative comparison.
+        num_processes: Runs at once.
+    """
+
+    name: str
+    title: str
+    city: Mapping[str, Any]
+    gsd_m: float
+    tile_px: int
+    domains: Mapping[str, Mapping[str, Any]]
+    seeds: Sequence[int]
+    scene_seed: int
+    methods: Mapping[str, Mapping[str, Any]]
+    options: Mapping[str, Any]
+    angles_deg: Sequence[float] = ()
+    angle_seeds: Sequence[int] = ()
+    num_panels: int = 6
+    num_processes: int = 1
+
+    def source_domains(self) -> dict[str, dict[str, Any]]:
+        """Arguments of the source's `Domain` in the main comparison and at each angle, by name."""
+        source = dict(self.domains['source'])
+        at_angles = {f'angle-{angle:g}': source | {'off_nadir_deg': (angle, angle)} for angle in self.angles_deg}
+        return {MAIN: source, **at_angles}
+
+
+def read_study(path: Path, options: Mapping[str, Any] | None = None) -> Study:
+    """Read a study file.
+
+    Args:
+        path: A Python file of assignments, as mmengine's configs are.
+        options: Dotted keys and values that override it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It has unknown keys, lacks some, or a method needs one that is not there.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f'No study {path}; configs/buildings/study_sample.py is one')
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(dict(options or {}))
+    content = cfg.to_dict()
+    _check(f'{path}', content, KEYS, {'title', 'city', 'gsd_m', 'tile_px', 'domains', 'seeds', 'methods', 'options'})
+    for name, method in content['methods'].items():
+        _check(f'{path}: methods.{name}', method, METHOD_KEYS, {'title', 'description', 'config'})
+        teacher = method.get('teacher')
+        if teacher is not None and teacher['method'] not in content['methods']:
+            raise ValueError(
+                f'{path}: methods.{name} needs {teacher["method"]!r}, which is not among the methods '
+                f'{list(content["methods"])}'
+            )
+    if missing := {'source', 'target', 'val', 'test'} - content['domains'].keys():
+        raise ValueError(f'{path}: domains lack {sorted(missing)}')
+    return Study(name=path.stem, **({'scene_seed': 0} | content))
+
+
+def _check(where: str, given: Mapping[str, Any], known: set[str], required: set[str]) -> None:
+    if unknown := given.keys() - known:
+        raise ValueError(f'{where}: unknown keys {sorted(unknown)}; known are {sorted(known)}')
+    if missing := required - given.keys():
+        raise ValueError(f'{where}: missing keys {sorted(missing)}')
+
+
+def plan_runs(
+    study: Study, scenes: Path, methods: Sequence[str] | None = None, panel_tiles: Sequence[str] = ()
+) -> list[Run]:
+    """All runs, those that others need first, the main comparison before the angles.
+
+    Args:
+        study: What is compared.
+        scenes: Folder with the scenes of each source domain, by its name.
+        methods: Leave out all others, but not those that these need; None takes all.
+        panel_tiles: Test tiles whose predictions are kept.
+
+    Raises:
+        ValueError: A method is unknown.
+    """
+    if unknown := set(methods or ()) - study.methods.keys():
+        raise ValueError(f'unknown methods {sorted(unknown)}; the study has {list(study.methods)}')
+    wanted = set(methods or study.methods)
+    needed = {study.methods[name]['teacher']['method'] for name in wanted if study.methods[name].get('teacher')}
+    chosen = {name: method for name, method in study.methods.items() if name in wanted | needed}
+    runs = []
+    for domain in study.source_domains():
+        for seed in study.seeds if domain == MAIN else study.angle_seeds:
+            for name, method in chosen.items():
+                if domain == MAIN or method.get('uses_source', False):
+                    tiles = panel_tiles if domain == MAIN and seed == study.seeds[0] else ()
+                    runs.append(_run(study, scenes, domain, seed, name, tuple(tiles)))
+    return _teachers_first(runs)
+
+
+def run_name(domain: str, method: str, seed: int) -> str:
+    """Name of a run, and of its folder."""
+    return f'{domain}_{method}_seed{seed}'
+
+
+def _run(study: Study, scenes: Path, domain: str, seed: int, name: str, panel_tiles: tuple[str, ...]) -> Run:
+    method = study.methods[name]
+    teacher = method.get('teacher')
+    options = dict(study.options) | dict(method.get('options', {}))
+    options |= {'data_root': str(scenes / domain), 'randomness.seed': seed}
+    return Run(
+        name=run_name(domain, name, seed),
+        config=method['config'],
+        options=options,
+        about={
+            'method': name,
+            'domain': domain,
+            'source_off_nadir_deg': list(study.source_domains()[domain]['off_nadir_deg']),
+            'seed': seed,
+        },
+        needs=run_name(domain, teacher['method'], seed) if teacher else None,
+        from_needed=dict(teacher['options']) if teacher else {},
+        panel_tiles=panel_tiles,
+    )
+
+
+def _teachers_first(runs: list[Run]) -> list[Run]:
+    """The same runs, in each domain those first that others wait for; so no process idles at a domain's end."""
+    needed = {run.needs for run in runs}
+    domains = list(dict.fromkeys(run.about['domain'] for run in runs))
+    return sorted(runs, key=lambda run: (domains.index(run.about['domain']), run.name not in needed))

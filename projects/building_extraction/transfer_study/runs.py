@@ -1,0 +1,188 @@
+"""One training of a study or grid, described in a file, executed in a process of its own.
+
+    python -m projects.building_extraction.transfer_study.runs RUN_DIR
+
+reads `RUN_DIR/run.json`, trains, scores the test set and writes `RUN_DIR/result.json`; it continues where an earlier
+attempt stopped.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from mmengine.config import Config
+from mmengine.fileio import put_text
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
+from mmengine.registry import HOOKS, MODELS, init_default_scope
+from mmengine.runner import CheckpointLoader, Runner
+
+from projects.training.config import load_config
+from projects.training.launch import set_up, test, train
+from projects.training.runner import latest_checkpoint
+
+SPEC, RESULT, ERROR = 'run.json', 'result.json', 'error.txt'
+LOSS_POINTS = 200
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training.
+
+    Attributes:
+        name: Unique in its study; the name of its folder.
+        config: Config file.
+        options: Dotted keys of the config and their values; those whose value is a dict replace a dict whole.
+        about: What the run is, for tables: method, domain, seed, or encoder, decoder, loss, optimiser.
+        needs: Run that this one starts from or is taught by; None if there is none.
+        from_needed: Options that take its last 'checkpoint' or its 'config'.
+        match_head: Give the decode head the channels and strides of the backbone.
+        panel_tiles: Test tiles whose predictions are kept.
+    """
+
+    name: str
+    config: str
+    options: dict[str, Any]
+    about: dict[str, Any]
+    needs: str | None = None
+    from_needed: dict[str, str] = field(default_factory=dict)
+    match_head: bool = False
+    panel_tiles: tuple[str, ...] = field(default=())
+
+    def spec(self) -> dict[str, Any]:
+        """As it stands in `run.json`."""
+        return json.loads(json.dumps(asdict(self)))
+
+
+@HOOKS.register_module()
+class KeepPredictions(Hook):
+    """Writes the predicted masks (0, 255) of chosen test tiles.
+
+    Args:
+        tiles: Names of images, without suffix.
+        folder: Where to.
+    """
+
+    def __init__(self, tiles: Sequence[str], folder: str) -> None:
+        self.tiles = set(tiles)
+        self.folder = Path(folder)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        for sample in outputs:
+            name = Path(sample.img_path).stem
+            if name in self.tiles:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                mask = sample.pred_sem_seg.data[0].to(torch.uint8).cpu().numpy() * 255
+                cv2.imwrite(str(self.folder / f'{name}.png'), mask)
+
+
+def match_head_to_backbone(cfg: Config) -> None:
+    """Set `in_channels` and `strides` of a decode head to those of the backbone, and choose levels that it can take.
+
+    Backbones with levels at strides 2 to 32 keep them all; the head of DeepLabV3+ takes them up to 16, as in SMP.
+    """
+    init_default_scope(cfg.default_scope)
+    head = cfg.model.decode_head
+    backbone = MODELS.build({**cfg.model.backbone, 'pretrained': False})
+    levels = list(zip(backbone.out_indices, backbone.out_channels, backbone.strides, strict=True))
+    coarsest = 16 if head.decoder == 'DeepLabV3Plus' else 32
+    levels = [level for level in levels if level[2] <= coarsest]
+    cfg.model.backbone.out_indices = [index for index, _, _ in levels]
+    head.in_channels = [channels for _, channels, _ in levels]
+    head.strides = [stride for _, _, stride in levels]
+
+
+def load_run(folder: Path) -> tuple[dict[str, Any], Config]:
+    """The description of a run, and its config, set up."""
+    spec = json.loads((folder / SPEC).read_text())
+    options = dict(spec['options'])
+    if spec['needs']:
+        needed = folder.parent / spec['needs']
+        checkpoint = latest_checkpoint(needed)
+        if checkpoint is None:
+            raise FileNotFoundError(f'{folder.name} needs {needed}, which has no checkpoint')
+        config = needed / Path(json.loads((needed / SPEC).read_text())['config']).name  # as the Runner kept it
+        files = {'checkpoint': str(checkpoint), 'config': str(config)}
+        options |= {option: files[kind] for option, kind in spec['from_needed'].items()}
+    cfg = load_config(spec['config'], options)
+    if spec['match_head']:
+        match_head_to_backbone(cfg)
+    set_up(cfg, folder)
+    return spec, cfg
+
+
+def execute(folder: Path) -> dict[str, Any]:
+    """Train and score a run.
+
+    Args:
+        folder: Holds `run.json`; receives checkpoints, logs and `result.json`.
+
+    Returns:
+        The content of `result.json`.
+    """
+    spec, cfg = load_run(folder)
+    minutes = _train(cfg, folder)
+    scalars = MessageHub.get_current_instance().log_scalars
+    loss, f1 = scalars['train/loss'].data[0], scalars['val/building/f1'].data[0]
+    step = max(len(loss) // LOSS_POINTS, 1)
+    result = {
+        'run': {'name': spec['name'], **spec['about']},
+        **_score(folder, spec),
+        'curve': [{'iteration': round((i + 1) * len(loss) / len(f1)), 'f1': float(v)} for i, v in enumerate(f1)],
+        'loss': [[i + 1, float(loss[i])] for i in range(0, len(loss), step)],
+        'train_minutes': minutes,
+    }
+    put_text(json.dumps(result, indent=1), str(folder / RESULT))
+    return result
+
+
+def _train(cfg: Config, folder: Path) -> float:
+    """Train to the end; returns the minutes of all attempts."""
+    file = folder / 'minutes.txt'
+    earlier = float(file.read_text()) if file.is_file() else 0.0
+    start = time.monotonic()
+    try:
+        train(cfg, resume='auto')
+    finally:
+        put_text(str(earlier + (time.monotonic() - start) / 60), str(file))
+    return float(file.read_text())
+
+
+def _score(folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
+    """Score the last checkpoint on the test set, as an ordinary model."""
+    checkpoint = latest_checkpoint(folder)
+    assert checkpoint is not None
+    _, cfg = load_run(folder)
+    scores_file, predictions = folder / 'test_scores.json', folder / 'predictions'
+    cfg.test_evaluator.out_file = str(scores_file)
+    keep = {'type': 'KeepPredictions', 'tiles': spec['panel_tiles'], 'folder': str(predictions)}
+    cfg.custom_hooks = [keep]
+    test(cfg, checkpoint, augment=False)
+    weights = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu')['state_dict']
+    statistics = ('running_mean', 'running_var', 'num_batches_tracked')
+    parameters = sum(value.numel() for name, value in weights.items() if not name.endswith(statistics))
+    scored = json.loads(scores_file.read_text())
+    return {key: scored[key] for key in ('scores', 'counts', 'miou')} | {
+        'parameters_m': parameters / 1e6,
+        'predictions': predictions.name if spec['panel_tiles'] else None,
+    }
+
+
+def main() -> None:
+    """Execute the run in the folder that is the only argument."""
+    if len(sys.argv) != 2:
+        sys.exit('usage: python -m projects.building_extraction.transfer_study.runs RUN_DIR')
+    try:
+        execute(Path(sys.argv[1]).absolute())
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == '__main__':
+    main()

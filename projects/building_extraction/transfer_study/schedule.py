@@ -1,0 +1,185 @@
+"""Runs in several processes: those that are finished are skipped, those that fail do not stop the others."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from mmengine.fileio import put_text
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from .runs import ERROR, RESULT, SPEC, Run
+
+CONSOLE = 'console.log'
+ERROR_LINES = 30  # of a failed run's output that are kept
+POLL_S = 0.2
+
+
+@dataclass
+class Outcome:
+    """How the runs of a study ended, by name: `finished` (now or earlier), and `failed` with the reason."""
+
+    finished: list[str]
+    failed: dict[str, str]
+
+
+def run_all(
+    runs: Sequence[Run], folder: Path, num_processes: int, after_each: Callable[[], None] = lambda: None
+) -> Outcome:
+    """Execute runs, each in a process of its own with its share of the cores, GPUs in turn.
+
+    A run starts when the one it needs has finished. Finished runs are skipped, interrupted ones resume, failed ones are
+    tried again. A failed run leaves `error.txt` in its folder.
+
+    Args:
+        runs: In the order in which they are to start; each after the one it needs.
+        folder: Where each run has a folder of its name.
+        num_processes: How many run at once.
+        after_each: Called whenever a run has ended.
+
+    Returns:
+        How they ended.
+
+    Raises:
+        ValueError: A finished or interrupted run in `folder` was made by other settings.
+        RuntimeError: Another process executes the runs of this folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / '.lock', timeout=0):
+            for run in runs:
+                _prepare(run, folder / run.name)
+            return _execute(runs, folder, num_processes, after_each)
+    except Timeout:
+        raise RuntimeError(f'{folder} is in use: another process executes its runs') from None
+
+
+def _prepare(run: Run, folder: Path) -> None:
+    """Write the description of a run, unless it stands there already."""
+    file = folder / SPEC
+    if file.is_file():
+        there, wanted = json.loads(file.read_text()), run.spec()
+        if there != wanted:
+            changed = [
+                f'{key} = {wanted[key]!r} (there: {there.get(key)!r})'
+                for key in wanted
+                if wanted[key] != there.get(key)
+            ]
+            raise ValueError(
+                f'{folder} holds a run with other settings: {"; ".join(changed)}. Choose another --work-dir, or remove '
+                'that folder to run it again.'
+            )
+        return
+    put_text(json.dumps(run.spec(), indent=1), str(file))
+
+
+def _execute(runs: Sequence[Run], folder: Path, num_processes: int, after_each: Callable[[], None]) -> Outcome:
+    outcome = Outcome([run.name for run in runs if (folder / run.name / RESULT).is_file()], {})
+    waiting = [run for run in runs if run.name not in outcome.finished]
+    running: dict[str, subprocess.Popen] = {}
+    gpus = visible_gpus()
+    slots = list(range(num_processes))[::-1]
+    slot_of: dict[str, int] = {}
+    with _progress() as progress:
+        task = progress.add_task('runs', total=len(runs), completed=len(outcome.finished), now='')
+        try:
+            while waiting or running:
+                for run in [run for run in waiting if run.needs in outcome.failed]:
+                    waiting.remove(run)
+                    outcome.failed[run.name] = f'{run.needs}, which it needs, failed'
+                    put_text(outcome.failed[run.name] + '\n', str(folder / run.name / ERROR))
+                    progress.advance(task)
+                for run in [run for run in waiting if run.needs is None or run.needs in outcome.finished]:
+                    if not slots:
+                        break
+                    waiting.remove(run)
+                    slot_of[run.name] = slots.pop()
+                    running[run.name] = start(folder / run.name, num_processes, slot_of[run.name], gpus)
+                progress.update(task, now=', '.join(running))
+                for name in [name for name, process in running.items() if process.poll() is not None]:
+                    process = running.pop(name)
+                    slots.append(slot_of.pop(name))
+                    if process.returncode == 0 and (folder / name / RESULT).is_file():
+                        outcome.finished.append(name)
+                    else:
+                        outcome.failed[name] = _keep_error(folder / name, process.returncode)
+                        progress.console.print(f'{name} failed: {folder / name / ERROR}', markup=False)
+                    progress.advance(task)
+                    after_each()
+                time.sleep(POLL_S)
+        finally:
+            _stop(running.values())
+    return outcome
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn('{task.fields[now]}'),
+        speed_estimate_period=3600,
+    )
+
+
+def visible_gpus() -> list[str]:
+    """Numbers of the GPUs that the runs may use, as CUDA_VISIBLE_DEVICES or nvidia-smi names them."""
+    if 'CUDA_VISIBLE_DEVICES' in os.environ:
+        return [gpu for gpu in os.environ['CUDA_VISIBLE_DEVICES'].split(',') if gpu]
+    if shutil.which('nvidia-smi') is None:
+        return []
+    listed = subprocess.run(  # noqa: S603
+        [shutil.which('nvidia-smi') or '', '--query-gpu=index', '--format=csv,noheader'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return listed.stdout.split() if listed.returncode == 0 else []
+
+
+def start(folder: Path, num_processes: int, slot: int, gpus: Sequence[str]) -> subprocess.Popen:
+    """Begin a run in a process that Ctrl-C does not reach, its output going to `console.log`."""
+    (folder / ERROR).unlink(missing_ok=True)
+    threads = str(max((os.cpu_count() or 1) // num_processes, 1))
+    environment = os.environ | {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads}
+    if gpus:
+        environment['CUDA_VISIBLE_DEVICES'] = gpus[slot % len(gpus)]
+    with (folder / CONSOLE).open('a') as console:
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, '-m', 'projects.building_extraction.transfer_study.runs', str(folder)],
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def _keep_error(folder: Path, returncode: int) -> str:
+    """Write the end of a failed run's output to `error.txt`; returns its last line."""
+    lines = (folder / CONSOLE).read_text(errors='replace').splitlines()[-ERROR_LINES:]
+    how = f'killed by signal {signal.Signals(-returncode).name}' if returncode < 0 else f'exit status {returncode}'
+    put_text('\n'.join([*lines, how, '']), str(folder / ERROR))
+    return next((line for line in reversed(lines) if line.strip()), how)
+
+
+def _stop(processes: Collection[subprocess.Popen]) -> None:
+    """Let runs that are still going save a checkpoint and end."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+    for process in processes:
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()

@@ -1,0 +1,148 @@
+"""The study in one call: scenes, runs, report."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.fileio import put_text
+
+from projects.training.config import locate
+
+from ..height_classes import HeightClasses
+from ..scenes.city import City
+from ..scenes.domains import Domain
+from ..scenes.footprints import read_city
+from ..scenes.procedural_city import procedural_city
+from ..scenes.tiles import write_scenes
+from .plan import MAIN, Study, plan_runs
+from .schedule import Outcome, run_all
+
+
+def study_city(study: Study) -> tuple[City, str]:
+    """The city of a study and what it is: the first of its footprint files that exists, else the procedural one."""
+    city = dict(study.city)
+    for name in city.get('footprints', ()):
+        if (path := locate(name)).is_file():
+            return read_city(path, city.get('height_column'), city.get('structure_column')), path.name
+    size_m, seed = city['otherwise']['size_m'], city['otherwise']['seed']
+    return procedural_city(size_m, seed), f'procedural city of {size_m} m, seed {seed}'
+
+
+def render_scenes(study: Study, folder: Path, num_processes: int) -> str:
+    """Render the scenes of every source domain, each with the same target, val and test; those that exist are kept.
+
+    Returns:
+        What the city is.
+    """
+    city, description = study_city(study)
+    for name, source in study.source_domains().items():
+        domains = {
+            split: Domain(**(source if split == 'source' else domain)) for split, domain in study.domains.items()
+        }
+        write_scenes(city, domains, study.gsd_m, study.tile_px, folder / name, study.scene_seed, num_processes)
+    return description
+
+
+def misalignment(study: Study, scenes: Path) -> dict[str, dict[str, float]]:
+    """How far the source's labels lie from the roofs that are seen, by height class.
+
+    Footprints lie off by the roofs' offset and by the registration error, other labels by the latter alone.
+
+    Returns:
+        For each class that occurs: `median_px`, `p90_px`, `median_m` of the distance, and the number of `buildings`.
+    """
+    classes = HeightClasses()
+    distances_px: dict[str, list[float]] = {}
+    for file in sorted((scenes / 'source' / 'buildings').glob('*.json')):
+        for building in json.loads(file.read_text()):
+            if building['height_m'] is not None:
+                name = classes.names[int(classes.index(building['height_m']))]
+                lean_px = building['offset_px'] if study.domains['source']['label'] == 'footprint' else (0, 0)
+                east_m, north_m = building['label_displacement_m']
+                off_px = np.array([east_m, -north_m]) / study.gsd_m - lean_px
+                distances_px.setdefault(name, []).append(float(np.hypot(*off_px)))
+    return {
+        name: {
+            'median_px': float(np.median(distances_px[name])),
+            'p90_px': float(np.quantile(distances_px[name], 0.9)),
+            'median_m': float(np.median(distances_px[name])) * study.gsd_m,
+            'buildings': len(distances_px[name]),
+        }
+        for name in classes.names
+        if name in distances_px
+    }
+
+
+def choose_panels(test: Path, number: int) -> list[str]:
+    """Test tiles for the qualitative comparison: those with the most building classes and buildings, highest first."""
+    classes = HeightClasses()
+    ranked = []
+    for file in sorted((test / 'buildings').glob('*.json')):
+        heights_m = [b['height_m'] for b in json.loads(file.read_text()) if b['height_m'] is not None]
+        present = {int(index) for index in classes.index(np.array(heights_m, float))}
+        ranked.append((-len(present), -max(heights_m, default=0), file.stem))
+    return [name for *_, name in sorted(ranked)[:number]]
+
+
+def run_study(
+    study: Study, folder: Path, num_processes: int | None = None, methods: Sequence[str] | None = None
+) -> Outcome:
+    """Render, train and score all that is not there yet.
+
+    Args:
+        study: What is compared.
+        folder: Receives `scenes/`, `runs/` and `study.json`; `report.write_report` makes the rest of them.
+        num_processes: Runs at once; None takes the study's.
+        methods: Leave out all others; None takes all.
+
+    Returns:
+        How the runs ended.
+    """
+    num_processes = num_processes or study.num_processes
+    scenes = (folder / 'scenes').absolute()
+    city = render_scenes(study, scenes, num_processes)
+    panels = choose_panels(scenes / MAIN / 'test', study.num_panels)
+    runs = plan_runs(study, scenes, methods, panels)
+    put_text(json.dumps(_description(study, scenes, city, panels, runs), indent=1), str(folder / 'study.json'))
+    return run_all(runs, folder / 'runs', num_processes)
+
+
+def _description(study: Study, scenes: Path, city: str, panels: list[str], runs: Sequence[Any]) -> dict[str, Any]:
+    planned = {run.about['method'] for run in runs}
+    return {
+        'name': study.name,
+        'title': study.title,
+        'methods': [
+            {
+                'name': name,
+                'title': method['title'],
+                'description': method['description'],
+                'uses_source': method.get('uses_source', False),
+            }
+            for name, method in study.methods.items()
+            if name in planned
+        ],
+        'domains': [{'name': name, **domain} for name, domain in study.source_domains().items()],
+        'angles_deg': list(study.angles_deg),
+        'seeds': list(study.seeds),
+        'runs': [{'name': run.name, **run.about} for run in runs],
+        'parameters': {
+            'city': city,
+            'gsd_m': study.gsd_m,
+            'tile_px': study.tile_px,
+            'scene_seed': study.scene_seed,
+            'domains': {name: dict(domain) for name, domain in study.domains.items()},
+            'options': dict(study.options),
+            'methods': {
+                name: {'config': method['config'], **dict(method.get('options', {}))}
+                for name, method in study.methods.items()
+            },
+        },
+        'panel_tiles': panels,
+        'panel_images': str(scenes / MAIN / 'test' / 'images'),
+        'panel_labels': str(scenes / MAIN / 'test' / 'masks'),
+        'building_heights': str(scenes / MAIN / 'test' / 'heights'),
+        'misalignment': misalignment(study, scenes / MAIN),
+    }

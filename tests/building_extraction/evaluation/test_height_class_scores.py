@@ -1,0 +1,150 @@
+"""The metric as mmengine runs it: scores from counts, mmseg's mIoU, detectors, several processes."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import METRICS
+from mmengine.structures import InstanceData, PixelData
+from mmseg.evaluation import IoUMetric
+from mmseg.structures import SegDataSample
+
+from projects.building_extraction.evaluation import HeightClassScores
+
+
+def sample(found, labels, ids=None, heights_m=None):
+    """A sample as the evaluator passes it on: a dict."""
+    data_sample = SegDataSample(
+        pred_sem_seg=PixelData(data=torch.as_tensor(np.asarray(found))[None].long()),
+        gt_sem_seg=PixelData(data=torch.as_tensor(np.asarray(labels))[None].long()),
+    )
+    if ids is not None:
+        heights_m = np.array([np.nan, *heights_m], np.float32)
+        data_sample.set_metainfo({'building_ids': np.asarray(ids, np.int32), 'building_heights_m': heights_m})
+    return data_sample.to_dict()
+
+
+def evaluate(samples, **options):
+    metric = METRICS.build({'type': 'HeightClassScores', 'min_object_px': 0, **options})
+    for one in samples:
+        metric.process(None, [one])
+    return metric.evaluate(len(samples))
+
+
+IDS = [[1, 1, 0, 0, 0, 0, 2], [1, 1, 0, 0, 0, 0, 2]]
+FOUND = [[1, 1, 1, 0, 0, 1, 1], [1, 0, 1, 0, 0, 1, 0]]
+HAND = (FOUND, np.array(IDS) > 0, IDS, [5.0, 150.0])  # low-rise: 3 right, 2 false, 1 missed; skyscraper: 1, 2, 1
+
+
+def test_scores_by_hand():
+    scores = evaluate([sample(*HAND)])
+    assert scores['building/precision'] == pytest.approx(50)
+    assert scores['building/recall'] == pytest.approx(100 * 4 / 6)
+    assert scores['building/iou'] == pytest.approx(40)
+    assert scores['building/f1'] == pytest.approx(100 * 8 / 14)
+    assert scores['building/low-rise/f1'] == pytest.approx(100 * 6 / 9)
+    assert scores['building/skyscraper/f1'] == pytest.approx(40)
+    assert scores['building/object_f1'] == pytest.approx(50)
+    assert scores['building/low-rise/object_recall'] == 100
+    assert scores['building/skyscraper/object_precision'] == 0
+    assert scores['mIoU'] == pytest.approx((40 + 40) / 2)
+    assert not any('mid-rise' in name or 'unknown' in name for name in scores)
+
+
+def test_pixels_are_added_up_over_images_not_scores_averaged():
+    perfect = sample([[1] * 8], [[1] * 8], [[1] * 8], [5.0])
+    missed = sample([[0, 0]], [[1, 1]], [[1, 1]], [5.0])
+    assert evaluate([perfect, missed])['building/recall'] == pytest.approx(80)
+
+
+def test_miou_is_that_of_mmseg():
+    random = np.random.default_rng(0)
+    samples = []
+    for _ in range(4):
+        labels = random.choice([0, 1, 255], (9, 14), p=[0.5, 0.4, 0.1])
+        samples.append(sample(random.integers(0, 2, (9, 14)), labels))
+    reference = IoUMetric(iou_metrics=['mIoU', 'mFscore'])
+    reference.dataset_meta = {'classes': ('background', 'building')}
+    for one in samples:
+        reference.process(None, [one])
+    expected = reference.evaluate(4)
+    scores = evaluate(samples)
+    assert scores['mIoU'] == pytest.approx(expected['mIoU'], abs=0.005)  # mmseg rounds to two digits
+
+
+def test_without_instances_connected_parts_of_the_label_are_buildings_of_unknown_height():
+    scores = evaluate([sample([[1, 0, 1, 1]], [[1, 0, 1, 1]])])
+    assert scores['building/unknown height/object_f1'] == 100
+    assert evaluate([sample([[1, 0, 0, 0]], [[1, 0, 1, 1]])])['building/unknown height/object_recall'] == 50
+
+
+def detection(masks, scores, **labels):
+    instances = InstanceData(masks=torch.as_tensor(np.asarray(masks, bool)), scores=torch.tensor(scores))
+    return {'pred_instances': instances.to_dict(), 'ori_shape': (1, 6), **labels}
+
+
+def test_a_detector_is_scored_by_its_confident_instances():
+    ids = np.array([[1, 1, 1, 2, 2, 2]], np.int32)  # they touch: as one part of a mask neither would be found
+    heights_m = np.array([np.nan, 5, 50], np.float32)
+    labels = {'building_ids': ids, 'building_heights_m': heights_m}
+    masks = [[[1, 1, 1, 0, 0, 0]], [[0, 0, 0, 1, 1, 1]], [[1, 1, 1, 1, 1, 1]]]
+    scores = evaluate([detection(masks, [0.9, 0.5, 0.4], **labels)])
+    assert scores['building/object_f1'] == 100
+    assert scores['building/f1'] == 100
+    assert evaluate([detection(masks, [0.9, 0.49, 0.4], **labels)])['building/high-rise/object_recall'] == 0
+    assert evaluate([detection(masks, [0.1, 0.1, 0.1], **labels)])['building/recall'] == 0
+    assert evaluate([detection(masks, [0.9, 0.5, 0.4], **labels)], score_threshold=0.95)['building/recall'] == 0
+
+
+def test_nothing_labelled_and_nothing_found_has_no_score():
+    scores = evaluate([sample([[0, 0]], [[0, 0]])])
+    assert math.isnan(scores['building/f1'])
+    assert scores['mIoU'] == 100  # of the background
+
+
+def test_limits_are_those_of_the_config():
+    scores = evaluate([sample(*HAND)], limits_m=(200.0,), names=('small', 'large'))
+    assert scores['building/small/f1'] == scores['building/f1']
+
+
+def test_the_file_holds_scores_and_counts_that_sum(tmp_path):
+    file = tmp_path / 'scores.json'
+    scores = evaluate([sample(*HAND), sample([[0]], [[0]])], out_file=str(file))
+    content = json.loads(file.read_text())
+    assert content['scores']['overall']['f1'] == scores['building/f1']
+    assert content['miou'] == scores['mIoU']
+    assert content['limits_m'] == [12.0, 35.0, 100.0]
+    assert content['counts']['pixels']['low-rise'] == {'tp': 3, 'fp': 2, 'fn': 1}
+    assert content['counts']['objects']['skyscraper'] == {'tp': 0, 'fp': 1, 'fn': 1}
+    assert content['background_pixels'] == 5
+    evaluate([sample([[0]], [[0]])], out_file=str(file))
+    assert json.loads(file.read_text())['scores']['overall']['f1'] is None
+
+
+def work(rank, address, folder):
+    """Score every second of three images; the shorter share is padded by repeating, as mmengine's sampler does."""
+    torch.distributed.init_process_group('gloo', init_method=address, rank=rank, world_size=2)
+    samples = [sample(*HAND), sample([[0, 0]], [[1, 1]], [[1, 1]], [5.0]), sample([[1]], [[0]])]
+    metric = HeightClassScores(min_object_px=0, out_file=str(folder / 'scores.json'))
+    for index in ((0, 2), (1, 0))[rank]:
+        metric.process(None, [samples[index]])
+    scores = metric.evaluate(3)
+    (folder / f'{rank}.json').write_text(json.dumps(scores))
+    torch.distributed.destroy_process_group()
+
+
+def test_several_processes_score_what_one_does(tmp_path):
+    address = f'file://{tmp_path}/meeting'
+    context = torch.multiprocessing.get_context('fork')  # a spawned process cannot import this file
+    processes = [context.Process(target=work, args=(rank, address, tmp_path)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    alone = evaluate([sample(*HAND), sample([[0, 0]], [[1, 1]], [[1, 1]], [5.0]), sample([[1]], [[0]])])
+    for rank in range(2):
+        assert json.loads((tmp_path / f'{rank}.json').read_text()) == pytest.approx(alone, nan_ok=True)
+    assert json.loads((tmp_path / 'scores.json').read_text())['counts']['pixels']['low-rise']['fn'] == 3

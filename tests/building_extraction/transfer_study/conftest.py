@@ -1,0 +1,75 @@
+"""A study's folder as its runs leave it, with invented figures."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CLASSES = ('overall', 'low-rise', 'mid-rise', 'high-rise', 'skyscraper')
+SCORES = ('iou', 'precision', 'recall', 'f1', 'object_precision', 'object_recall', 'object_f1')
+METHODS = ('teacher', 'student', 'kd', 'dml', 'sda')
+TITLES = {'teacher': 'Teacher', 'student': 'Target only', 'kd': 'KD', 'dml': 'DML', 'sda': 'SDA'}
+SOURCELESS = ('student', 'dml')
+
+
+class StudyFolder:
+    """Writes study.json and runs; scores are F1 per class, the same for every kind of score unless stated."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def write_study(self, **fields):
+        study = {
+            'name': 'study_sample',
+            'methods': [
+                {'name': m, 'title': TITLES[m], 'description': f'{m} described', 'uses_source': m not in SOURCELESS}
+                for m in METHODS
+            ],
+            'domains': [{'name': 'main', 'off_nadir_deg': [10, 40], 'registration_error_m': 1.5}],
+            'seeds': [0, 1, 2],
+            'parameters': {'gsd_m': 0.6, 'options': {'optimizer': {'lr': 0.001}}},
+        }
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / 'study.json').write_text(json.dumps(study | fields))
+
+    def write_run(self, method, seed, f1, domain='main', **fields):
+        """Write a finished run; f1 is a number for all classes or a dict."""
+        name = f'{domain}-{method}-seed{seed}'
+        f1 = f1 if isinstance(f1, dict) else dict.fromkeys(CLASSES, f1)
+        result = {
+            'run': {'name': name, 'method': method, 'domain': domain, 'seed': seed},
+            'scores': {key: dict.fromkeys(SCORES, value) for key, value in f1.items()},
+            'miou': 80.0,
+            'train_minutes': 2.0,
+            'parameters_m': 1.25,
+            'curve': [],
+            'loss': [],
+        }
+        folder = self.path / 'runs' / name
+        folder.mkdir(parents=True)
+        (folder / 'result.json').write_text(json.dumps(result | fields))
+        return folder
+
+    def write_scores(self, **f1_by_method):
+        """Write runs of the main domain, a score per seed for each method."""
+        for method, scores in f1_by_method.items():
+            for seed, f1 in enumerate(scores):
+                self.write_run(method, seed, f1)
+
+    def fail_run(self, name, error):
+        folder = self.path / 'runs' / name
+        folder.mkdir(parents=True)
+        (folder / 'error.txt').write_text(error)
+
+    def write_tile(self, name, label, image=None):
+        """Write image and label of a panel's tile."""
+        image = np.full((*label.shape, 3), 90, np.uint8) if image is None else image
+        for kind, array in (('images', image), ('masks', label)):
+            (self.path / kind).mkdir(exist_ok=True)
+            Image.fromarray(array).save(self.path / kind / f'{name}.png')
+
+
+@pytest.fixture
+def study_folder(tmp_path):
+    return StudyFolder(tmp_path / 'study')

@@ -1,0 +1,123 @@
+"""A study file becomes runs: who needs whom, which data each reads, what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from projects.building_extraction.transfer_study.plan import plan_runs, read_study
+
+STUDY = """
+title = 'A study'
+city = dict(footprints=[], otherwise=dict(size_m=500, seed=0))
+gsd_m = 1.0
+tile_px = 64
+domains = dict(
+    source=dict(num_tiles=8, off_nadir_deg=(10, 40), label='footprint'),
+    target=dict(num_tiles=2, off_nadir_deg=(0, 5), label='roof'),
+    val=dict(num_tiles=2, off_nadir_deg=(0, 5), label='roof'),
+    test=dict(num_tiles=2, off_nadir_deg=(0, 5), label='roof'),
+)
+angles_deg = (0, 20)
+angle_seeds = (0,)
+seeds = (0, 1)
+teacher = dict(method='teacher', options={'load_from': 'checkpoint'})
+methods = dict(
+    kd=dict(title='KD', description='', config='kd.py', uses_source=True,
+            teacher=dict(method='teacher', options={'model.teacher.checkpoint': 'checkpoint'})),
+    sda=dict(title='SDA', description='', config='sda.py', uses_source=True, teacher=teacher,
+             options={'optim_wrapper.optimizer.lr': 1e-4}),
+    student=dict(title='Student', description='', config='student.py'),
+    teacher=dict(title='Teacher', description='', config='teacher.py', uses_source=True),
+)
+del teacher
+options = {'optim_wrapper.optimizer.lr': 1e-3, 'train_cfg.max_iters': 5}
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    path = tmp_path / 'study.py'
+    path.write_text(STUDY)
+    return path
+
+
+def test_methods_that_use_the_source_are_repeated_at_every_angle_and_the_others_are_not(study_file):
+    runs = plan_runs(read_study(study_file), Path('scenes'))
+    names = {run.name for run in runs}
+    assert len(names) == len(runs) == 2 * 4 + 2 * 3
+    assert {'main_student_seed1', 'angle-0_sda_seed0', 'angle-20_teacher_seed0'} < names
+    assert not any('student' in name for name in names if name.startswith('angle'))
+
+
+def test_a_run_stands_behind_the_one_that_it_needs_which_has_its_domain_and_seed(study_file):
+    runs = plan_runs(read_study(study_file), Path('scenes'))
+    order = [run.name for run in runs]
+    needing = [run for run in runs if run.needs]
+    assert len(needing) == 2 * 2 + 2 * 2
+    for run in needing:
+        assert order.index(run.needs) < order.index(run.name)
+        assert run.needs == f'{run.about["domain"]}_teacher_seed{run.about["seed"]}'
+    assert {run.about['method']: run.from_needed for run in needing} == {
+        'sda': {'load_from': 'checkpoint'},
+        'kd': {'model.teacher.checkpoint': 'checkpoint'},
+    }
+
+
+def test_every_run_reads_the_scenes_of_its_domain_with_its_seed_and_the_options_of_its_method(study_file):
+    runs = {run.name: run for run in plan_runs(read_study(study_file), Path('scenes'))}
+    run = runs['angle-20_sda_seed0']
+    assert run.options == {
+        'optim_wrapper.optimizer.lr': 1e-4,
+        'train_cfg.max_iters': 5,
+        'data_root': 'scenes/angle-20',
+        'randomness.seed': 0,
+    }
+    assert run.about == {'method': 'sda', 'domain': 'angle-20', 'source_off_nadir_deg': [20, 20], 'seed': 0}
+    assert runs['main_student_seed1'].options['optim_wrapper.optimizer.lr'] == 1e-3
+    assert runs['main_student_seed1'].about['source_off_nadir_deg'] == [10, 40]
+
+
+def test_the_source_differs_between_the_angles_by_its_angle_alone(study_file):
+    domains = read_study(study_file).source_domains()
+    assert list(domains) == ['main', 'angle-0', 'angle-20']
+    assert domains['angle-20'] == domains['main'] | {'off_nadir_deg': (20, 20)}
+
+
+def test_chosen_methods_bring_the_teacher_that_they_need(study_file):
+    study = read_study(study_file)
+    assert {run.about['method'] for run in plan_runs(study, Path('s'), ['kd'])} == {'kd', 'teacher'}
+    assert {run.about['method'] for run in plan_runs(study, Path('s'), ['student'])} == {'student'}
+    with pytest.raises(ValueError, match=r"unknown methods \['dml'\]; the study has \['kd'"):
+        plan_runs(study, Path('s'), ['dml'])
+
+
+def test_predictions_are_kept_of_one_seed(study_file):
+    runs = plan_runs(read_study(study_file), Path('scenes'), panel_tiles=['a', 'b'])
+    kept = {run.name for run in runs if run.panel_tiles}
+    assert kept == {f'main_{method}_seed0' for method in ('kd', 'sda', 'student', 'teacher')}
+
+
+def test_options_override_the_file(study_file):
+    assert list(read_study(study_file, {'seeds': [7, 8, 9]}).seeds) == [7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'message'),
+    [
+        ('gsd_m = 1.0', 'gsd = 1.0', r"unknown keys \['gsd'\]"),
+        ('gsd_m = 1.0', '', r"missing keys \['gsd_m'\]"),
+        ("config='student.py'", "confg='student.py'", r"methods.student: unknown keys \['confg'\]"),
+        ("    teacher=dict(title='T", "    tutor=dict(title='T", "methods.kd needs 'teacher', which is not among"),
+        ('    val=dict', '    valid=dict', r"domains lack \['val'\]"),
+    ],
+)
+def test_a_faulty_study_is_refused_with_its_fault(study_file, old, new, message):
+    assert old in STUDY
+    study_file.write_text(STUDY.replace(old, new))
+    with pytest.raises(ValueError, match=message):
+        read_study(study_file)
+
+
+def test_a_missing_study_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match='study_sample.py is one'):
+        read_study(tmp_path / 'absent.py')

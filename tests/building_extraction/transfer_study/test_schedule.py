@@ -1,0 +1,133 @@
+"""Runs in processes: order, resuming, failures. Small scripts stand in for trainings."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from projects.building_extraction.transfer_study import schedule
+from projects.building_extraction.transfer_study.runs import Run
+
+# Writes when it began and ended; fails if its options say so.
+SCRIPT = """
+import json, pathlib, sys, time
+folder = pathlib.Path(sys.argv[1])
+spec = json.loads((folder / 'run.json').read_text())
+begin = time.monotonic()
+with (folder / 'attempts.txt').open('a') as file:
+    file.write('x')
+if spec['needs']:
+    assert (folder.parent / spec['needs'] / 'result.json').is_file()
+time.sleep(spec['options'].get('seconds', 0))
+if spec['options'].get('fails') and not (folder.parent / 'mended').exists():
+    print('what went wrong')
+    raise SystemExit(3)
+(folder / 'result.json').write_text(json.dumps([begin, time.monotonic()]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _scripts(monkeypatch):
+    def start(folder, num_processes, slot, gpus):
+        (folder / 'error.txt').unlink(missing_ok=True)
+        with (folder / 'console.log').open('a') as console:
+            return subprocess.Popen([sys.executable, '-c', SCRIPT, str(folder)], stdout=console, stderr=console)
+
+    monkeypatch.setattr(schedule, 'start', start)
+    monkeypatch.setattr(schedule, 'POLL_S', 0.01)
+
+
+def run(name, needs=None, **options):
+    return Run(name, 'config.py', options, {'method': name}, needs)
+
+
+def attempts(folder, name):
+    return len((folder / name / 'attempts.txt').read_text())
+
+
+def test_a_run_waits_for_the_one_it_needs_while_others_go_on(tmp_path):
+    runs = [run('teacher', seconds=0.6), run('sda', needs='teacher'), run('student', seconds=0.4)]
+    outcome = schedule.run_all(runs, tmp_path, num_processes=2)
+    assert sorted(outcome.finished) == ['sda', 'student', 'teacher']
+    times = {one.name: json.loads((tmp_path / one.name / 'result.json').read_text()) for one in runs}
+    assert times['student'][0] < times['teacher'][1]
+    assert times['sda'][0] > times['teacher'][1]
+
+
+def test_no_more_than_the_allowed_processes_run_at_once(tmp_path):
+    runs = [run(str(number), seconds=0.15) for number in range(5)]
+    schedule.run_all(runs, tmp_path, num_processes=2)
+    spans = [json.loads((tmp_path / one.name / 'result.json').read_text()) for one in runs]
+    for begin, _ in spans:
+        assert sum(other[0] <= begin < other[1] for other in spans) <= 2
+
+
+def test_a_failed_run_fails_those_that_need_it_and_no_others_and_is_tried_again(tmp_path):
+    runs = [run('teacher', fails=True), run('sda', needs='teacher'), run('student')]
+    ended = []
+    outcome = schedule.run_all(runs, tmp_path, 1, after_each=lambda: ended.append(1))
+    assert outcome.finished == ['student']
+    assert outcome.failed == {'teacher': 'what went wrong', 'sda': 'teacher, which it needs, failed'}
+    assert len(ended) == 2
+    assert (tmp_path / 'teacher' / 'error.txt').read_text() == 'what went wrong\nexit status 3\n'
+    assert not (tmp_path / 'sda' / 'attempts.txt').exists()
+
+    (tmp_path / 'mended').touch()
+    outcome = schedule.run_all(runs, tmp_path, 1)
+    assert sorted(outcome.finished) == ['sda', 'student', 'teacher']
+    assert not outcome.failed
+    assert not (tmp_path / 'teacher' / 'error.txt').exists()
+    assert (attempts(tmp_path, 'teacher'), attempts(tmp_path, 'student')) == (2, 1)
+
+
+def test_finished_runs_are_not_repeated(tmp_path):
+    runs = [run('a'), run('b')]
+    schedule.run_all(runs[:1], tmp_path, 1)
+    outcome = schedule.run_all(runs, tmp_path, 1)
+    assert outcome.finished == ['a', 'b']
+    assert attempts(tmp_path, 'a') == 1
+
+
+def test_a_folder_with_a_run_of_other_settings_is_refused(tmp_path):
+    schedule.run_all([run('a', lr=1)], tmp_path, 1)
+    with pytest.raises(ValueError, match=r"other settings: options = \{'lr': 2\} \(there: \{'lr': 1\}\)"):
+        schedule.run_all([run('a', lr=2)], tmp_path, 1)
+
+
+def test_two_studies_do_not_share_a_folder_at_the_same_time(tmp_path):
+    def again():
+        with pytest.raises(RuntimeError, match='is in use'):
+            schedule.run_all([run('b')], tmp_path, 1)
+
+    schedule.run_all([run('a')], tmp_path, 1, after_each=again)
+    assert not (tmp_path / 'b').exists()
+
+
+def test_an_interrupted_study_ends_its_runs(tmp_path):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        schedule.run_all([run('long', seconds=60), run('short')], tmp_path, 2, after_each=interrupt)
+    assert not (tmp_path / 'long' / 'result.json').exists()
+
+
+def test_a_killed_run_says_by_which_signal(tmp_path, monkeypatch):
+    def start(folder, *_):
+        (folder / 'console.log').touch()
+        process = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])
+        time.sleep(0.05)
+        process.kill()
+        return process
+
+    monkeypatch.setattr(schedule, 'start', start)
+    assert schedule.run_all([run('a')], tmp_path, 1).failed == {'a': 'killed by signal SIGKILL'}
+
+
+def test_gpus_are_those_that_the_environment_allows(monkeypatch):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '2,3')
+    assert schedule.visible_gpus() == ['2', '3']
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    assert schedule.visible_gpus() == []

@@ -1,0 +1,43 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+TOOL = Path(__file__).parents[2] / 'tools/prepare_data.py'
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('prepare_data', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+SMALL = ('--city-m', '900', '--gsd-m', '1', '--tile-px', '64', '--source', '4', '--target', '2', '--val', '2')
+SMALL += ('--test', '2', '--source-off-nadir-deg', '5', '15', '--processes', '1', '--out', 'set')
+
+
+def test_scenes_writes_an_invented_city_in_any_folder(tool, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tool.main(['scenes', *SMALL])
+    printed = capsys.readouterr().out
+    assert 'set/overview.png' in printed
+    assert 'skyscraper' in printed
+    parameters = json.loads((tmp_path / 'set/parameters.json').read_text())
+    source, test = (parameters['domains'][name] for name in ('source', 'test'))
+    assert (source['num_tiles'], source['off_nadir_deg'], source['label']) == (4, [5, 15], 'footprint')
+    assert source['registration_error_m'] == 1.5
+    assert (test['off_nadir_deg'], test['label'], test['registration_error_m']) == ([0, 10], 'roof', 0)
+    assert len(list((tmp_path / 'set/target/masks').iterdir())) == 2
+
+
+def test_errors_are_one_line_without_traceback(tool, tmp_path):
+    with pytest.raises(SystemExit, match=r'^prepare_data scenes: .*nowhere\.gpkg'):
+        tool.main(['scenes', '--footprints', str(tmp_path / 'nowhere.gpkg')])
+
+
+def test_impossible_angles_are_named(tool, tmp_path):
+    with pytest.raises(SystemExit, match=r'^prepare_data scenes: off_nadir_deg = \(40\.0, 10\.0\)'):
+        tool.main(['scenes', '--out', str(tmp_path / 'set'), '--source-off-nadir-deg', '40', '10'])

@@ -1,0 +1,57 @@
+#!/usr/bin/env python
+"""Rank networks for buildings: `tools/benchmark_grid.py configs/buildings/grid.py --encoders all`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+from mmengine.fileio import put_text
+
+from projects.building_extraction.transfer_study.grid import AXES, plan_grid, read_grid
+from projects.building_extraction.transfer_study.ranking import write_ranking
+from projects.building_extraction.transfer_study.schedule import run_all
+from projects.training.config import locate
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description='Train and score combinations of encoder, decoder, loss and optimiser, and rank them. Axes '
+        "that are not given keep the grid's default. Runs that are finished are skipped, interrupted ones resume."
+    )
+    parser.add_argument('grid', help='grid file, e.g. configs/buildings/grid.py')
+    for axis in AXES:
+        parser.add_argument(f'--{axis}', nargs='+', metavar='NAME', help=f"{axis} of the grid, or 'all'")
+    parser.add_argument('--work-dir', help='folder for runs and ranking (default work_dirs/GRID)')
+    parser.add_argument('--num-processes', type=int, help="runs at once (default: the grid's)")
+    parser.add_argument('--list', action='store_true', help='only say what would run')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the grid')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Parse, run, rank; exit with 1 if a run failed, with 130 after Ctrl-C."""
+    args = parse_args()
+    grid = read_grid(locate(args.grid), args.cfg_options)
+    runs = plan_grid(grid, {axis: getattr(args, axis) for axis in AXES})
+    if args.list:
+        print('\n'.join(run.name for run in runs))
+        return
+    folder = Path(args.work_dir or Path('work_dirs') / grid.name)
+    description = {'name': grid.name, 'title': grid.title, 'runs': [{'name': run.name, **run.about} for run in runs]}
+    put_text(json.dumps(description, indent=1), str(folder / 'study.json'))
+    try:
+        failed = run_all(runs, folder / 'runs', args.num_processes or grid.num_processes).failed
+    except KeyboardInterrupt:
+        print(f'stopped; the same command continues in {folder}')
+        sys.exit(130)
+    print(f'ranking: {write_ranking(folder)}')
+    for name, reason in failed.items():
+        print(f'failed: {name}: {reason}')
+    sys.exit(bool(failed))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,72 @@
+#!/usr/bin/env python
+"""Measure how far building labels are displaced from a reference, per height class, in metres and pixels.
+
+tools/measure_misalignment.py --labels labels.gpkg --reference clean.gpkg --height-column height_m --out report
+tools/measure_misalignment.py --labels labels.gpkg --prediction mask.tif --out report
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from projects.building_extraction.height_classes import HeightClasses
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Measure how far building labels are displaced from a reference.')
+    add = parser.add_argument
+    add('--labels', metavar='FILE', type=Path, required=True, help='GeoPackage, GeoJSON, Shapefile, ... of polygons')
+    reference = parser.add_mutually_exclusive_group(required=True)
+    reference.add_argument('--reference', metavar='FILE', type=Path, help='polygons of the same buildings')
+    reference.add_argument('--prediction', metavar='FILE', type=Path, help='mask or probabilities, one band')
+    add('--out', metavar='DIR', type=Path, required=True, help='folder for misalignment.json and misalignment.png')
+    add('--height-column', metavar='NAME', help='column of the labels with metres above ground')
+    add('--structure-column', metavar='NAME', help='column that is equal for the parts of one building')
+    add('--assume-crs', metavar='CRS', help='coordinate system of labels that state none, such as EPSG:4326')
+    add('--max-shift-m', type=float, default=30.0, help='longest displacement that is searched (default: 30)')
+    add('--gsd-m', type=float, default=0.5, help='metres per pixel, with --reference (default: 0.5)')
+    add('--min-agreement', type=float, default=0.6, help='labels that agree less are unmatched (default: 0.6)')
+    add('--threshold', type=float, help='prediction above it is building (default: half of 1 or 255)')
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print a table and write the results."""
+    args = parse_args(arguments)
+    try:
+        from projects.building_extraction.evaluation.misalignment import MisalignmentSettings
+        from projects.building_extraction.evaluation.misalignment_files import measure_files
+        from projects.building_extraction.evaluation.misalignment_report import as_text, summary, write_picture
+
+        classes = HeightClasses()
+        settings = MisalignmentSettings(args.max_shift_m, args.gsd_m, args.min_agreement)
+        with Console(stderr=True).status('Matching labels ...'):
+            result = measure_files(
+                args.labels,
+                settings,
+                reference_path=args.reference,
+                prediction_path=args.prediction,
+                height_column=args.height_column,
+                structure_column=args.structure_column,
+                assume_crs=args.assume_crs,
+                threshold=args.threshold,
+            )
+        args.out.mkdir(parents=True, exist_ok=True)
+        write_picture(result, classes, args.out / 'misalignment.png')
+        content = {key: str(value) for key, value in vars(args).items() if value is not None}
+        text = json.dumps({'arguments': content} | summary(result, classes), indent=1)
+        partial = args.out / '.misalignment.json.partial'
+        partial.write_text(text)
+        partial.replace(args.out / 'misalignment.json')
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f'measure_misalignment: {error}')
+    print(as_text(result, classes))
+    print(f'wrote {args.out / "misalignment.json"} and {args.out / "misalignment.png"}')
+
+
+if __name__ == '__main__':
+    main()
