@@ -1,11 +1,26 @@
 """Runs before every test module."""
 
+import logging
 import os
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # the tensors are small; more threads only wait for one another
 
+import pytest
 import torch
+from mmengine.logging import MMLogger
 
 import projects  # noqa: F401 (OpenMMLab can be imported from here on)
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def logged():
+    """Messages that mmengine's logger writes."""
+    messages = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield messages
+    logger.removeHandler(handler)

@@ -7,7 +7,7 @@ custom_imports = dict(
         'projects.openmmlab_compat',  # first
         'projects.efficient_models',
         'projects.training',
-        'projects.building_extraction.datasets',
+        'projects.building_extraction.datasets.registered',
         'projects.building_extraction.evaluation',
         'projects.building_extraction.knowledge_transfer',
     ],

@@ -31,6 +31,7 @@ domains = dict(
     val=dict(num_tiles=12, off_nadir_deg=(0, 10), label='roof'),
     test=dict(num_tiles=48, off_nadir_deg=(0, 10), label='roof'),
 )
+ground_shares = dict(source=4, target=2, val=1, test=2)
 scene_seed = 0
 seeds = (0, 1, 2)
 angles_deg = (0, 10, 20, 30, 40)
@@ -77,6 +78,7 @@ methods = dict(
     ),
 )
 options = {
+    'model.decode_head.loss_decode.name': 'bce+dice',
     'model.backbone.arch': 's1',
     'model.backbone.pretrained': False,
     'model.decode_head.in_channels': [16, 32, 64, 128, 224, 320],

@@ -36,7 +36,9 @@ class Regions:
 
 def concatenate(parts: list[Regions]) -> Regions:
     """All regions of at least one list of them."""
-    return Regions(*(np.concatenate([getattr(part, name) for part in parts]) for name in ('polygons', 'values', 'sums')))
+    return Regions(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ('polygons', 'values', 'sums'))
+    )
 
 
 def find_regions(values: np.ndarray, layers: list[np.ndarray], column: int = 0, row: int = 0) -> Regions:
@@ -64,15 +66,13 @@ def find_regions(values: np.ndarray, layers: list[np.ndarray], column: int = 0, 
     numbers = rasterise(polygons, np.arange(1, len(found) + 1), values.shape[::-1], IDENTITY, np.int32).ravel()
     sums = [np.bincount(numbers, layer.ravel(), minlength=len(found) + 1)[1:] for layer in layers]
     return Regions(
-        shapely.transform(polygons, lambda points: points + (column, row)),
+        shapely.transform(polygons, lambda points: points + np.array([column, row])),
         np.array([value for _, value in found], dtype=np.int64),
         np.array(sums, dtype=float).reshape(len(layers), len(found)).T,
     )
 
 
-def touches_other_windows(
-    regions: Regions, window: tuple[int, int, int, int], size_px: tuple[int, int]
-) -> np.ndarray:
+def touches_other_windows(regions: Regions, window: tuple[int, int, int, int], size_px: tuple[int, int]) -> np.ndarray:
     """Which regions reach a border of their window that is no border of the raster.
 
     Args:

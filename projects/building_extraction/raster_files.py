@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 
 from projects.building_extraction.coordinate_systems import metres_per_unit, parse_crs, utm_zone
 
@@ -19,7 +18,6 @@ try:
     from rasterio.enums import ColorInterp, MaskFlags, Resampling
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
     from rasterio.features import rasterize
-    from rasterio.features import shapes as trace_shapes
     from rasterio.vrt import WarpedVRT
     from rasterio.warp import calculate_default_transform, transform_bounds
     from rasterio.windows import Window
@@ -331,70 +329,12 @@ def write_geotiff(
         partial.unlink(missing_ok=True)
 
 
-def trace_polygons(regions: np.ndarray, transform: Any = None) -> tuple[np.ndarray, np.ndarray]:
-    """The exact outlines, along pixel edges, of the regions of equal value.
-
-    Pixels that touch at a corner alone are two regions (4-connectivity): joined, they would be no valid polygon.
-
-    Args:
-        regions: (H, W) Integers below 2^31, 0: no region.
-        transform: From (column, row) to the polygons' coordinates, six numbers; None: columns and rows.
-
-    Returns:
-        (N,) valid Polygons with holes, and (N,) the value of each.
-    """
-    regions = regions.astype(np.int32, copy=False)
-    place = Affine.identity() if transform is None else Affine(*transform[:6])
-    found = list(trace_shapes(regions, mask=regions != 0, connectivity=4, transform=place))
-    polygons = [shapely.Polygon(outline['coordinates'][0], outline['coordinates'][1:]) for outline, _ in found]
-    return np.array(polygons, dtype=object), np.array([value for _, value in found], dtype=np.int64)
-
-
-@dataclass(frozen=True)
-class Band:
-    """One band of a placed raster, as stored.
-
-    Attributes:
-        dataset: The open data set of rasterio, or a virtual one on another grid.
-    """
-
-    dataset: Any
-
-    @property
-    def size_px(self) -> tuple[int, int]:
-        """Width and height."""
-        return self.dataset.width, self.dataset.height
-
-    @property
-    def crs(self) -> str:
-        """Coordinate system, as 'EPSG:...' where it has a number, else as WKT."""
-        return parse_crs(self.dataset.crs.to_wkt()).to_string()
-
-    @property
-    def transform(self) -> Affine:
-        """From (column, row) to (x, y) in `crs`."""
-        return self.dataset.transform
-
-    def read(self, column: int, row: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-        """Values (height, width) of a window inside the raster, and which of them are data.
-
-        Raises:
-            UnreadableWindowError: This part of the file is broken.
-        """
-        window = Window(column, row, width, height)
-        try:
-            return self.dataset.read(1, window=window), self.dataset.read_masks(1, window=window) >= OPAQUE
-        except RasterioError as error:
-            raise UnreadableWindowError(str(error.__cause__ or error)) from error
-
-
 @contextmanager
-def open_band(path: str | Path, like: Band | None = None) -> Iterator[Band]:
-    """Open the first band of a placed, north-up raster, in its own coordinate system, lazily.
+def open_band(path: str | Path) -> Iterator[Raster]:
+    """Open the first band of a placed, north-up raster lazily, in its own coordinate system, for `read_values`.
 
     Args:
         path: Any file that GDAL reads as an image.
-        like: A band whose pixels are wanted: each gets the value of the nearest pixel of the file.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -403,20 +343,12 @@ def open_band(path: str | Path, like: Band | None = None) -> Iterator[Band]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f'the raster {path} does not exist')
-    with ExitStack() as stack:
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_MB))
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), ExitStack() as stack:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore', NotGeoreferencedWarning)  # said below, with the remedy
-                dataset = stack.enter_context(rasterio.open(path))
+                source = stack.enter_context(rasterio.open(path))
         except RasterioError as error:
             raise ValueError(f'{path} is no image that GDAL reads: {error}') from error
-        _check_placed(dataset, path)
-        if like is not None:
-            grid = {'crs': like.dataset.crs, 'transform': like.transform}
-            grid |= {'width': like.size_px[0], 'height': like.size_px[1]}
-            all_valid = MaskFlags.all_valid in dataset.mask_flag_enums[0]
-            dataset = stack.enter_context(
-                WarpedVRT(dataset, resampling=Resampling.nearest, add_alpha=all_valid, **grid)
-            )
-        yield Band(dataset)
+        _check_placed(source, path)
+        yield Raster(source, (1,), None, [f'band 1 of {source.count}, as stored'])

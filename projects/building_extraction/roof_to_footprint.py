@@ -1,47 +1,56 @@
-"""Footprints from roofs that were found in an off-nadir image."""
-
-from typing import TYPE_CHECKING, Any
+"""From roofs, as an off-nadir image shows them, to the footprints where buildings stand."""
 
 import numpy as np
 import shapely
+from mmengine.logging import print_log
 
 from projects.building_extraction.coordinate_systems import metres_per_unit
+from projects.building_extraction.datasets.label_displacement import translate
+from projects.building_extraction.vector_files import geopandas
 from projects.building_extraction.view import View
 
-if TYPE_CHECKING:
-    from geopandas import GeoDataFrame
 
-
-def footprints_from_roofs(roofs: 'GeoDataFrame', view: View, heights_m: Any = None) -> 'GeoDataFrame':
-    """Move roofs back to the ground: footprint = roof − offset, the inverse of `View.offset_m`.
+def move_roofs_to_footprints(
+    roofs: geopandas.GeoDataFrame,
+    off_nadir_deg: float,
+    azimuth_deg: float,
+    heights_m: np.ndarray | None = None,
+) -> geopandas.GeoDataFrame:
+    """Move each roof back by h · tan(off-nadir angle): footprint = roof - `View.offset_m`.
 
     Args:
-        roofs: Polygons in a coordinate system, north up.
-        view: How the image was seen.
-        heights_m: (N,) Metres above ground; None: the column `height_m`. NaN and negative: unknown.
+        roofs: Polygons.
+        off_nadir_deg: Angle between the line of sight and the vertical.
+        azimuth_deg: Direction in which roofs lean in the image, clockwise from the map's north.
+        heights_m: (N,) Metres above ground, NaN is unknown; None: the column `height_m`.
 
     Returns:
-        A copy with moved polygons, their `height_m`, and `moved`: False where the height is unknown, so that the
-        polygon is still the roof.
+        The polygons with their columns, `height_m`, and `moved`: false where the height is unknown and the polygon is
+        still the roof, where it was.
 
     Raises:
-        ValueError: There are no heights, or not one per polygon, or no coordinate system.
+        ValueError: No heights are given, one is negative or infinite, or the angles are none.
     """
-    if roofs.crs is None:
-        raise ValueError('the roofs have no coordinate system; set frame.crs first')
-    if heights_m is None and 'height_m' not in roofs:
-        raise ValueError(f'no heights: expected heights_m, or a column height_m among {list(roofs.columns)}')
-    given = np.asarray(roofs['height_m'] if heights_m is None else heights_m, dtype=float)
-    if given.shape != (len(roofs),):
-        raise ValueError(f'heights_m of shape {given.shape}: expected one for each of {len(roofs)} roofs')
-    moved = np.isfinite(given) & (given >= 0)
-    result = roofs.copy()
-    result['height_m'], result['moved'] = np.where(moved, given, np.nan), moved
-    polygons = roofs.geometry.to_numpy().copy()
-    if moved.any():
-        centres = shapely.get_coordinates(shapely.centroid(polygons[moved]))
-        shifts = -view.offset_m(given[moved]) / metres_per_unit(roofs.crs, centres)
-        points, owner = shapely.get_coordinates(polygons[moved], return_index=True)
-        polygons[moved] = shapely.set_coordinates(polygons[moved].copy(), points + shifts[owner])
-    result.geometry = polygons
-    return result
+    if heights_m is None:
+        if 'height_m' not in roofs:
+            raise ValueError(f'no heights: expected heights_m or a column height_m; columns are {list(roofs.columns)}')
+        heights_m = roofs['height_m'].to_numpy()
+    heights_m = np.asarray(heights_m, dtype=float)
+    if heights_m.shape != (len(roofs),) or (heights_m < 0).any() or np.isinf(heights_m).any():
+        raise ValueError(
+            f'heights_m of shape {heights_m.shape}, from {np.nanmin(heights_m, initial=np.inf):g} to '
+            f'{np.nanmax(heights_m, initial=-np.inf):g}: expected one for each of {len(roofs)} polygons, metres of at '
+            'least 0, NaN for unknown'
+        )
+    if not np.isfinite(azimuth_deg):
+        raise ValueError(f'azimuth_deg = {azimuth_deg}: expected degrees clockwise from north')
+    known = np.isfinite(heights_m)
+    offsets_m = View(1.0, off_nadir_deg, azimuth_deg).offset_m(np.where(known, heights_m, 0))
+    if not known.all():
+        print_log(f'{(~known).sum()} of {len(known)} roofs of unknown height stay where they are', logger='current')
+    footprints = roofs.geometry.to_numpy()
+    if len(footprints):
+        scales = metres_per_unit(roofs.crs, shapely.get_coordinates(shapely.centroid(footprints)))
+        footprints = translate(footprints, -offsets_m / scales)
+    series = geopandas.GeoSeries(footprints, index=roofs.index, crs=roofs.crs)
+    return roofs.assign(height_m=heights_m, moved=known).set_geometry(series)

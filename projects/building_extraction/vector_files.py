@@ -209,17 +209,6 @@ def _polygon_parts(outlines: np.ndarray, path: Path) -> tuple[np.ndarray, np.nda
     return parts[solid], np.flatnonzero(usable)[source[solid]]
 
 
-def polygon_frame(polygons: np.ndarray, columns: dict[str, np.ndarray], crs: Any) -> geopandas.GeoDataFrame:
-    """A table of polygons, possibly empty, for `write_polygons`.
-
-    Args:
-        polygons: (N,) Polygons.
-        columns: (N,) values by name; their types are kept even if there are none.
-        crs: Coordinate system of the polygons; None: plane coordinates.
-    """
-    return geopandas.GeoDataFrame(columns, geometry=np.asarray(polygons, dtype=object), crs=crs)
-
-
 def check_writable(path: str | Path) -> None:
     """Refuse a file that `write_polygons` could not write, before there is work to lose.
 

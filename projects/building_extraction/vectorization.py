@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from projects.building_extraction.coordinate_systems import metres_per_unit
-from projects.building_extraction.ground_metres import ground_metres_crs
+from projects.building_extraction.coordinate_systems import WGS84, metres_per_unit, parse_crs
 from projects.building_extraction.pixel_regions import (
     Regions,
     concatenate,
@@ -17,7 +16,9 @@ from projects.building_extraction.pixel_regions import (
     touches_other_windows,
 )
 from projects.building_extraction.polygon_regularization import regularise
-from projects.building_extraction.vector_files import geopandas
+from projects.building_extraction.vector_files import geopandas, pd
+
+MAX_AREA_CHANGE = 0.1  # share of a building's area that simplification may add or take away
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,10 @@ class VectorizationSettings:
         threshold: Pixels whose probability is greater are building, as in mmseg's heads.
         min_area_m2: Regions of fewer square metres are left out; measured on the pixels, before simplification.
         simplify_m: Corners nearer than that to the line between their neighbours are removed (Douglas & Peucker, 1973,
-            doi:10.3138/FM57-6770-U75U-7727; a polygon's rings never cross); None: 0.75 pixels, which smooths
-            staircases and moves no outline by more than a pixel or so; 0: outlines follow the pixels' edges.
-        regularise: Make corners right angles or multiples of 45 degrees, see `polygon_regularization`.
+            doi:10.3138/FM57-6770-U75U-7727; a polygon's rings never cross); None: one pixel, which smooths
+            staircases and changes no pixel but those at the border; 0: outlines follow the pixels' edges.
+        regularise: Make corners right angles or multiples of 45 degrees, see `polygon_regularization`; details of less
+            than 1.5 times the tolerance of simplification, or 1.5 pixels, get lost.
     """
 
     threshold: float = 0.5
@@ -70,14 +72,14 @@ class PredictionWindow:
     def __post_init__(self) -> None:
         layers = {name: getattr(self, name) for name in ('probabilities', 'instances', 'heights_m')}
         shapes = {name: layer.shape for name, layer in layers.items() if layer is not None}
-        if len(set(shapes.values())) != 1 or self.heights_m is not None and len(shapes) == 1:
+        if len(set(shapes.values())) != 1 or set(shapes) == {'heights_m'}:
             raise ValueError(f'expected probabilities, instances or both, and heights of the same size; got {shapes}')
         if len(self.size_px) != 2:
             raise ValueError(f'{shapes}: expected one band, (H, W)')
         if self.probabilities is not None:
             _check_probabilities(self.probabilities)
-        if self.instances is not None and (self.instances.dtype.kind not in 'iu' or self.instances.min(initial=0) < 0):
-            raise ValueError(f'instances of type {self.instances.dtype}: expected whole numbers, 0 where there is none')
+        if self.instances is not None:
+            _check_instances(self.instances)
 
     @property
     def size_px(self) -> tuple[int, ...]:
@@ -137,7 +139,7 @@ def vectorise_windows(
     """
     settings = settings or VectorizationSettings()
     place = _Place(size_px, np.array(transform[:6], dtype=float), crs)
-    cut, frames, has_instances = [_no_regions()], [_to_frame(_no_regions(), place, settings)], False
+    cut, frames, has_instances = [_no_regions()], [], False
     for window in windows:
         regions = _window_regions(window, settings.threshold)
         has_instances |= window.instances is not None
@@ -145,28 +147,32 @@ def vectorise_windows(
         cut.append(regions.select(is_cut))
         frames.append(_to_frame(regions.select(~is_cut), place, settings))
     frames.append(_to_frame(merge_across_borders(concatenate(cut)), place, settings))
-    filled = [frame for frame in frames if len(frame)] or frames[:1]
-    result = geopandas.pd.concat(filled, ignore_index=True)
-    return result if has_instances else result.drop(columns='instance')
+    result = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+    if settings.regularise and len(result):
+        result = regularise(result, place.ground_crs, 1.5 * (settings.simplify_m or place.pixel_m.mean()))
+    result['area_m2'] = result.to_crs(place.ground_crs).area
+    columns = ['score', 'area_m2', 'height_m', *(['instance'] if has_instances else []), 'geometry']
+    return result[columns]
 
 
 class _Place:
-    """Where the raster lies, and how long its pixels' sides are in metres at its centre."""
+    """Where the raster lies, and how long its pixels' sides are in metres at its centre.
+
+    Areas are measured in Lambert's azimuthal projection around the centre, which keeps them on the ellipsoid (Snyder,
+    1987, Map projections: a working manual, doi:10.3133/pp1395, p. 187) wherever polygons lie.
+    """
 
     def __init__(self, size_px: tuple[int, int], transform: np.ndarray, crs: Any) -> None:
         self.crs = crs
         self.matrix, self.origin = transform.reshape(2, 3)[:, :2], transform.reshape(2, 3)[:, 2]
         centre = self.to_map(np.array([size_px], dtype=float) / 2)
         self.pixel_m = np.linalg.norm(self.matrix * metres_per_unit(crs, centre)[0][:, None], axis=0)
-        self.ground_crs = ground_metres_crs(crs, centre[0])
+        longitude_deg, latitude_deg = geopandas.GeoSeries.from_xy(*centre.T, crs=crs).to_crs(WGS84)[0].coords[0]
+        self.ground_crs = parse_crs(f'+proj=laea +lat_0={latitude_deg:.6f} +lon_0={longitude_deg:.6f} +datum=WGS84')
 
     def to_map(self, points: np.ndarray) -> np.ndarray:
         """From (column, row) to map coordinates, (N, 2)."""
         return points @ self.matrix.T + self.origin
-
-    def frame(self, polygons: np.ndarray, **columns: np.ndarray) -> geopandas.GeoDataFrame:
-        """A frame in the map's coordinates of polygons in pixels."""
-        return geopandas.GeoDataFrame(columns, geometry=shapely.transform(polygons, self.to_map), crs=self.crs)
 
 
 def _check_probabilities(probabilities: np.ndarray) -> None:
@@ -181,35 +187,68 @@ def _check_probabilities(probabilities: np.ndarray) -> None:
         )
 
 
+def _check_instances(instances: np.ndarray) -> None:
+    low, high = instances.min(initial=0), instances.max(initial=0)
+    if instances.dtype.kind not in 'iu' or low < 0 or high > np.iinfo(np.int32).max:
+        raise ValueError(
+            f'instances of type {instances.dtype}, from {low:g} to {high:g}: expected whole numbers from 0 (none) that '
+            'fit into 32 bits'
+        )
+
+
 def _no_regions() -> Regions:
     return Regions(np.array([], dtype=object), np.zeros(0, dtype=np.int64), np.zeros((0, 4)))
 
 
 def _window_regions(window: PredictionWindow, threshold: float) -> Regions:
-    """Regions with the sums: pixels, probability, pixels of known height, height."""
-    if window.instances is not None:
-        values = window.instances
-    else:
-        values = window.probabilities > threshold  # false for NaN
-    ones = np.ones(values.shape, dtype=bool)
-    scores = np.full(values.shape, np.nan) if window.probabilities is None else window.probabilities
-    heights_m = np.zeros(values.shape) if window.heights_m is None else window.heights_m
-    known = np.isfinite(heights_m) & (heights_m > 0)
-    return find_regions(values, [ones, scores, known, np.where(known, heights_m, 0)], window.column, window.row)
+    """Regions with the sums: pixels of known probability, probability, pixels of known height, height."""
+    values = window.instances
+    if values is None:
+        values = np.asarray(window.probabilities) > threshold  # false for NaN
+    unknown = np.full(values.shape, np.nan, dtype=np.float32)
+    probabilities = unknown if window.probabilities is None else window.probabilities
+    heights_m = unknown if window.heights_m is None else window.heights_m
+    scored, measured = np.isfinite(probabilities), np.isfinite(heights_m) & (heights_m > 0)
+    layers = [scored, np.where(scored, probabilities, 0), measured, np.where(measured, heights_m, 0)]
+    return find_regions(values, layers, window.column, window.row)
 
 
 def _to_frame(regions: Regions, place: _Place, settings: VectorizationSettings) -> geopandas.GeoDataFrame:
-    num_pixels, score, num_known, height_m = regions.sums.T
-    with np.errstate(invalid='ignore'):
-        columns = {'score': score / num_pixels, 'height_m': height_m / num_known, 'instance': regions.values}
-    exact = place.frame(regions.polygons)
+    num_scored, score, num_measured, height_m = regions.sums.T
+    with np.errstate(invalid='ignore'):  # 0 / 0: unknown
+        columns = {'score': score / num_scored, 'height_m': height_m / num_measured, 'instance': regions.values}
+    exact = geopandas.GeoSeries(shapely.transform(regions.polygons, place.to_map), crs=place.crs)
     large = exact.to_crs(place.ground_crs).area.to_numpy() >= settings.min_area_m2
-    tolerance_m = 0.75 * place.pixel_m.mean() if settings.simplify_m is None else settings.simplify_m
-    in_metres = shapely.transform(regions.polygons[large], lambda points: points * place.pixel_m)
-    simplified = shapely.simplify(in_metres, tolerance_m)
-    pixels = shapely.transform(simplified, lambda points: np.rint(points / place.pixel_m))
-    frame = place.frame(pixels, **{name: column[large] for name, column in columns.items()})
-    if settings.regularise:
-        frame = regularise(frame, place.ground_crs, tolerance_m)
-    frame['area_m2'] = frame.to_crs(place.ground_crs).area
-    return frame[['score', 'area_m2', 'height_m', 'instance', 'geometry']]
+    tolerance_m = place.pixel_m.mean() if settings.simplify_m is None else settings.simplify_m
+    polygons = _simplify(regions.polygons[large], place, tolerance_m)
+    kept = {name: column[large] for name, column in columns.items()}
+    return geopandas.GeoDataFrame(kept, geometry=polygons, crs=place.crs)
+
+
+def _simplify(polygons: np.ndarray, place: _Place, tolerance_m: float) -> np.ndarray:
+    """Valid polygons on the map whose corners are some of the given ones, and no farther from them than the tolerance.
+
+    Where GEOS moves an outline farther, breaks it, or changes its area by more than `MAX_AREA_CHANGE`, such as of a
+    building of few pixels, half the tolerance is tried, then a quarter; then the outline stays exact.
+    """
+    polygons = np.array([_start_at_corners(polygon) for polygon in shapely.normalize(polygons)], dtype=object)
+    result = shapely.transform(polygons, place.to_map)
+    in_metres = shapely.transform(polygons, lambda points: points * place.pixel_m)
+    left = np.arange(len(polygons))
+    for tried_m in (tolerance_m, tolerance_m / 2, tolerance_m / 4) if tolerance_m else ():
+        exact, simplified = in_metres[left], shapely.simplify(in_metres[left], tried_m)
+        mapped = shapely.transform(simplified, lambda points: place.to_map(np.rint(points / place.pixel_m)))
+        good = shapely.is_valid(mapped) & (shapely.hausdorff_distance(exact, simplified) <= tolerance_m * (1 + 1e-9))
+        good &= np.abs(shapely.area(simplified) / shapely.area(exact) - 1) <= MAX_AREA_CHANGE
+        result[left[good]], left = mapped[good], left[~good]
+    return result
+
+
+def _start_at_corners(polygon: shapely.Polygon) -> shapely.Polygon:
+    """The same polygon, whose rings start farthest from their middle: simplification treats the start unlike others."""
+    rings = []
+    for ring in (polygon.exterior, *polygon.interiors):
+        corners = shapely.get_coordinates(ring)[:-1]
+        start = np.argmax(((corners - corners.mean(axis=0)) ** 2).sum(axis=1))
+        rings.append(np.roll(corners, -start, axis=0))
+    return shapely.Polygon(rings[0], rings[1:])

@@ -1,159 +1,156 @@
-"""Polygons from rasters on disk of any size, read window by window; and a picture of them."""
+"""Building polygons out of raster files, read window by window, and a picture of them."""
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
-from shapely import get_rings
+import shapely
+from mmengine.logging import print_log
+from PIL import Image
+from rich.progress import track
 
-from projects.building_extraction.raster_files import Band, open_band, open_raster
-from projects.building_extraction.vectorization import (
-    VectorizationSettings,
-    merge_across_borders,
-    to_map,
-    trace_instances,
-    trace_probabilities,
-)
+from projects.building_extraction.raster_files import Raster, open_band, open_raster
+from projects.building_extraction.vector_files import geopandas
+from projects.building_extraction.vectorization import PredictionWindow, VectorizationSettings, vectorise_windows
 
-if TYPE_CHECKING:
-    from geopandas import GeoDataFrame
-
-WINDOW_PX = 4096
-PICTURE_PX = 1200
-Track = Callable[[list], Iterable[Any]]
+WINDOW_PX = 2048
+PICTURE_PX = 2000  # the longer side of the picture, at most
+OUTLINE_RGB = (255, 60, 0)
+SUBPIXEL_BITS = 4  # OpenCV draws to 1/16 of a pixel
 
 
-def vectorize_raster(
-    path: Path,
+def vectorise_raster(
+    path: str | Path,
     settings: VectorizationSettings,
     *,
-    instances: bool = False,
-    heights_path: Path | None = None,
+    heights_path: str | Path | None = None,
+    is_instance_map: bool = False,
     window_px: int = WINDOW_PX,
-    track: Track = iter,
-) -> 'GeoDataFrame':
-    """Polygons of a raster, in its coordinate system; memory holds one window and all outlines.
+) -> geopandas.GeoDataFrame:
+    """Polygons of a raster in its coordinate system.
+
+    Pixels without data (NaN, no-data value, mask) are not building.
 
     Args:
-        path: Probabilities 0 to 1, or 0 to 255 as bytes, or a mask of 0 and 1 or 255. Pixels without data: background.
-        settings: How.
-        instances: The raster holds instance numbers (0: background) instead.
-        heights_path: Metres above ground on any grid; 0, NaN and pixels without data: unknown.
-        window_px: Side of a window.
-        track: Shows progress over a list, such as `rich.progress.track`.
+        path: One band: probabilities 0 to 1, a mask of 0 and 1, 8 bits whose 255 means 1 (masks of 0 and 255 are such),
+            or numbers of instances.
+        settings: How polygons are made.
+        heights_path: Raster on the same grid, metres above ground; no data and values up to 0 are unknown heights.
+        is_instance_map: The values are numbers of buildings, 0 = none.
+        window_px: Side of the windows that are read at once.
 
     Returns:
-        As `vectorization.to_map`.
+        As `vectorise_windows` returns it.
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A file is no placed raster, or its values are not as stated.
+        ValueError: It is no such raster, none of its pixels has data, or the heights lie on another grid.
     """
-    with open_band(path) as band:
-        windows = _windows(band.size_px, window_px)
-        divisor = 1.0 if instances else _divisor(band, windows, path)
-        outlines = []
-        if heights_path is None:
-            outlines = [_trace(band, None, window, settings, instances, divisor, path) for window in track(windows)]
-        else:
-            with open_band(heights_path, like=band) as heights:
-                outlines = [
-                    _trace(band, heights, window, settings, instances, divisor, path) for window in track(windows)
-                ]
-        return to_map(merge_across_borders(outlines), band.transform, band.crs, settings)
+    with ExitStack() as stack:
+        raster = stack.enter_context(open_band(path))
+        heights = None if heights_path is None else stack.enter_context(open_band(heights_path))
+        if heights is not None:
+            _check_same_grid(raster, heights, Path(path), Path(heights_path))
+        full = 1.0 if is_instance_map else _full_value(raster, Path(path), window_px)
+        windows = _read_windows(raster, heights, full, is_instance_map, window_px, Path(path))
+        return vectorise_windows(windows, raster.size_px, raster.transform, raster.crs, settings)
 
 
-def _windows(size_px: tuple[int, int], side_px: int) -> list[tuple[int, int, int, int]]:
-    """Column, row, width and height of the windows that cover a raster."""
-    width, height = size_px
-    return [
-        (column, row, min(side_px, width - column), min(side_px, height - row))
-        for row in range(0, height, side_px)
-        for column in range(0, width, side_px)
-    ]
-
-
-def _divisor(band: Band, windows: list[tuple[int, int, int, int]], path: Path) -> float:
-    """What makes probabilities of a raster's values: bytes are read as 0 to 255, unless none is above 1."""
-    if np.dtype(band.dataset.dtypes[0]).kind == 'f':
-        return 1.0
-    largest = 0
-    for window in windows:
-        values, valid = band.read(*window)
-        largest = max(largest, int(values.max(initial=0, where=valid)))
-    if largest > 255:
-        raise ValueError(
-            f'{path} holds integers up to {largest}; expected probabilities 0 to 1, bytes 0 to 255, or say that these '
-            'are instance numbers (instances, --instances)'
-        )
-    return 1.0 if largest <= 1 else 255.0
-
-
-def _trace(
-    band: Band,
-    heights: Band | None,
-    window: tuple[int, int, int, int],
-    settings: VectorizationSettings,
-    instances: bool,
-    divisor: float,
-    path: Path,
-) -> Any:
-    values, valid = band.read(*window)
-    values = np.where(valid, values, np.zeros((), values.dtype))
-    heights_m = None
-    if heights is not None:
-        heights_m, known = heights.read(*window)
-        heights_m = np.where(known, heights_m, np.nan)
-    try:
-        if instances:
-            return trace_instances(values, heights_m=heights_m, origin_px=window[:2])
-        if divisor != 1.0:
-            values = values.astype(np.float32) / np.float32(divisor)
-        return trace_probabilities(values, settings.threshold, heights_m=heights_m, origin_px=window[:2])
-    except ValueError as error:
-        raise ValueError(f'{path}, window from column {window[0]}, row {window[1]}: {error}') from error
-
-
-def write_picture(frame: 'GeoDataFrame', image_path: Path, path: Path) -> None:
-    """Draw outlines over the part of an image, at most `PICTURE_PX` wide and high, that holds most polygons.
+def write_picture(polygons: geopandas.GeoDataFrame, image_path: str | Path, path: str | Path) -> None:
+    """Draw outlines over an image, reduced to `PICTURE_PX`; the picture appears complete or not at all.
 
     Args:
-        frame: Polygons in a coordinate system.
-        image_path: Any placed image.
-        path: `.png` in an existing folder.
+        polygons: In any coordinate system.
+        image_path: Image that GDAL reads, of one band or three.
+        path: `.png` or `.jpg` in an existing folder.
+
+    Raises:
+        FileNotFoundError: There is no such image.
+        ValueError: Another suffix, or the image is unfit.
     """
-    if path.suffix.lower() != '.png':
-        raise ValueError(f'cannot write {path.name}: expected a name that ends in .png')
-    with open_raster(image_path) as raster:
-        frame = frame.to_crs(raster.crs)
-        bounds = frame.bounds.to_numpy().reshape(-1, 2, 2)
-        to_pixel = ~raster.transform
-        columns, rows = to_pixel @ tuple(bounds.mean(axis=1).T) if len(frame) else (np.zeros(0), np.zeros(0))
-        width, height = (min(side, PICTURE_PX) for side in raster.size_px)
-        column = _densest(columns, width, raster.size_px[0])
-        row = _densest(rows[(columns >= column) & (columns < column + width)], height, raster.size_px[1])
-        rgb, _ = raster.read(column, row, width, height)
-        rings = get_rings(frame.geometry.to_numpy())
-        lines = [np.stack(to_pixel @ tuple(np.asarray(ring.coords).T), axis=1) - (column, row) for ring in rings]
-    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(rgb, extent=(0, width, height, 0), interpolation='nearest')
-    axes.add_collection(LineCollection(lines, colors='#ffd000', linewidths=1.2))
-    axes.set(xlim=(0, width), ylim=(height, 0))
-    axes.axis('off')
-    partial = path.with_name(f'.{path.name}.partial')
-    canvas.print_png(partial)
-    partial.replace(path)
+    path = Path(path)
+    if path.suffix.lower() not in ('.png', '.jpg', '.jpeg'):
+        raise ValueError(f'cannot write {path.name}: expected a name that ends in .png or .jpg')
+    with open_raster(image_path) as image:
+        reduction = max(max(image.size_px) / PICTURE_PX, 1)
+        gsd_m = None if reduction == 1 else image.gsd_m() * reduction
+    with open_raster(image_path, gsd_m=gsd_m) as image:
+        picture = np.ascontiguousarray(image.read(0, 0, *image.size_px)[0])
+        placed = polygons.geometry.to_crs(image.crs).to_numpy()
+        to_pixels = ~image.transform
+    rings = shapely.get_rings(placed)
+    matrix = np.array(to_pixels[:6]).reshape(2, 3)
+    # OpenCV's whole numbers are pixels' centres, those of the map are their corners
+    scaled = [(shapely.get_coordinates(ring) @ matrix[:, :2].T + matrix[:, 2] - 0.5) * 2**SUBPIXEL_BITS for ring in rings]
+    lines = [np.rint(points).astype(np.int32) for points in scaled]
+    cv2.polylines(picture, lines, True, OUTLINE_RGB, 1, cv2.LINE_AA, SUBPIXEL_BITS)
+    partial = path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
+    try:
+        Image.fromarray(picture).save(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def _densest(places: np.ndarray, side: int, length: int) -> int:
-    """Where an interval of length `side` in 0 to `length` starts that holds most places."""
-    starts = np.unique(np.linspace(0, length - side, 33).astype(int))
-    places = np.sort(places)
-    counts = np.searchsorted(places, starts + side) - np.searchsorted(places, starts)
-    return int(starts[np.argmax(counts)])
+def _check_same_grid(raster: Raster, heights: Raster, path: Path, heights_path: Path) -> None:
+    corners = [np.array([one.transform @ (0, 0), one.transform @ one.size_px]) for one in (raster, heights)]
+    pixel = abs(raster.transform.a)
+    if heights.crs != raster.crs or heights.size_px != raster.size_px or np.abs(np.subtract(*corners)).max() > pixel / 2:
+        west, south, east, north = raster.bounds
+        raise ValueError(
+            f'{heights_path} ({heights.size_px} pixels, {heights.crs}, {heights.bounds}) lies on another grid than '
+            f'{path} ({raster.size_px} pixels, {raster.crs}, {raster.bounds}); resample it first: gdalwarp -t_srs '
+            f'{raster.crs} -te {west} {south} {east} {north} -ts {raster.size_px[0]} {raster.size_px[1]} '
+            f'{heights_path.name} on_grid.tif'
+        )
+
+
+def _full_value(raster: Raster, path: Path, window_px: int) -> float:
+    """The value that means 1: of whole numbers 1 if none is greater, else 255."""
+    kind = np.dtype(raster.dataset.dtypes[raster.bands[0] - 1])
+    if kind.kind == 'f':
+        return 1.0
+    highest = 0
+    for column, row in _corners(raster, window_px):
+        _, values, valid = raster.read_values(column, row, window_px, window_px)
+        highest = max(highest, int(values[0][valid].max(initial=0)))
+        if highest > 255:
+            raise ValueError(
+                f'{path} holds whole numbers up to {highest} or more: expected probabilities 0 to 1, masks of 0 and 1 '
+                'or 0 and 255, or say that they are numbers of instances (--instances)'
+            )
+        if highest > 1 and kind == np.uint8:
+            break
+    return 1.0 if highest <= 1 else 255.0
+
+
+def _corners(raster: Raster, window_px: int) -> list[tuple[int, int]]:
+    width, height = raster.size_px
+    return [(column, row) for row in range(0, height, window_px) for column in range(0, width, window_px)]
+
+
+def _read_windows(
+    raster: Raster, heights: Raster | None, full: float, is_instance_map: bool, window_px: int, path: Path
+) -> Iterator[PredictionWindow]:
+    num_valid = 0
+    for column, row in track(_corners(raster, window_px), 'Vectorising', transient=True):
+        place = (column, row, window_px, window_px)
+        _, values, valid = raster.read_values(*place)
+        num_valid += int(valid.sum())
+        layers: dict[str, Any] = {'probabilities': None, 'instances': np.where(valid, values[0], 0)}
+        if not is_instance_map:
+            layers = {'probabilities': np.where(valid, values[0] / np.float32(full), np.float32('nan'))}
+        if heights is not None:
+            _, heights_m, known = heights.read_values(*place)
+            layers['heights_m'] = np.where(known, heights_m[0], np.float32('nan'))
+        yield PredictionWindow(**layers, column=column, row=row)
+    num_pixels = raster.size_px[0] * raster.size_px[1]
+    if not num_valid:
+        raise ValueError(f'none of the {num_pixels} pixels of {path} has data; was it written by a model that diverged?')
+    if num_valid < num_pixels:
+        share = 1 - num_valid / num_pixels
+        print_log(f'{path}: {share:.1%} of the pixels have no data and count as no building', logger='current')

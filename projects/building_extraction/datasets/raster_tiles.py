@@ -37,6 +37,7 @@ from projects.building_extraction.datasets.raster_tiles_report import RasterTile
 from projects.building_extraction.raster_files import Raster, UnreadableWindowError, open_raster, write_geotiff
 from projects.building_extraction.vector_files import geopandas, read_buildings, write_polygons
 
+MIN_VALID_SHARE = 0.1  # tiles of which less has data, at the edge of a flight, are left out
 TALLEST_M = 1000.0  # above all buildings there are: labels are read that far around an image, as heights may move them
 
 
@@ -210,7 +211,7 @@ def _write_tile(
         rgb, valid = raster.read(left, top, tile_px, tile_px)
     except UnreadableWindowError as error:
         return {'error': str(error)}
-    if not valid.any():
+    if valid.mean() < MIN_VALID_SHARE:
         return {}
     transform = raster.window_transform(left, top)
     labels = index.label_tile(transform, valid)

@@ -32,7 +32,7 @@ class RasterTilesReport:
         buildings: Polygons on the image.
         notes: What was decided on reading the image.
         found: Tiles of the grid.
-        empty: Tiles without a pixel that has data.
+        empty: Tiles of which almost no pixel has data.
         bad: Unreadable tiles, with the reason.
         block_m: Side of the blocks of ground that were split.
         parts: Contents of each part, those dropped between parts included.
@@ -63,7 +63,8 @@ class RasterTilesReport:
         lines = [
             f'image      {"; ".join(self.notes)}; {self.gsd_m:.4g} m per pixel',
             f'labels     {self.buildings} polygons on the image',
-            f'tiles      {self.found} in the grid; left out: {self.empty} without data, {len(self.bad)} unreadable',
+            f'tiles      {self.found} in the grid; left out: {self.empty} (almost) without data, '
+            f'{len(self.bad)} unreadable',
             f'split      by blocks of {self.block_m:.4g} m',
         ]
         for part, counts in self.parts.items():

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ..height_classes import HeightClasses
-from .height_class_counts import FN, FP, TP, Counts, connected_buildings, count_image
+from .height_class_counts import FN, FP, TP, Counts, count_image
+from .height_class_samples import read_labels, read_objects
+from .object_matching import Objects
 
-IGNORED = 255
 OVERALL = 'overall'
 
 
@@ -29,8 +30,8 @@ class HeightClassScores(BaseMetric):
     one, which the scores of objects say. Of detectors, they are the instances above `score_threshold`, and a pixel is
     building if one of them covers it.
 
-    Labels are a sample's `building_ids` and `building_heights_m`; without them the connected parts of its mask, or its
-    instances, all of unknown height.
+    What is labelled and what is found: see `read_labels` and `read_objects`. In an image that could not be read,
+    nothing is found.
 
     Scores, in percent, NaN where nothing was labelled and nothing found: `building/f1`, `/iou`, `/precision`,
     `/recall`, the same with `object_` of buildings, `building/CLASS/f1` and so on of each class that occurs, and
@@ -40,7 +41,7 @@ class HeightClassScores(BaseMetric):
         limits_m: Heights between the classes.
         names: Names of the classes, one more than there are limits.
         score_threshold: Instances of a detector with lower scores are left out.
-        min_object_px: Objects with fewer pixels are left out, found or labelled.
+        min_object_px: Smallest object that counts as one, see `count_image`.
         out_file: Where to write scores and counts as JSON.
         **kwargs: Of mmengine's `BaseMetric`.
     """
@@ -64,40 +65,16 @@ class HeightClassScores(BaseMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
-            found, objects = self._found(sample)
-            ids, heights_m, ignored = self._labelled(sample, found.shape)
-            self.results.append(count_image(found, objects, ids, heights_m, ignored, self.classes, self.min_object_px))
-
-    def _found(self, sample: dict) -> tuple[np.ndarray, Sequence[np.ndarray] | np.ndarray]:
-        """Building pixels, and buildings."""
-        if 'pred_instances' not in sample:
-            found = _array(sample['pred_sem_seg']['data'])[0] == 1
-            return found, connected_buildings(found)
-        instances = sample['pred_instances']
-        masks = _array(instances['masks']).astype(bool)
-        masks = masks[_array(instances['scores']) >= self.score_threshold]
-        return masks.any(axis=0) if len(masks) else np.zeros(sample['ori_shape'][:2], bool), list(masks)
-
-    @staticmethod
-    def _labelled(sample: dict, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ids, heights by id, and what is ignored."""
-        ignored = np.zeros(shape, bool)
-        mask = None
-        if 'gt_sem_seg' in sample:
-            mask = _array(sample['gt_sem_seg']['data'])[0]
-            ignored = mask == IGNORED
-        if 'building_ids' in sample:
-            return np.asarray(sample['building_ids']), np.asarray(sample['building_heights_m']), ignored
-        if mask is not None:
-            ids = connected_buildings(mask == 1)
-        else:
-            ids = np.zeros(shape, np.int32)
-            for number, instance in enumerate(sample['gt_instances']['masks'].masks, start=1):
-                ids[np.asarray(instance, bool)] = number
-        return ids, np.full(ids.max() + 1, np.nan), ignored
+            labels = read_labels(sample)
+            objects = read_objects(sample, labels.ignored, self.score_threshold)
+            if sample.get('unreadable', False):
+                objects = Objects.of_masks([], labels.ignored)
+            self.results.append(
+                count_image(objects, labels.ids, labels.heights_m, labels.ignored, self.classes, self.min_object_px)
+            )
 
     def compute_metrics(self, results: list[Counts]) -> dict[str, float]:
-        total = sum(results[1:], results[0])
+        total = sum(results, Counts.nothing(len(self.classes.names_with_unknown)))
         table = {OVERALL: score(total.pixels.sum(0), total.objects.sum(0))}
         for index, name in enumerate(self.classes.names_with_unknown):
             if total.pixels[index].any() or total.objects[index].any():
@@ -119,13 +96,7 @@ class HeightClassScores(BaseMetric):
             'limits_m': list(self.classes.limits_m),
             'scores': {name: {k: _finite(v) for k, v in values.items()} for name, values in table.items()},
             'miou': _finite(miou),
-            'counts': {
-                kind: {
-                    name: dict(zip(('tp', 'fp', 'fn'), row, strict=True))
-                    for name, row in zip(self.classes.names_with_unknown, counts.tolist(), strict=True)
-                }
-                for kind, counts in (('pixels', total.pixels), ('objects', total.objects))
-            },
+            'counts': total.by_name(self.classes),
             'background_pixels': total.background,
         }
 
@@ -154,10 +125,6 @@ def score(pixels: np.ndarray, objects: np.ndarray) -> dict[str, float]:
         scores[f'{prefix}recall'] = 100 * ratio(tp, tp + fn)
         scores[f'{prefix}f1'] = 100 * ratio(2 * tp, 2 * tp + fp + fn)
     return scores
-
-
-def _array(value: Any) -> np.ndarray:
-    return value.cpu().numpy() if hasattr(value, 'cpu') else np.asarray(value)
 
 
 def _finite(value: float) -> float | None:

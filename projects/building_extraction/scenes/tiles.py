@@ -6,6 +6,7 @@ its counts).
 """
 
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -51,6 +52,7 @@ def write_scenes(
     num_processes: int | None = None,
     *,
     ground_shares: Mapping[str, float] | None = None,
+    gap_off_nadir_deg: Mapping[str, float] | None = None,
     min_area_px: int = 16,
     height_classes: HeightClasses | None = None,
 ) -> ScenesReport:
@@ -69,6 +71,8 @@ def write_scenes(
         seed: Draws places, angles, displacements and noise.
         num_processes: Processes to render with; None: one for each `TILES_PER_PROCESS`, at most one for each processor.
         ground_shares: For each split its part of the ground; None: in proportion to the number of tiles.
+        gap_off_nadir_deg: For some splits an angle that the gaps around them allow for, if their own are smaller: so
+            sets that differ in that split's angles alone divide the ground alike.
         min_area_px: Buildings with fewer pixels in a tile's label are left out of all its files, as background.
         height_classes: Classes to spread over the splits and to count; None: the default ones.
 
@@ -82,6 +86,9 @@ def write_scenes(
     shares = dict(ground_shares or {name: float(domain.num_tiles) for name, domain in domains.items()})
     if shares.keys() != domains.keys() or min(shares.values()) <= 0:
         raise ValueError(f'ground_shares = {shares}: expected a number above 0 for each of {", ".join(domains)}.')
+    gap_angles_deg = dict(gap_off_nadir_deg or {})
+    if unknown := gap_angles_deg.keys() - domains.keys():
+        raise ValueError(f'gap_off_nadir_deg names {sorted(unknown)}, which are none of {", ".join(domains)}.')
     parameters = {
         'layout': LAYOUT,
         'city': fingerprint(city),
@@ -91,6 +98,7 @@ def write_scenes(
         'tile_px': tile_px,
         'seed': seed,
         'ground_shares': shares,
+        'gap_off_nadir_deg': gap_angles_deg,
         'min_area_px': min_area_px,
         'height_classes': asdict(classes),
     }
@@ -99,7 +107,7 @@ def write_scenes(
     with FileLock(folder.with_name(f'.{folder.name}.lock')):
         if (report := find_finished(folder, parameters)) is not None:
             return report
-        jobs = _plan(city, domains, shares, gsd_m, tile_px, seed, min_area_px, classes)
+        jobs = _plan(city, domains, shares, gap_angles_deg, gsd_m, tile_px, seed, min_area_px, classes)
         report = ScenesReport({}, classes.names_with_unknown)
         unfinished = folder.with_name(f'.{folder.name}.unfinished')
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -126,6 +134,7 @@ def _plan(
     city: City,
     domains: Mapping[str, Domain],
     shares: dict[str, float],
+    gap_angles_deg: dict[str, float],
     gsd_m: float,
     tile_px: int,
     seed: int,
@@ -141,7 +150,10 @@ def _plan(
     bounds = city.bounds_m
     extent = (*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist())
     tallest_m = float(city.drawn_heights_m.max())
-    demands = {name: Demand(shares[name], tallest_m * domain.lean) for name, domain in domains.items()}
+    demands = {}
+    for name, domain in domains.items():
+        lean = max(domain.lean, math.tan(math.radians(gap_angles_deg.get(name, 0))))
+        demands[name] = Demand(shares[name], tallest_m * lean)
     areas = divide_ground(extent, demands, places, tile_px * gsd_m)
     jobs: dict[str, list[TileJob]] = {}
     for name, domain in domains.items():

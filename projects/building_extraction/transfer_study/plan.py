@@ -1,7 +1,7 @@
 """A study file -> the scenes that it needs and the runs that it consists of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,6 @@ from mmengine.config import Config
 from .runs import Run
 
 MAIN = 'main'
-KEYS = {
-    'title', 'city', 'gsd_m', 'tile_px', 'domains', 'angles_deg', 'angle_seeds', 'seeds', 'scene_seed', 'methods',
-    'options', 'num_panels', 'num_processes',
-}  # fmt: skip
 METHOD_KEYS = {'title', 'description', 'config', 'options', 'teacher', 'uses_source'}
 
 
@@ -29,6 +25,7 @@ class Study:
         gsd_m: Of all scenes.
         tile_px: Side of a tile.
         domains: Of the splits source, target, val and test; arguments of `scenes.domains.Domain`.
+        ground_shares: Their parts of the ground; by default in proportion to the numbers of tiles.
         angles_deg: Off-nadir angles; for each, all that uses the source is trained again on a source seen at that angle
             alone.
         angle_seeds: Seeds of those runs.
@@ -48,9 +45,10 @@ class Study:
     tile_px: int
     domains: Mapping[str, Mapping[str, Any]]
     seeds: Sequence[int]
-    scene_seed: int
     methods: Mapping[str, Mapping[str, Any]]
     options: Mapping[str, Any]
+    scene_seed: int = 0
+    ground_shares: Mapping[str, float] | None = None
     angles_deg: Sequence[float] = ()
     angle_seeds: Sequence[int] = ()
     num_panels: int = 6
@@ -79,7 +77,8 @@ def read_study(path: Path, options: Mapping[str, Any] | None = None) -> Study:
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(dict(options or {}))
     content = cfg.to_dict()
-    _check(f'{path}', content, KEYS, {'title', 'city', 'gsd_m', 'tile_px', 'domains', 'seeds', 'methods', 'options'})
+    parameters = {field.name: field.default is MISSING for field in fields(Study) if field.name != 'name'}
+    _check(f'{path}', content, set(parameters), {name for name, required in parameters.items() if required})
     for name, method in content['methods'].items():
         _check(f'{path}: methods.{name}', method, METHOD_KEYS, {'title', 'description', 'config'})
         teacher = method.get('teacher')
@@ -90,7 +89,7 @@ def read_study(path: Path, options: Mapping[str, Any] | None = None) -> Study:
             )
     if missing := {'source', 'target', 'val', 'test'} - content['domains'].keys():
         raise ValueError(f'{path}: domains lack {sorted(missing)}')
-    return Study(name=path.stem, **({'scene_seed': 0} | content))
+    return Study(name=path.stem, **content)
 
 
 def _check(where: str, given: Mapping[str, Any], known: set[str], required: set[str]) -> None:

@@ -31,17 +31,28 @@ def study_city(study: Study) -> tuple[City, str]:
 
 
 def render_scenes(study: Study, folder: Path, num_processes: int) -> str:
-    """Render the scenes of every source domain, each with the same target, val and test; those that exist are kept.
+    """Render the scenes of every source domain, all with the same target, val and test; those that exist are kept.
 
     Returns:
         What the city is.
     """
     city, description = study_city(study)
+    steepest_deg = max(source['off_nadir_deg'][1] for source in study.source_domains().values())
     for name, source in study.source_domains().items():
         domains = {
             split: Domain(**(source if split == 'source' else domain)) for split, domain in study.domains.items()
         }
-        write_scenes(city, domains, study.gsd_m, study.tile_px, folder / name, study.scene_seed, num_processes)
+        write_scenes(
+            city,
+            domains,
+            study.gsd_m,
+            study.tile_px,
+            folder / name,
+            study.scene_seed,
+            num_processes,
+            ground_shares=study.ground_shares,
+            gap_off_nadir_deg={'source': steepest_deg},
+        )
     return description
 
 

@@ -199,6 +199,13 @@ class SMPHead(BaseDecodeHead):
         height, width = (_ceil_div(length, stride) for length in size)
         return self.cls_seg(decoded)[:, :, :height, :width]
 
+    def loss_by_feat(self, seg_logits: torch.Tensor, batch_data_samples: list) -> dict[str, torch.Tensor]:
+        """Compute mmseg's losses; the accuracy only of several channels, as mmseg takes it from the highest one."""
+        losses = super().loss_by_feat(seg_logits, batch_data_samples)
+        if self.out_channels == 1:
+            del losses['acc_seg']
+        return losses
+
 
 def _build(decoder: str, encoder_channels: list[int], options: Mapping[str, Any]) -> nn.Module:
     """Create SMP's decoder for maps at strides 1, 2, 4, … with these channels, 0 for those that are not given."""

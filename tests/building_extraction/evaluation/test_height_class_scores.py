@@ -98,6 +98,22 @@ def test_a_detector_is_scored_by_its_confident_instances():
     assert evaluate([detection(masks, [0.9, 0.5, 0.4], **labels)], score_threshold=0.95)['building/recall'] == 0
 
 
+def test_ignored_instances_of_a_detector_s_labels_are_left_out():
+    ids = np.array([[1, 1, 1, 0, 0, 0]], np.int32)
+    labels = {'building_ids': ids, 'building_heights_m': np.array([np.nan, 5], np.float32)}
+    ignored = InstanceData(masks=torch.tensor([[[0, 0, 0, 0, 1, 1]]], dtype=torch.bool))
+    masks = [[[1, 1, 1, 0, 0, 0]], [[0, 0, 0, 0, 1, 1]]]
+    scores = evaluate([detection(masks, [0.9, 0.9], ignored_instances=ignored.to_dict(), **labels)])
+    assert scores['building/f1'] == scores['building/object_f1'] == 100
+
+
+def test_nothing_is_found_in_an_image_that_could_not_be_read():
+    one = sample(*HAND) | {'unreadable': True}
+    scores = evaluate([one])
+    assert scores['building/recall'] == 0
+    assert math.isnan(scores['building/precision'])
+
+
 def test_nothing_labelled_and_nothing_found_has_no_score():
     scores = evaluate([sample([[0, 0]], [[0, 0]])])
     assert math.isnan(scores['building/f1'])

@@ -69,6 +69,13 @@ def test_a_constant_shift_is_found_to_half_a_pixel_even_where_it_exceeds_the_bui
     np.testing.assert_allclose(result.offsets_m.mean(axis=0), shift_m, atol=0.1 * GSD_M)
 
 
+@pytest.mark.parametrize('shift_m', SHIFTS)
+def test_the_shift_common_to_all_is_found_to_a_cell_of_its_grid(shift_m):
+    clean = town()
+    result = measure_against_polygons(displace(clean, Displacement(shift_m)), clean, MisalignmentSettings(80, GSD_M))
+    np.testing.assert_allclose(result.common_shift_m, shift_m, atol=80 / 64)
+
+
 @pytest.mark.parametrize(('off_nadir_deg', 'azimuth_deg'), [(10, 200), (35, 60)])
 def test_the_angles_that_labels_were_displaced_by_are_found(tmp_path, off_nadir_deg, azimuth_deg):
     clean, displacement = town(), Displacement((2, -1), off_nadir_deg, azimuth_deg)

@@ -2,6 +2,8 @@ import pytest
 import torch
 from mmengine.registry import DATASETS
 
+from projects.building_extraction.datasets import mixed_dataset  # noqa: F401 (registers)
+
 SOURCE, TARGET = {'length': 6, 'shade': 120}, {'length': 2, 'shade': 240}
 
 

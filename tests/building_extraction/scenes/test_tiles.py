@@ -10,6 +10,7 @@ from projects.building_extraction.scenes.buildings import Buildings
 from projects.building_extraction.scenes.city import City
 from projects.building_extraction.scenes.domains import Domain, Flight
 from projects.building_extraction.scenes.labelled_tile import label_tile
+from projects.building_extraction.scenes.procedural_city import procedural_city
 from projects.building_extraction.scenes.sunlight import Sun
 from projects.building_extraction.scenes.tiles import write_scenes
 from projects.building_extraction.view import View
@@ -240,3 +241,24 @@ def test_parameters_say_what_the_set_was_made_with(scenes):
     held = json.loads((scenes[0] / 'parameters.json').read_text())
     assert held['domains']['source'] == json.loads(json.dumps(asdict(DOMAINS['source'])))
     assert (held['gsd_m'], held['tile_px'], held['seed']) == (1, 96, 5)
+
+
+def test_sets_that_differ_in_the_angle_of_a_split_can_have_the_same_ground(tmp_path):
+    city = procedural_city(900, 0)
+    for angle_deg in (0, 30):
+        domains = {'source': Domain(3, (angle_deg, angle_deg)), 'test': Domain(2, (0, 5))}
+        write_scenes(city, domains, 1.0, 64, tmp_path / str(angle_deg), 0, 1, gap_off_nadir_deg={'source': 30})
+    first, second = (sorted((tmp_path / name / 'test').rglob('*.*')) for name in ('0', '30'))
+    files = [path.relative_to(tmp_path / '0') for path in first if path.name != 'instances.json']
+    assert len(files) == len(first) - 1 == len(second) - 1
+    for file in files:
+        assert (tmp_path / '0' / file).read_bytes() == (tmp_path / '30' / file).read_bytes()
+    places = [json.loads((tmp_path / name / 'source' / 'instances.json').read_text())['images'] for name in ('0', '30')]
+    assert [image['file_name'] for image in places[0]] == [image['file_name'] for image in places[1]]
+
+
+def test_gaps_for_an_unknown_split_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"names \['train'\], which are none of source"):
+        write_scenes(
+            procedural_city(300, 0), {'source': Domain(1)}, 1.0, 64, tmp_path / 'a', gap_off_nadir_deg={'train': 3}
+        )

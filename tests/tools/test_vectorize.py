@@ -1,0 +1,151 @@
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from projects.building_extraction.raster_files import write_geotiff
+from projects.building_extraction.vector_files import read_buildings
+from projects.building_extraction.vectorization import VectorizationSettings, vectorise
+from projects.building_extraction.vectorization_files import vectorise_raster
+from projects.building_extraction.view import View
+
+TOOL = Path(__file__).parents[2] / 'tools/vectorize.py'
+UTM, PLACE = 'EPSG:32633', (0.5, 0, 500_000, 0, -0.5, 5_000_000)
+
+
+def run(folder, *arguments):
+    command = [sys.executable, str(TOOL), *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def two_buildings():
+    probabilities = np.zeros((60, 80), np.float32)
+    probabilities[10:30, 10:40] = 0.75
+    probabilities[40:50, 50:70] = 1.0
+    return probabilities
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_geotiff(tmp_path / 'probability.tif', two_buildings(), PLACE, UTM)
+    write_geotiff(tmp_path / 'image.tif', np.full((60, 80, 3), 90, np.uint8), PLACE, UTM)
+    heights_m = np.full((60, 80), np.nan, np.float32)
+    heights_m[12:28, 12:38] = 20
+    write_geotiff(tmp_path / 'heights.tif', heights_m, PLACE, UTM)
+    return tmp_path
+
+
+def test_a_probability_map_becomes_polygons_and_a_picture(folder):
+    done = run(folder, 'probability.tif', 'out.gpkg', '--image', 'image.tif', '--picture', 'overlay.png')
+    assert done.returncode == 0, done.stderr
+    assert 'wrote out.gpkg: 2 buildings of 200 m² together' in done.stdout
+    found = read_buildings(folder / 'out.gpkg', height_column='score')
+    assert sorted(zip(found.area, found['height_m'], strict=True)) == [(50, 1.0), (150, 0.75)]
+    picture = np.asarray(Image.open(folder / 'overlay.png').convert('RGB')).astype(int)
+    assert picture.shape == (60, 80, 3)
+    drawn = np.abs(picture - 90).sum(axis=-1) > 60
+    assert drawn[9:11, 10:40].any(axis=0).all()
+    assert not drawn[15:25, 15:35].any()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        'heights.tif',
+        'image.tif',
+        'out.gpkg',
+        'overlay.png',
+        'probability.tif',
+    ]
+
+
+def test_roofs_move_back_where_their_height_is_known(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    options = ('--heights', 'heights.tif', '--off-nadir-deg', '30', '--azimuth-deg', '90')
+    load_tool().main(['probability.tif', 'out.gpkg', *options])
+    assert '1 of known height' in capsys.readouterr().out
+    found = read_buildings(folder / 'out.gpkg', height_column='height_m').sort_values('height_m')
+    np.testing.assert_array_equal(found['height_m'], [20, np.nan])
+    offset_m, _ = View(1, 30, 90).offset_m(20)
+    np.testing.assert_allclose(found.bounds['minx'], [500_005 - offset_m * 0.9996, 500_025], atol=0.001)
+
+
+def load_tool():
+    spec = importlib.util.spec_from_file_location('vectorize_tool', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_errors_are_one_line_that_says_what_to_do(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    tool = load_tool()
+    write_geotiff(folder / 'nowhere.tif', two_buildings())
+    write_geotiff(folder / 'numbers.tif', np.full((4, 4), 700, np.uint16), PLACE, UTM)
+    write_geotiff(folder / 'logits.tif', two_buildings() * 4, PLACE, UTM)
+    write_geotiff(folder / 'nothing.tif', np.full((4, 4), np.nan, np.float32), PLACE, UTM)
+    view = ('--off-nadir-deg', '20', '--azimuth-deg', '0')
+    for arguments, message in (
+        (('missing.tif', 'out.gpkg'), 'missing.tif does not exist'),
+        (('probability.tif', 'out.shp'), 'ends in .gpkg or .geojson'),
+        (('probability.tif', 'missing/out.gpkg'), 'missing does not exist'),
+        (('nowhere.tif', 'out.gpkg'), 'has no coordinate system'),
+        (('numbers.tif', 'out.gpkg'), '--instances'),
+        (('logits.tif', 'out.gpkg'), 'sigmoid'),
+        (('nothing.tif', 'out.gpkg'), 'none of the 16 pixels'),
+        (('probability.tif', 'out.gpkg', '--threshold', '2'), 'threshold = 2.0'),
+        (('probability.tif', 'out.gpkg', '--heights', 'numbers.tif', *view), 'another grid'),
+    ):
+        with pytest.raises(SystemExit, match=message) as error:
+            tool.main(list(arguments))
+        assert str(error.value).startswith('vectorize: ')
+        assert '\n' not in str(error.value)
+    with pytest.raises(SystemExit):
+        tool.main(['probability.tif', 'out.gpkg', *view])
+    assert 'needs --heights' in capsys.readouterr().err
+    assert not list(folder.glob('*out.*'))
+
+
+@pytest.mark.parametrize('values', [(0, 1), (0, 255)])
+def test_masks_of_bytes_are_read_as_they_are_meant(tmp_path, values):
+    write_geotiff(tmp_path / 'mask.tif', np.where(two_buildings() > 0, *values[::-1]).astype(np.uint8), PLACE, UTM)
+    frame = vectorise_raster(tmp_path / 'mask.tif', VectorizationSettings())
+    assert frame['score'].tolist() == [1, 1]
+    assert sorted(frame.area) == [50, 150]
+
+
+def test_bytes_are_probabilities_from_0_to_255(tmp_path):
+    pixels = np.zeros((4, 8), np.uint8)
+    pixels[1, 1:3], pixels[2, 5] = 204, 127
+    write_geotiff(tmp_path / 'bytes.tif', pixels, PLACE, UTM)
+    (score,) = vectorise_raster(tmp_path / 'bytes.tif', VectorizationSettings())['score']
+    assert score == pytest.approx(0.8)
+
+
+def test_pixels_without_data_are_background(tmp_path):
+    pixels = two_buildings()
+    pixels[10:20] = -9999
+    write_geotiff(tmp_path / 'a.tif', pixels, PLACE, UTM, nodata=-9999)
+    assert sorted(vectorise_raster(tmp_path / 'a.tif', VectorizationSettings()).area) == [50, 75]
+
+
+def test_small_windows_give_the_same_map(tmp_path):
+    noise = np.random.default_rng(0).random((50, 70)).astype(np.float32)
+    write_geotiff(tmp_path / 'noise.tif', noise, PLACE, UTM)
+    exact = VectorizationSettings(simplify_m=0)
+    frame = vectorise_raster(tmp_path / 'noise.tif', exact, window_px=16)
+    whole = vectorise(noise, PLACE, UTM, exact)
+    assert sorted(frame.normalize().to_wkb()) == sorted(whole.normalize().to_wkb())
+
+
+def test_an_image_in_degrees_stays_in_degrees(tmp_path):
+    write_geotiff(tmp_path / 'degrees.tif', two_buildings(), (1e-5, 0, 15, 0, -1e-5, 48), 'EPSG:4326')
+    frame = vectorise_raster(tmp_path / 'degrees.tif', VectorizationSettings())
+    assert frame.crs == 'EPSG:4326'
+    np.testing.assert_allclose(frame.total_bounds, (15.0001, 47.9995, 15.0007, 47.9999), rtol=0, atol=1e-9)
+
+
+def test_instance_maps_keep_their_numbers(tmp_path):
+    write_geotiff(tmp_path / 'ids.tif', np.array([[0, 700, 700], [0, 0, 9]], np.uint16), PLACE, UTM)
+    frame = vectorise_raster(tmp_path / 'ids.tif', VectorizationSettings(), is_instance_map=True)
+    assert sorted(zip(frame['instance'], frame.area, strict=True)) == [(9, 0.25), (700, 0.5)]
