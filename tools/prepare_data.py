@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Prepare data for training: `tools/prepare_data.py geotiles|geotiff|scenes --out DIR ...`."""
+"""Prepare data for training: `tools/prepare_data.py geotiles|geotiff|scenes|bonai --out PATH ...`."""
 
 import argparse
 import sys
@@ -54,6 +54,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     geotiles.set_defaults(run=run_geotiles)
     add_geotiff(commands)
     add_scenes(commands)
+    add_bonai(commands)
     return parser.parse_args(arguments)
 
 
@@ -169,6 +170,28 @@ def run_scenes(args: argparse.Namespace) -> object:
     return write_scenes(city, domains, args.gsd_m, args.tile_px, args.out, args.seed, args.processes)
 
 
+def add_bonai(commands: argparse._SubParsersAction) -> None:
+    """Declare the options of `bonai`."""
+    bonai = commands.add_parser(
+        'bonai',
+        help="BONAI's annotation files, one for each image -> one file of its COCO layer",
+        description="Join BONAI's annotation files, one for each image, to one file of its COCO layer.",
+    )
+    bonai.set_defaults(run=run_bonai)
+    add = partial(bonai.add_argument, type=Path)
+    add('--labels', metavar='DIR', required=True, help='folder with one JSON file for each image, in subfolders too')
+    add('--images', metavar='DIR', help='folder of the images, from which their names count (default: that of --labels)')
+    add('--out', metavar='FILE', required=True, help='file to write, such as coco/bonai_shanghai_trainval.json')
+
+
+def run_bonai(args: argparse.Namespace) -> object:
+    """Join BONAI's annotation files."""
+    from projects.building_extraction.datasets.bonai_files import convert_bonai
+
+    counts = convert_bonai(args.labels, args.out, args.images)
+    return '\n'.join(f'{name.replace("_", " "):<16}{count}' for name, count in counts.items())
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one sub-command."""
     args = parse_args(arguments)
@@ -177,7 +200,8 @@ def main(arguments: list[str] | None = None) -> None:
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f'prepare_data {args.command}: {error}')
     print(report)
-    print(f'wrote      {args.out} (look at {args.out / "overview.png"})')
+    overview = args.out / 'overview.png'
+    print(f'wrote      {args.out}' + (f' (look at {overview})' if overview.exists() else ''))
 
 
 if __name__ == '__main__':

@@ -41,10 +41,12 @@ def main(arguments: list[str] | None = None) -> None:
         from projects.building_extraction.roof_to_footprint import move_roofs_to_footprints
         from projects.building_extraction.vector_files import check_writable, write_polygons
         from projects.building_extraction.vectorization import VectorizationSettings
-        from projects.building_extraction.vectorization_files import vectorise_raster, write_picture
+        from projects.building_extraction.vectorization_files import check_picture_name, vectorise_raster, write_picture
 
         settings = VectorizationSettings(args.threshold, args.min_area_m2, args.simplify_m, args.regularise)
         check_writable(args.out)
+        if args.picture is not None:
+            check_picture_name(args.picture)
         polygons = vectorise_raster(args.raster, settings, heights_path=args.heights, is_instance_map=args.instances)
         if args.off_nadir_deg is not None:
             polygons = move_roofs_to_footprints(polygons, args.off_nadir_deg, args.azimuth_deg)

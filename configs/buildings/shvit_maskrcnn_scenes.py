@@ -1,6 +1,8 @@
-"""SHViT-S4 with Mask R-CNN on building tiles, scored per building height. Ours: no result was published.
+"""SHViT-S4 with Mask R-CNN on the small clean target of the scenes, scored per building height.
 
-The network and schedule of `shvit_maskrcnn_buildings.py`, whose data have no heights.
+No result was published for these data. The network and schedule of `shvit_maskrcnn_buildings.py`, whose data have no
+heights. Tiles of `tools/prepare_data.py geotiff` are trained on with `--cfg-options train_dataloader.dataset.ann_file=
+train/instances.json train_dataloader.dataset.data_prefix.img=train/images/`, written in one line.
 """
 
 _base_ = [
@@ -15,6 +17,7 @@ model = dict(
     neck=dict(type='UpsamplingFPN', in_channels=[224, 336, 448], out_channels=256, num_outs=5, num_upsamples=2),
     roi_head=dict(bbox_head=dict(num_classes=1), mask_head=dict(num_classes=1)),
 )
+train_dataloader = dict(dataset=dict(ann_file='target/instances.json', data_prefix=dict(img='target/images/')))
 train_cfg = dict(max_epochs=36, val_interval=3)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=100),

@@ -15,7 +15,7 @@ train_dataloader = dict(
         times=[1, 4],
     )
 )
-train_cfg = dict(max_iters=25000)
+train_cfg = dict(max_iters=25000, val_interval=2500)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=500),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=500, end=25000, T_max=24500, eta_min=0),

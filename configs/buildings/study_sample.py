@@ -12,8 +12,10 @@ of the paper's resolutions (1.2, 0.6 and 0.3 m):
 - The target is small and clean: near nadir, as an orthophoto is, labelled with the roofs that are seen.
 - val and test are like the target, on ground of their own.
 
-All methods train the same network for the same number of steps; SDA starts from the teacher, KD is taught by it. The
-paper's temperature and weights are unknown; ours are those of the leaf configs, and `study_sweep.py` varies them.
+All methods train the same network, from random weights, for the same number of steps; SDA starts from the teacher, KD
+is taught by it, and the mixed baseline has the steps of teacher and SDA together. The paper's temperature and weights
+are unknown; ours are those of the leaf configs, and `study_sweep.py` varies them. At each of the angles, everything
+that uses the source is trained again on a source seen at that angle alone, from any direction.
 """
 
 title = 'SDA, KD and DML on off-nadir scenes: the sample study'
@@ -26,10 +28,10 @@ city = dict(
 gsd_m = 0.6
 tile_px = 256
 domains = dict(
-    source=dict(num_tiles=240, off_nadir_deg=(10, 40), registration_error_m=1.5, label='footprint'),
-    target=dict(num_tiles=24, off_nadir_deg=(0, 10), label='roof'),
-    val=dict(num_tiles=12, off_nadir_deg=(0, 10), label='roof'),
-    test=dict(num_tiles=48, off_nadir_deg=(0, 10), label='roof'),
+    source=dict(num_tiles=160, off_nadir_deg=(10, 40), registration_error_m=1.5, label='footprint'),
+    target=dict(num_tiles=16, off_nadir_deg=(0, 10), label='roof'),
+    val=dict(num_tiles=8, off_nadir_deg=(0, 10), label='roof'),
+    test=dict(num_tiles=40, off_nadir_deg=(0, 10), label='roof'),
 )
 ground_shares = dict(source=4, target=2, val=1, test=2)
 scene_seed = 0
@@ -50,8 +52,16 @@ methods = dict(
     ),
     mixed=dict(
         title='Mixed',
-        description='trained on source and target together',
+        description='trained on source and target together, half of each, as long as teacher and SDA together',
         config='configs/buildings/shvit_unet_scenes_mixed.py',
+        options={
+            'train_dataloader.dataset.times': [1, 10],
+            'train_cfg.max_iters': 320,
+            'train_cfg.val_interval': 64,
+            'default_hooks.checkpoint.interval': 64,
+            'param_scheduler.1.end': 320,
+            'param_scheduler.1.T_max': 300,
+        },
         uses_source=True,
     ),
     kd=dict(
@@ -90,13 +100,13 @@ options = {
     'val_dataloader.persistent_workers': False,
     'test_dataloader.num_workers': 0,
     'test_dataloader.persistent_workers': False,
-    'train_cfg.max_iters': 200,
-    'train_cfg.val_interval': 40,
+    'train_cfg.max_iters': 160,
+    'train_cfg.val_interval': 32,
     'param_scheduler.0.end': 20,
     'param_scheduler.1.begin': 20,
-    'param_scheduler.1.end': 200,
-    'param_scheduler.1.T_max': 180,
-    'default_hooks.checkpoint.interval': 40,
+    'param_scheduler.1.end': 160,
+    'param_scheduler.1.T_max': 140,
+    'default_hooks.checkpoint.interval': 32,
     'default_hooks.checkpoint.max_keep_ckpts': 1,
     'default_hooks.logger.interval': 20,
     'default_hooks.visualization.num_pictures': 1,

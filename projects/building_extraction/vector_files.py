@@ -46,8 +46,8 @@ def read_buildings(
 
     Args:
         path: Any file that GDAL reads as vectors.
-        height_column: Column with metres above ground, numbers or numbers as text; None: all heights are unknown.
-            Negative and infinite heights count as unknown: they are some program's mark for it.
+        height_column: Column with metres above ground, numbers or text such as '12,5' or '12.5 m'; None: all heights
+            are unknown. Zero, negative and infinite heights count as unknown: they are some program's mark for it.
         structure_column: Column that is equal for the parts of one building; None: each feature is one.
         crs: Coordinate system to return, such as 'EPSG:28355'; None: the file's own.
         bounds: West, south, east and north in the system that is returned: only buildings that intersect it are read,
@@ -92,6 +92,17 @@ def read_buildings(
         geometry=parts,
         crs=target_crs,
     )
+
+
+def column_names(path: str | Path) -> list[str]:
+    """Names of the columns of a vector file's first layer, besides the geometry.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds no vectors.
+    """
+    names: list[str] = _describe(Path(path))['fields']
+    return names
 
 
 def write_polygons(frame: geopandas.GeoDataFrame, path: str | Path) -> None:
@@ -163,12 +174,13 @@ def _reproject_bounds(bounds: Bounds, crs: CRS, file_crs: CRS) -> Bounds:
 
 def _heights_m(values: pd.Series, path: Path) -> np.ndarray:
     if values.dtype.kind not in 'iuf':
-        values = values.astype('string').str.strip().str.replace(',', '.', regex=False).replace('', pd.NA)
+        values = values.astype('string').str.strip().str.replace(',', '.', regex=False)
+        values = values.str.replace(r'\s*m$', '', regex=True).replace('', pd.NA)
     try:
         heights_m = pd.to_numeric(values).to_numpy(float, na_value=np.nan)
     except (ValueError, TypeError) as error:
         raise ValueError(f'{path}: column {values.name!r} holds something else than metres: {error}') from error
-    return np.where(np.isfinite(heights_m) & (heights_m >= 0), heights_m, np.nan)
+    return np.where(np.isfinite(heights_m) & (heights_m > 0), heights_m, np.nan)
 
 
 def _check_degrees(outlines: geopandas.GeoSeries, path: Path) -> None:

@@ -16,9 +16,8 @@ from projects.building_extraction.pixel_regions import (
     touches_other_windows,
 )
 from projects.building_extraction.polygon_regularization import regularise
+from projects.building_extraction.polygon_simplification import simplify_outlines
 from projects.building_extraction.vector_files import geopandas, pd
-
-MAX_AREA_CHANGE = 0.1  # share of a building's area that simplification may add or take away
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,8 @@ class VectorizationSettings:
     Attributes:
         threshold: Pixels whose probability is greater are building, as in mmseg's heads.
         min_area_m2: Regions of fewer square metres are left out; measured on the pixels, before simplification.
-        simplify_m: Corners nearer than that to the line between their neighbours are removed (Douglas & Peucker, 1973,
-            doi:10.3138/FM57-6770-U75U-7727; a polygon's rings never cross); None: one pixel, which smooths
-            staircases and changes no pixel but those at the border; 0: outlines follow the pixels' edges.
+        simplify_m: Outlines may lie that far from the pixels' edges, see `polygon_simplification`; None: one pixel,
+            which smooths staircases and changes no pixel but those at the border; 0: outlines follow the edges.
         regularise: Make corners right angles or multiples of 45 degrees, see `polygon_regularization`; details of less
             than 1.5 times the tolerance of simplification, or 1.5 pixels, get lost.
     """
@@ -220,35 +218,6 @@ def _to_frame(regions: Regions, place: _Place, settings: VectorizationSettings) 
     exact = geopandas.GeoSeries(shapely.transform(regions.polygons, place.to_map), crs=place.crs)
     large = exact.to_crs(place.ground_crs).area.to_numpy() >= settings.min_area_m2
     tolerance_m = place.pixel_m.mean() if settings.simplify_m is None else settings.simplify_m
-    polygons = _simplify(regions.polygons[large], place, tolerance_m)
+    polygons = simplify_outlines(regions.polygons[large], tolerance_m, place.pixel_m, place.to_map)
     kept = {name: column[large] for name, column in columns.items()}
     return geopandas.GeoDataFrame(kept, geometry=polygons, crs=place.crs)
-
-
-def _simplify(polygons: np.ndarray, place: _Place, tolerance_m: float) -> np.ndarray:
-    """Valid polygons on the map whose corners are some of the given ones, and no farther from them than the tolerance.
-
-    Where GEOS moves an outline farther, breaks it, or changes its area by more than `MAX_AREA_CHANGE`, such as of a
-    building of few pixels, half the tolerance is tried, then a quarter; then the outline stays exact.
-    """
-    polygons = np.array([_start_at_corners(polygon) for polygon in shapely.normalize(polygons)], dtype=object)
-    result = shapely.transform(polygons, place.to_map)
-    in_metres = shapely.transform(polygons, lambda points: points * place.pixel_m)
-    left = np.arange(len(polygons))
-    for tried_m in (tolerance_m, tolerance_m / 2, tolerance_m / 4) if tolerance_m else ():
-        exact, simplified = in_metres[left], shapely.simplify(in_metres[left], tried_m)
-        mapped = shapely.transform(simplified, lambda points: place.to_map(np.rint(points / place.pixel_m)))
-        good = shapely.is_valid(mapped) & (shapely.hausdorff_distance(exact, simplified) <= tolerance_m * (1 + 1e-9))
-        good &= np.abs(shapely.area(simplified) / shapely.area(exact) - 1) <= MAX_AREA_CHANGE
-        result[left[good]], left = mapped[good], left[~good]
-    return result
-
-
-def _start_at_corners(polygon: shapely.Polygon) -> shapely.Polygon:
-    """The same polygon, whose rings start farthest from their middle: simplification treats the start unlike others."""
-    rings = []
-    for ring in (polygon.exterior, *polygon.interiors):
-        corners = shapely.get_coordinates(ring)[:-1]
-        start = np.argmax(((corners - corners.mean(axis=0)) ** 2).sum(axis=1))
-        rings.append(np.roll(corners, -start, axis=0))
-    return shapely.Polygon(rings[0], rings[1:])

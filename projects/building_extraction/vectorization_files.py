@@ -11,6 +11,7 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 from PIL import Image
+from rich.console import Console
 from rich.progress import track
 
 from projects.building_extraction.raster_files import Raster, open_band, open_raster
@@ -48,13 +49,17 @@ def vectorise_raster(
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: It is no such raster, none of its pixels has data, or the heights lie on another grid.
+        ValueError: It is no such raster, has several bands or no data at all, or the heights lie on another grid.
     """
     with ExitStack() as stack:
         raster = stack.enter_context(open_band(path))
-        heights = None if heights_path is None else stack.enter_context(open_band(heights_path))
-        if heights is not None:
+        heights = None
+        if heights_path is not None:
+            heights = stack.enter_context(open_band(heights_path))
             _check_same_grid(raster, heights, Path(path), Path(heights_path))
+        for band, name in ((raster, path), (heights, heights_path)):
+            if band is not None and len([use for use in band.dataset.colorinterp if use.name != 'alpha']) != 1:
+                raise ValueError(f'{name} has {band.dataset.count} bands; choose one: gdal_translate -b 1 ...')
         full = 1.0 if is_instance_map else _full_value(raster, Path(path), window_px)
         windows = _read_windows(raster, heights, full, is_instance_map, window_px, Path(path))
         return vectorise_windows(windows, raster.size_px, raster.transform, raster.crs, settings)
@@ -73,8 +78,7 @@ def write_picture(polygons: geopandas.GeoDataFrame, image_path: str | Path, path
         ValueError: Another suffix, or the image is unfit.
     """
     path = Path(path)
-    if path.suffix.lower() not in ('.png', '.jpg', '.jpeg'):
-        raise ValueError(f'cannot write {path.name}: expected a name that ends in .png or .jpg')
+    check_picture_name(path)
     with open_raster(image_path) as image:
         reduction = max(max(image.size_px) / PICTURE_PX, 1)
         gsd_m = None if reduction == 1 else image.gsd_m() * reduction
@@ -85,8 +89,8 @@ def write_picture(polygons: geopandas.GeoDataFrame, image_path: str | Path, path
     rings = shapely.get_rings(placed)
     matrix = np.array(to_pixels[:6]).reshape(2, 3)
     # OpenCV's whole numbers are pixels' centres, those of the map are their corners
-    scaled = [(shapely.get_coordinates(ring) @ matrix[:, :2].T + matrix[:, 2] - 0.5) * 2**SUBPIXEL_BITS for ring in rings]
-    lines = [np.rint(points).astype(np.int32) for points in scaled]
+    lines = [shapely.get_coordinates(ring) @ matrix[:, :2].T + matrix[:, 2] - 0.5 for ring in rings]
+    lines = [np.rint(points * 2**SUBPIXEL_BITS).astype(np.int32) for points in lines]
     cv2.polylines(picture, lines, True, OUTLINE_RGB, 1, cv2.LINE_AA, SUBPIXEL_BITS)
     partial = path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
     try:
@@ -96,10 +100,23 @@ def write_picture(polygons: geopandas.GeoDataFrame, image_path: str | Path, path
         partial.unlink(missing_ok=True)
 
 
+def check_picture_name(path: Path) -> None:
+    """Refuse a picture that `write_picture` could not write, before there is work to lose.
+
+    Raises:
+        FileNotFoundError: Its folder does not exist.
+        ValueError: Its suffix names no format.
+    """
+    if path.suffix.lower() not in ('.png', '.jpg', '.jpeg'):
+        raise ValueError(f'cannot write {path.name}: expected a name that ends in .png or .jpg')
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f'cannot write {path}: the folder {path.parent} does not exist')
+
+
 def _check_same_grid(raster: Raster, heights: Raster, path: Path, heights_path: Path) -> None:
     corners = [np.array([one.transform @ (0, 0), one.transform @ one.size_px]) for one in (raster, heights)]
-    pixel = abs(raster.transform.a)
-    if heights.crs != raster.crs or heights.size_px != raster.size_px or np.abs(np.subtract(*corners)).max() > pixel / 2:
+    placed_alike = np.abs(np.subtract(*corners)).max() <= abs(raster.transform.a) / 2
+    if heights.crs != raster.crs or heights.size_px != raster.size_px or not placed_alike:
         west, south, east, north = raster.bounds
         raise ValueError(
             f'{heights_path} ({heights.size_px} pixels, {heights.crs}, {heights.bounds}) lies on another grid than '
@@ -137,7 +154,7 @@ def _read_windows(
     raster: Raster, heights: Raster | None, full: float, is_instance_map: bool, window_px: int, path: Path
 ) -> Iterator[PredictionWindow]:
     num_valid = 0
-    for column, row in track(_corners(raster, window_px), 'Vectorising', transient=True):
+    for column, row in track(_corners(raster, window_px), 'Vectorising', console=Console(stderr=True), transient=True):
         place = (column, row, window_px, window_px)
         _, values, valid = raster.read_values(*place)
         num_valid += int(valid.sum())
@@ -150,7 +167,7 @@ def _read_windows(
         yield PredictionWindow(**layers, column=column, row=row)
     num_pixels = raster.size_px[0] * raster.size_px[1]
     if not num_valid:
-        raise ValueError(f'none of the {num_pixels} pixels of {path} has data; was it written by a model that diverged?')
+        raise ValueError(f'none of the {num_pixels} pixels of {path} has data; has the model diverged?')
     if num_valid < num_pixels:
         share = 1 - num_valid / num_pixels
         print_log(f'{path}: {share:.1%} of the pixels have no data and count as no building', logger='current')

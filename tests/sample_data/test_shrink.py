@@ -2,7 +2,9 @@
 
 import copy
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 from mmdet.datasets import CocoDataset
 from mmengine.config import Config
@@ -11,8 +13,12 @@ from mmengine.registry import DATASETS, init_default_scope
 import projects.training  # noqa: F401 (registers the data sets)
 from projects.sample_data import use_sample
 from projects.sample_data.coco import CocoSplit
-from projects.sample_data.shrink import SAMPLES
+from projects.sample_data.samples import SAMPLES
+from projects.training.config import load_config
 
+BUILDING_LEAVES = {
+    path.stem: path for path in sorted((Path(__file__).parents[2] / 'configs' / 'buildings').glob('shvit_*.py'))
+}
 RUNTIME = {
     'default_hooks': {
         'logger': {'type': 'LoggerHook', 'interval': 50},
@@ -166,8 +172,8 @@ def test_pipelines_that_share_a_transform_shrink_once(ade20k, root):
 
 @pytest.mark.parametrize('name', ['ade20k', 'cityscapes'])
 def test_the_full_sample_has_sizes_of_its_own(name, tmp_path, request, monkeypatch):
-    monkeypatch.setattr('projects.sample_data.shrink.write_ade20k_sample', lambda *arguments: None)
-    monkeypatch.setattr('projects.sample_data.shrink.write_cityscapes_sample', lambda *arguments: None)
+    monkeypatch.setattr('projects.sample_data.samples.write_ade20k_sample', lambda *arguments: None)
+    monkeypatch.setattr('projects.sample_data.samples.write_cityscapes_sample', lambda *arguments: None)
     cfg = request.getfixturevalue(name)
     use_sample(cfg, tmp_path)
     side = cfg.train_dataloader.dataset.pipeline[2].scale[1]
@@ -270,7 +276,7 @@ def coco_config(tmp_path) -> Config:
 
 def test_coco(tmp_path, monkeypatch):
     written = []
-    monkeypatch.setattr('projects.sample_data.shrink.write_coco_sample', lambda *arguments: written.append(arguments))
+    monkeypatch.setattr('projects.sample_data.samples.write_coco_sample', lambda *arguments: written.append(arguments))
     cfg = coco_config(tmp_path)
     use_sample(cfg, tmp_path)
     root = tmp_path / 'coco'
@@ -317,7 +323,7 @@ def test_a_recipe_with_a_high_learning_rate_keeps_it_within_limits(tmp_path, rec
 
 def test_an_unknown_data_set_is_refused(ade20k, root):
     ade20k.train_dataloader.dataset.type = 'VOCDataset'
-    with pytest.raises(ValueError, match=r"type 'VOCDataset', only for \['CheckedADE20KDataset', 'CheckedCi.*'Checked"):
+    with pytest.raises(ValueError, match=r"type 'VOCDataset', only for \['Bonai.*'CheckedADE20KDataset', 'CheckedCi"):
         use_sample(ade20k, root)
 
 
@@ -325,5 +331,106 @@ def test_a_pipeline_without_a_size_is_refused(ade20k, root):
     for part in PARTS:
         ade20k[f'{part}_dataloader'].dataset.pipeline = [{'type': 'LoadImage'}, {'type': 'PackSegInputs'}]
     ade20k.tta_pipeline = []
-    with pytest.raises(ValueError, match=r'no transform of .*mine_ade20k\.py has a scale: add'):
+    with pytest.raises(ValueError, match=r'no transform of .*mine_ade20k\.py has a scale or crop_size: add'):
         use_sample(ade20k, root, tiny=True)
+
+
+def building_config(name, root, tiny=True, **options) -> Config:
+    return load_config(BUILDING_LEAVES[name], options, lambda cfg: use_sample(cfg, root, tiny))
+
+
+@pytest.mark.parametrize('name', BUILDING_LEAVES)
+def test_building_leaves_find_images_of_64_px_and_the_heights_of_buildings(name, root):
+    cfg = building_config(name, root)
+    init_default_scope(cfg.default_scope)
+    train, val, test = (DATASETS.build(cfg[f'{part}_dataloader'].dataset) for part in PARTS)
+    assert len(train) >= cfg.train_dataloader.batch_size == 2
+    assert len(val) == len(test) == 2
+    assert train[0]['inputs'].shape[1:] == (64, 64) or 'maskrcnn' in name
+    for sample in (dataset[index]['data_samples'] for dataset in (val, test) for index in range(2)):
+        assert sample.img_shape == (64, 64)
+        if name == 'shvit_unet_masks':
+            assert 'building_ids' not in sample
+            continue
+        ids, heights_m = sample.building_ids, sample.building_heights_m
+        assert ids.shape == (64, 64)
+        assert ids.max() > 0
+        assert (heights_m[np.unique(ids[ids > 0])] > 2).all()
+        if 'unet' in name:
+            np.testing.assert_array_equal(sample.gt_sem_seg.data[0] == 1, ids > 0)
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Arguments of the sets of buildings that would be written."""
+    calls = []
+    for name in ('write_scenes_sample', 'write_bonai_sample'):
+        monkeypatch.setattr(f'projects.sample_data.samples.{name}', lambda *arguments: calls.append(arguments))
+    return calls
+
+
+def test_leaves_for_the_scenes_share_one_set(tmp_path, written):
+    for name in BUILDING_LEAVES:
+        if 'scenes' in name:
+            building_config(name, tmp_path, tiny=False)
+    assert len(written) == 8
+    assert all(arguments == written[0] for arguments in written)
+    assert written[0][1] == {'source': 160, 'target': 40, 'val': 16, 'test': 16}
+
+
+def test_leaves_for_bonai_share_one_set(tmp_path, written):
+    for name in ('shvit_unet_bonai', 'shvit_maskrcnn_bonai'):
+        building_config(name, tmp_path, tiny=False)
+    assert written[0] == written[1]
+    assert [(Path(file.ann_file).stem, file.image_dir, file.num_images) for file in written[0][1]] == [
+        *((f'bonai_{city}_trainval', 'trainval/images', 40) for city in ('shanghai', 'beijing', 'chengdu', 'haerbin')),
+        ('bonai_jinan_trainval', 'trainval/images', 16),
+        ('bonai_shanghai_xian_test', 'test/images', 16),
+    ]
+
+
+def test_a_split_of_another_name_is_written_too(tmp_path, written):
+    cfg = Config.fromfile(BUILDING_LEAVES['shvit_unet_scenes_student'])
+    cfg.train_dataloader.dataset.data_prefix = {'img_path': 'train/images', 'seg_map_path': 'train/masks'}
+    use_sample(cfg, tmp_path)
+    assert written[0][1] == {'source': 160, 'target': 40, 'val': 16, 'test': 16, 'train': 40}
+
+
+def test_crops_shrink_where_nothing_is_resized(root):
+    cfg = building_config('shvit_unet_masks', root)
+    assert cfg.train_dataloader.dataset.pipeline[2] == {'type': 'RandomCrop', 'crop_size': (64, 64)}
+
+
+def test_the_evaluators_that_read_annotations_follow(root):
+    cfg = building_config('shvit_maskrcnn_bonai', root)
+    assert [metric.get('ann_file') for metric in cfg.val_evaluator] == [
+        str(root / 'BONAI_tiny/coco/bonai_jinan_trainval.json'),
+        None,
+    ]
+    assert cfg.test_evaluator[0].ann_file == str(root / 'BONAI_tiny/coco/bonai_shanghai_xian_test.json')
+
+
+def test_transfer_starts_from_the_sample_run_of_the_teacher(root):
+    teacher = building_config('shvit_unet_scenes_teacher', root)
+    left_behind = f'{teacher.work_dir}/iter_{teacher.train_cfg.max_iters}.pth'
+    assert teacher.load_from is None
+    for name in ('sda', 'sda_gradual'):
+        assert building_config(f'shvit_unet_scenes_{name}', root).load_from == left_behind
+    distilled = building_config('shvit_unet_scenes_kd', root)
+    assert distilled.load_from is None
+    assert distilled.model.teacher == {
+        'config': 'configs/buildings/shvit_unet_scenes_teacher.py',
+        'checkpoint': left_behind,
+    }
+
+
+def test_another_teacher_can_still_be_given(root):
+    options = {'load_from': 'mine.pth'}
+    assert building_config('shvit_unet_scenes_sda', root, **options).load_from == 'mine.pth'
+
+
+@pytest.mark.usefixtures('written')
+def test_gradual_fine_tuning_reaches_the_stem_in_a_sample_run_too(tmp_path):
+    cfg = building_config('shvit_unet_scenes_sda_gradual', tmp_path, tiny=False)
+    assert cfg.default_hooks.gradual.phase_iters * 5 == cfg.train_cfg.max_iters
+    assert [schedule.type for schedule in cfg.param_scheduler] == ['LinearLR']

@@ -23,4 +23,12 @@ val_dataloader = dict(
         ignored=[127],
     )
 )
-test_dataloader = val_dataloader
+test_dataloader = dict(
+    dataset=dict(
+        type='BuildingTileDataset',
+        source=source,
+        data_root=data_root,
+        data_prefix=dict(img_path='test/images', seg_map_path='test/masks'),
+        ignored=[127],
+    )
+)

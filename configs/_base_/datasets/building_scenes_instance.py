@@ -1,4 +1,7 @@
-"""Building tiles as COCO instances with heights, as the scenes and `tools/prepare_data.py geotiff` write them."""
+"""Building tiles as COCO instances with heights, as the scenes and `tools/prepare_data.py geotiff` write them.
+
+Trained on `train`, the split that geotiff writes; a leaf for the scenes names `source` or `target`.
+"""
 
 _base_ = './buildings_instance.py'
 

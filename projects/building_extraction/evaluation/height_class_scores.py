@@ -1,22 +1,23 @@
 """Scores of buildings per height class, for mmengine's evaluator."""
 
 import json
+import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
-from mmengine.fileio import put_text
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 from rich.console import Console
 from rich.table import Table
 
-from ..height_classes import HeightClasses
-from .height_class_counts import FN, FP, TP, Counts, count_image
-from .height_class_samples import read_labels, read_objects
-from .object_matching import Objects
+from projects.building_extraction.evaluation.height_class_counts import FN, FP, TP, Counts, count_image
+from projects.building_extraction.evaluation.height_class_samples import read_labels, read_objects
+from projects.building_extraction.evaluation.object_matching import MIN_IOU, Objects
+from projects.building_extraction.height_classes import HeightClasses
 
 OVERALL = 'overall'
 
@@ -27,26 +28,24 @@ class HeightClassScores(BaseMetric):
 
     The counts are those of all images together, not means over images. See `count_image` for what belongs to which
     class. Of segmentors, the objects are the connected parts of the predicted mask: buildings that touch are found as
-    one, which the scores of objects say. Of detectors, they are the instances above `score_threshold`, and a pixel is
-    building if one of them covers it.
+    one, which the scores of objects say. Of detectors, they are the instances from `score_threshold` on, and a pixel
+    is building if one of them covers it.
 
     What is labelled and what is found: see `read_labels` and `read_objects`. In an image that could not be read,
     nothing is found.
 
-    Scores, in percent, NaN where nothing was labelled and nothing found: `building/f1`, `/iou`, `/precision`,
-    `/recall`, the same with `object_` of buildings, `building/CLASS/f1` and so on of each class that occurs, and
-    `mIoU`, the mean of the IoU of building and background as mmseg's IoUMetric has it.
+    Scores, in percent: `building/f1`, `/iou`, `/precision`, `/recall`, the same with `object_` of buildings, NaN where
+    there is nothing to divide by; `building/CLASS/f1` and so on of each class, where they are defined; and `aAcc`,
+    `mIoU` and `mAcc` of building and background as mmseg's IoUMetric has them, but not rounded.
 
     Args:
         limits_m: Heights between the classes.
         names: Names of the classes, one more than there are limits.
         score_threshold: Instances of a detector with lower scores are left out.
         min_object_px: Smallest object that counts as one, see `count_image`.
-        out_file: Where to write scores and counts as JSON.
-        **kwargs: Of mmengine's `BaseMetric`.
+        out_file: Where to write scores and counts as JSON, null where a score is undefined.
+        **kwargs: Of mmengine's `BaseMetric`. By default, processes exchange counts through their process group.
     """
-
-    default_prefix = None
 
     def __init__(
         self,
@@ -57,53 +56,81 @@ class HeightClassScores(BaseMetric):
         out_file: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{'collect_device': 'gpu', **kwargs})  # 'cpu' means files in the current folder
         self.classes = HeightClasses(tuple(limits_m), tuple(names))
         self.score_threshold = score_threshold
         self.min_object_px = min_object_px
         self.out_file = out_file
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Count a batch; one entry of `results` for each image, so that mmengine can drop those that pad a batch."""
         for sample in data_samples:
             labels = read_labels(sample)
-            objects = read_objects(sample, labels.ignored, self.score_threshold)
-            if sample.get('unreadable', False):
-                objects = Objects.of_masks([], labels.ignored)
+            objects = Objects.of_masks([], labels.ignored)
+            if not sample.get('unreadable', False):
+                objects = read_objects(sample, labels.ignored, self.score_threshold)
             self.results.append(
                 count_image(objects, labels.ids, labels.heights_m, labels.ignored, self.classes, self.min_object_px)
             )
 
     def compute_metrics(self, results: list[Counts]) -> dict[str, float]:
+        """Score all images together; logs a table and writes `out_file`.
+
+        Args:
+            results: Of all processes; mmengine calls this on the first.
+
+        Returns:
+            The scores by name.
+        """
         total = sum(results, Counts.nothing(len(self.classes.names_with_unknown)))
         table = {OVERALL: score(total.pixels.sum(0), total.objects.sum(0))}
         for index, name in enumerate(self.classes.names_with_unknown):
             if total.pixels[index].any() or total.objects[index].any():
                 table[name] = score(total.pixels[index], total.objects[index])
-        tp, fp, fn = total.pixels.sum(0).tolist()
-        ious = [ratio(tp, tp + fp + fn), ratio(total.background, total.background + fp + fn)]
-        miou = 100 * float(np.nanmean(ious)) if not np.isnan(ious).all() else float('nan')
-        print_log('\n' + _format(table), logger='current')
-        if self.out_file is not None and is_main_process():
-            put_text(json.dumps(self._content(total, table, miou), indent=1), self.out_file)
-        scores = {'mIoU': miou}
+        both = score_both(total)
+        print_log('\n' + self._format(table, total), logger='current')
+        if self.out_file is not None:
+            self._write(Path(self.out_file), total, table, both)
+        scores = both | {f'building/{key}': value for key, value in table.pop(OVERALL).items()}
         for name, values in table.items():
-            prefix = 'building/' if name == OVERALL else f'building/{name}/'
-            scores |= {prefix + key: value for key, value in values.items()}
+            scores |= {f'building/{name}/{key}': value for key, value in values.items() if not math.isnan(value)}
         return scores
 
-    def _content(self, total: Counts, table: dict[str, dict[str, float]], miou: float) -> dict[str, Any]:
-        return {
+    def _write(self, path: Path, total: Counts, table: dict[str, dict[str, float]], both: dict[str, float]) -> None:
+        content = {
             'limits_m': list(self.classes.limits_m),
-            'scores': {name: {k: _finite(v) for k, v in values.items()} for name, values in table.items()},
-            'miou': _finite(miou),
+            'min_object_px': self.min_object_px,
+            'scores': {name: {key: _finite(value) for key, value in row.items()} for name, row in table.items()},
+            'miou': _finite(both['mIoU']),
             'counts': total.by_name(self.classes),
             'background_pixels': total.background,
         }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+        partial.write_text(json.dumps(content, indent=1, allow_nan=False), encoding='utf-8')
+        partial.replace(path)
+
+    def _format(self, table: dict[str, dict[str, float]], total: Counts) -> str:
+        """Scores per class as text, with how many buildings were labelled."""
+        at_least = f', of at least {self.min_object_px} px' if self.min_object_px > 1 else ''
+        grid = Table(title=f'Buildings, in percent (objects: from IoU {MIN_IOU:g}{at_least})', title_justify='left')
+        columns = list(table[OVERALL])
+        for column in ('', 'buildings', *columns):
+            grid.add_column(column.replace('_', ' '), justify='right' if column else 'left')
+        labelled = dict(zip(self.classes.names_with_unknown, total.objects[:, [TP, FN]].sum(1).tolist(), strict=True))
+        labelled[OVERALL] = sum(labelled.values())
+        for name, row in table.items():
+            cells = ('–' if math.isnan(row[column]) else f'{row[column]:.1f}' for column in columns)
+            grid.add_row(name, str(labelled[name]), *cells)
+        console = Console(width=120, color_system=None)
+        with console.capture() as capture:
+            console.print(grid)
+        return capture.get().rstrip()
 
 
 def ratio(part: float, whole: float) -> float:
     """A share; NaN of nothing."""
-    return part / whole if whole else float('nan')
+    return part / whole if whole else math.nan
 
 
 def score(pixels: np.ndarray, objects: np.ndarray) -> dict[str, float]:
@@ -127,19 +154,22 @@ def score(pixels: np.ndarray, objects: np.ndarray) -> dict[str, float]:
     return scores
 
 
+def score_both(total: Counts) -> dict[str, float]:
+    """`aAcc`, `mIoU` and `mAcc` of building and background in percent, as mmseg's IoUMetric defines them.
+
+    A mean is that of the classes for which the score is defined.
+    """
+    tp, fp, fn = total.pixels.sum(0).tolist()
+    ious = [ratio(tp, tp + fp + fn), ratio(total.background, total.background + fp + fn)]
+    recalls = [ratio(tp, tp + fn), ratio(total.background, total.background + fp)]
+    right = tp + total.background
+    return {'aAcc': 100 * ratio(right, right + fp + fn), 'mIoU': 100 * _mean(ious), 'mAcc': 100 * _mean(recalls)}
+
+
+def _mean(values: Sequence[float]) -> float:
+    defined = [value for value in values if not math.isnan(value)]
+    return ratio(sum(defined), len(defined))
+
+
 def _finite(value: float) -> float | None:
-    return None if np.isnan(value) else value
-
-
-def _format(table: dict[str, dict[str, float]]) -> str:
-    """Scores per class as text."""
-    grid = Table()
-    columns = list(table[OVERALL])
-    for column in ('%', *columns):
-        grid.add_column(column.replace('_', ' '), justify='left' if column == '%' else 'right')
-    for name, values in table.items():
-        grid.add_row(name, *('–' if np.isnan(values[column]) else f'{values[column]:.1f}' for column in columns))
-    console = Console(width=120, color_system=None)
-    with console.capture() as capture:
-        console.print(grid)
-    return capture.get().rstrip()
+    return None if math.isnan(value) else value

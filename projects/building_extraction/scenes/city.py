@@ -54,6 +54,7 @@ class City:
         buildings: The prisms.
         roads: (R,) shapely Polygons of carriageways, metres east and north.
         vegetation: (V,) shapely Polygons of parks and gardens.
+        car_parks: (C,) shapely Polygons of car parks off the roads.
 
     Raises:
         ValueError: An entry of buildings is no Polygon, a height is negative, or the arrays' lengths differ.
@@ -62,6 +63,7 @@ class City:
     buildings: Buildings
     roads: np.ndarray = field(default_factory=_no_polygons)
     vegetation: np.ndarray = field(default_factory=_no_polygons)
+    car_parks: np.ndarray = field(default_factory=_no_polygons)
 
     def __post_init__(self) -> None:
         polygons, heights = self.buildings.polygons, self.buildings.heights_m
@@ -99,6 +101,11 @@ class City:
     def vegetation_index(self) -> shapely.STRtree:
         """Where the vegetation lies."""
         return shapely.STRtree(self.vegetation)
+
+    @cached_property
+    def car_park_index(self) -> shapely.STRtree:
+        """Where the car parks lie."""
+        return shapely.STRtree(self.car_parks)
 
     @cached_property
     def bounds_m(self) -> np.ndarray:

@@ -8,6 +8,8 @@ import shapely
 
 STREET_WIDTHS_M = ((900.0, 28.0), (400.0, 20.0), (180.0, 14.0), (0.0, 10.0))
 """A street that divides a piece of land at least this long is this wide, from fence to fence."""
+AVENUE_M, MEDIAN_M, CROSSING_M = 28.0, 4.0, 12.0
+"""Streets this wide have a strip of that width between their carriageways, with trees; it ends before crossings."""
 CENTRE_SPACING_M = 900.0
 MIN_BLOCK_M2 = 400.0
 
@@ -80,7 +82,8 @@ def plan_city(size_m: float, random: np.random.Generator) -> CityPlan:
 
     blocks, streets = divide(land, target_m2, width_m, 4.0, random)
     square = shapely.box(0, 0, size_m, size_m)
-    blocks, streets = shapely.intersection(blocks, square), shapely.intersection(streets, square)
+    blocks = shapely.intersection(blocks, square)
+    streets = shapely.get_parts(shapely.intersection([_with_median(street) for street in streets], square))
     blocks = blocks[shapely.area(blocks) > MIN_BLOCK_M2]
     streets = streets[shapely.area(streets) > 1]
     return CityPlan(blocks, centres.density(shapely.get_coordinates(shapely.centroid(blocks))), streets)
@@ -140,6 +143,16 @@ def divide(
         if half > 0:
             strips.append(shapely.intersection(piece, rectangle(cut, direction, (half, reach))))
     return np.array(pieces, dtype=object), np.array(strips, dtype=object)
+
+
+def _with_median(street: shapely.Polygon) -> shapely.Polygon:
+    """A wide street without the strip between its carriageways, any other as it is."""
+    corner, along, across = box_around(street)
+    length = float(np.hypot(*along))
+    if np.hypot(*across) < AVENUE_M - 1e-6 or length < 4 * CROSSING_M:
+        return street
+    half_sides = length / 2 - CROSSING_M, MEDIAN_M / 2
+    return street.difference(rectangle(corner + (along + across) / 2, along / length, half_sides))
 
 
 def box_around(polygon: shapely.Polygon) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -46,12 +46,8 @@ def paint_facades(city: City, walls: np.ndarray, points: Points, view: View, sun
     wide = np.where(glazed, 0.90, 0.40 + 0.35 * uniform(55, structures))
     tall = np.where(glazed, 0.80, np.where(kind < 0.15, 0.42, 0.45 + 0.25 * uniform(56, structures)))
     wide = np.where((kind > 0.35) & (kind < 0.5), 1.0, wide)
-    wall_colour = _WALLS[:, (uniform(57, structures) * _WALLS.shape[1]).astype(int)] * (
-        0.9 + 0.2 * uniform(58, structures)
-    )
-    glass_colour = _GLASS[:, (uniform(59, structures) * _GLASS.shape[1]).astype(int)] * (
-        0.8 + 0.5 * uniform(60, structures)
-    )
+    wall_colour = _pick(_WALLS, uniform(57, structures)) * (0.9 + 0.2 * uniform(58, structures))
+    glass_colour = _pick(_GLASS, uniform(59, structures)) * (0.8 + 0.5 * uniform(60, structures))
     table = np.column_stack([starts - points.anchor_m, sides, bay, floor, wide, tall, blank])
     start_x, start_y, side_x, side_y, bay, floor, wide, tall, blank = np.take(
         np.ascontiguousarray(table.T, dtype=np.float32), which, axis=1

@@ -47,9 +47,9 @@ def read_city(
         ValueError: It holds no polygons, a column is missing, or no column has a usual name.
     """
     from projects.building_extraction.coordinate_systems import metres_per_unit
-    from projects.building_extraction.vector_files import _describe, read_buildings
+    from projects.building_extraction.vector_files import column_names, read_buildings
 
-    columns = _describe(Path(path))['fields']
+    columns = column_names(path)
     height_column = height_column or _usual(columns, HEIGHT_COLUMNS)
     if height_column is None:
         raise ValueError(

@@ -48,12 +48,14 @@ class Plan:
         frame: Its pixels.
         kerb_m: (H, W) float32 Distance from the kerb, positive on the carriageway, to ±24 m.
         green: (H, W) float32 More than 0.25 where plants grow.
+        car_park: (H, W) bool Where cars park off the street.
         widest_m: What is farther from the kerb than this is no street but a square or a car park.
     """
 
     frame: Frame
     kerb_m: np.ndarray
     green: np.ndarray
+    car_park: np.ndarray
     widest_m: float
 
     @property
@@ -94,10 +96,11 @@ def plan_ground(city: City, frame: Frame) -> Plan:
     green += np.float32(2.1) * _suburban(low, tall, grid)
     if len(city.vegetation):
         green[polygon_mask(city.vegetation[city.vegetation_index.query(shapely.box(*around))], grid)] += 4
+    car_park = polygon_mask(city.car_parks[city.car_park_index.query(shapely.box(*around))], grid)
     if len(city.roads):
-        return Plan(grid, kerb, green, np.inf)
+        return Plan(grid, kerb, green, car_park, np.inf)
     green[kerb > _WIDE_M] += np.float32(1.1)
-    return Plan(grid, kerb, green, _WIDE_M)
+    return Plan(grid, kerb, green, car_park, _WIDE_M)
 
 
 def _suburban(low: np.ndarray, tall: np.ndarray, grid: Frame) -> np.ndarray:
@@ -181,6 +184,7 @@ def paint_ground(plan: Plan, frame: Frame, pixels: np.ndarray, points: Points) -
     kinds[yard] = np.where(dirt[yard] > 0.1, Ground.CONCRETE, Ground.BITUMEN)
     grass = (green > 0.25) & (yard | wide)
     kinds[grass] = np.where(dirt[grass] > 0.75, Ground.DRY_GRASS, Ground.GRASS)
+    kinds[resample(plan.car_park.astype(np.float32), plan.frame, frame).ravel()[pixels] > 0.5] = Ground.CAR_PARK
     colours = np.take(_COLOURS, kinds, axis=1) * (1 + _ROUGHNESS[kinds] * points.rough + _PATCHES[kinds] * dirt)
     for kind, lines in ((Ground.ASPHALT, _street_lines), (Ground.CAR_PARK, _bay_lines)):
         marked = np.flatnonzero(kinds == kind)
@@ -206,7 +210,7 @@ def _street_lines(
     smooth = plan.kerb_m if plan.invented else cv2.GaussianBlur(plan.kerb_m, (0, 0), _SMOOTH_M / plan.frame.gsd_m)
     ridge = smooth - cv2.morphologyEx(smooth, cv2.MORPH_OPEN, disc)
     peak = cv2.dilate(ridge, disc)
-    in_street = (peak > 0.4) & (plan.kerb_m > 2) & (plan.kerb_m < _WIDE_M)
+    in_street = (peak > 0.4) & (plan.kerb_m > 2) & (plan.kerb_m < plan.widest_m)
     ridge = np.where(in_street, ridge / np.maximum(peak, np.float32(0.4)), np.float32(0))
     middle = np.clip(resample(ridge, plan.frame, frame).ravel()[pixels] * 14 - 13, 0, 1)
     dashed = np.mod(x_m + np.float32(0.5) * y_m, 8) < 4

@@ -30,7 +30,7 @@ def _scatter(plan: Plan, cell_m: float, salt: int) -> tuple[np.ndarray, np.ndarr
 
 
 def cars(plan: Plan, frame: Frame, shadow_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cars at the kerbs and in the lanes.
+    """Cars at the kerbs, in the lanes and on car parks.
 
     Args:
         plan: The plan of the ground.
@@ -53,9 +53,14 @@ def cars(plan: Plan, frame: Frame, shadow_m: np.ndarray) -> tuple[np.ndarray, np
     lane = np.where(parked, 1.2, 4.1 + 3.2 * np.floor(np.maximum(kerb - 2.6, 0) / 3.2))
     bay = (kerb > plan.widest_m) & (plan.green[py, px] < -0.45) & (draw < 0.7)
     in_bays = np.floor(points / (2.5, 16)) * (2.5, 16) + np.column_stack([0 * draw, np.where(draw < 0.4, 2.5, 7.5)])
+    reach = 2 * round(2.5 / plan.frame.gsd_m) + 1
+    well_inside = cv2.erode(plan.car_park.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool)
+    bx, by = np.clip(plan.frame.to_px(in_bays).astype(np.int64), 0, np.array(plan.frame.size_px[::-1]) - 1).T
+    on_car_park = well_inside[by, bx] & (draw < 0.7)
+    parked, moving, bay = parked & ~on_car_park, moving & ~on_car_park, bay | on_car_park
     points = np.where(bay[:, None], in_bays, points + across * (lane - kerb)[:, None])
     across[bay] = (1, 0)
-    keep = (parked | moving | bay) & (steep > 1e-3) & _near(points, frame, 8)
+    keep = (on_car_park | (parked | moving | bay) & (steep > 1e-3)) & _near(points, frame, 8)
     paint = (uniform(14, columns, rows) * _CAR_COLOURS.shape[1]).astype(int)[keep]
     length = (4.1 + 0.9 * uniform(15, columns, rows) + 4.5 * (uniform(16, columns, rows) > 0.95))[keep]
     along = np.column_stack([-across[:, 1], across[:, 0]])[keep]
@@ -89,7 +94,7 @@ def trees(plan: Plan, frame: Frame, shadow_m: np.ndarray) -> tuple[np.ndarray, n
     points, columns, rows, (px, py) = *(found := _scatter(plan, 7.5, 21))[:3], found[3].T
     kerb, green = plan.kerb_m[py, px], plan.green[py, px]
     draw, size = uniform(23, columns, rows), uniform(24, columns, rows)
-    planted = (green > 0.25) & ((kerb < -3) | (kerb > plan.widest_m))
+    planted = (green > 0.25) & ((kerb < -3) | (kerb > plan.widest_m)) & ~plan.car_park[py, px]
     likely = np.select([(kerb > -2.4) & (kerb < -0.4), planted], [0.5, np.clip(0.12 + 0.2 * green, 0, 0.7)], 0.0)
     keep = (draw < likely) & _near(points, frame, 16)
     crowns, hues, shadows = (np.zeros(frame.size_px, dtype=np.uint8) for _ in range(3))

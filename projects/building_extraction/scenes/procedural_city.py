@@ -42,7 +42,7 @@ class _Site:
         self.polygons: list[shapely.Polygon] = []
         self.heights_m: list[float] = []
         self.structures: list[int] = []
-        self.paved: list[shapely.Polygon] = []
+        self.car_parks: list[shapely.Polygon] = []
         self.green: list[shapely.Polygon] = []
 
     def build(self, tiers: Sequence[tuple[shapely.Geometry, float]]) -> None:
@@ -104,7 +104,7 @@ def procedural_city(size_m: float = 2000.0, seed: int = 0) -> City:
         else:
             _suburb(site, block, land)
     buildings = Buildings(_array(site.polygons), np.array(site.heights_m), np.array(site.structures))
-    return City(buildings, np.concatenate([plan.streets, _array(site.paved)]), _array(site.green))
+    return City(buildings, plan.streets, _array(site.green), _array(site.car_parks))
 
 
 def _array(polygons: list[shapely.Polygon]) -> np.ndarray:
@@ -115,7 +115,7 @@ def _array(polygons: list[shapely.Polygon]) -> np.ndarray:
 
 def _retail(site: _Site, land: shapely.Polygon) -> None:
     """One large low building on a car park."""
-    site.paved.append(land)
+    site.car_parks.append(land)
     corner, along, across = box_around(land)
     share = site.random.uniform(0.35, 0.6)
     hall = shapely.Polygon([corner + a * along + b * across for a, b in ((0, 0), (share, 0), (share, 1), (0, 1))])
@@ -127,7 +127,7 @@ def _centre(site: _Site, land: shapely.Polygon, density: float) -> None:
     median, spread = CENTRE_HEIGHT
     for lot in site.lots(land, site.random.uniform(900, 1900), 1.0):
         if site.random.random() < 0.05:
-            (site.paved if site.random.random() < 0.5 else site.green).append(lot)
+            (site.car_parks if site.random.random() < 0.5 else site.green).append(lot)
             continue
         site.build(_tower(lot, site.height((median * (0.55 + 0.6 * density), spread)), site.random))
 

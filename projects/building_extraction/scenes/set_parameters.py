@@ -23,6 +23,8 @@ def fingerprint(city: City) -> str:
         digest.update(b'|')
     digest.update(np.asarray(city.buildings.heights_m, dtype='<f8').tobytes())
     digest.update(np.asarray(city.buildings.structures, dtype='<i8').tobytes())
+    for geometry in shapely.to_wkb(city.car_parks):
+        digest.update(geometry)
     return digest.hexdigest()[:16]
 
 

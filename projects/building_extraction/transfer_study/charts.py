@@ -100,8 +100,8 @@ def draw_learning_curves(results: dict[str, Any]) -> Figure | None:
     loss_axes = figure.add_subplot(1, 2, 2, xlabel='iteration', ylabel='loss', title='training loss, smoothed')
     for method in titles:
         finished = finished_runs(results['runs'], domain, method).values()
-        curves = [{p['iteration']: p['f1'] for p in run.get('curve', []) if p['f1'] is not None} for run in finished]
-        losses = [_smooth(run.get('loss', [])) for run in finished]
+        curves = [{p['iteration']: p['f1'] for p in run.get('f1_curve', []) if p['f1'] is not None} for run in finished]
+        losses = [_smooth(run.get('loss_curve', [])) for run in finished]
         _draw_band(score_axes, curves, titles[method], styles[method])
         _draw_band(loss_axes, losses, titles[method], {'color': styles[method]['color']})
     if not score_axes.lines and not loss_axes.lines:

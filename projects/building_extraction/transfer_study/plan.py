@@ -79,6 +79,7 @@ def read_study(path: Path, options: Mapping[str, Any] | None = None) -> Study:
     content = cfg.to_dict()
     parameters = {field.name: field.default is MISSING for field in fields(Study) if field.name != 'name'}
     _check(f'{path}', content, set(parameters), {name for name, required in parameters.items() if required})
+    content['methods'] = {name: method for name, method in content['methods'].items() if method is not None}
     for name, method in content['methods'].items():
         _check(f'{path}: methods.{name}', method, METHOD_KEYS, {'title', 'description', 'config'})
         teacher = method.get('teacher')

@@ -7,6 +7,7 @@ attempt stopped.
 """
 
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -134,8 +135,11 @@ def execute(folder: Path) -> dict[str, Any]:
     result = {
         'run': {'name': spec['name'], **spec['about']},
         **_score(folder, spec),
-        'curve': [{'iteration': round((i + 1) * len(loss) / len(f1)), 'f1': float(v)} for i, v in enumerate(f1)],
-        'loss': [[i + 1, float(loss[i])] for i in range(0, len(loss), step)],
+        'f1_curve': [
+            {'iteration': round((i + 1) * len(loss) / len(f1)), 'f1': None if math.isnan(value) else float(value)}
+            for i, value in enumerate(f1)
+        ],
+        'loss_curve': [[i + 1, float(loss[i])] for i in range(0, len(loss), step)],
         'train_minutes': minutes,
     }
     put_text(json.dumps(result, indent=1), str(folder / RESULT))
@@ -168,7 +172,7 @@ def _score(folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
     statistics = ('running_mean', 'running_var', 'num_batches_tracked')
     parameters = sum(value.numel() for name, value in weights.items() if not name.endswith(statistics))
     scored = json.loads(scores_file.read_text())
-    return {key: scored[key] for key in ('scores', 'counts', 'miou')} | {
+    return {key: scored[key] for key in ('scores', 'counts', 'background_pixels', 'miou')} | {
         'parameters_m': parameters / 1e6,
         'predictions': predictions.name if spec['panel_tiles'] else None,
     }

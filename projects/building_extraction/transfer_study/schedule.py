@@ -169,7 +169,7 @@ def _keep_error(folder: Path, returncode: int) -> str:
     """Write the end of a failed run's output to `error.txt`; returns its last line."""
     lines = (folder / CONSOLE).read_text(errors='replace').splitlines()[-ERROR_LINES:]
     how = f'killed by signal {signal.Signals(-returncode).name}' if returncode < 0 else f'exit status {returncode}'
-    put_text('\n'.join([*lines, how, '']), str(folder / ERROR))
+    put_text('\n'.join([how, *lines, '']), str(folder / ERROR))
     return next((line for line in reversed(lines) if line.strip()), how)
 
 

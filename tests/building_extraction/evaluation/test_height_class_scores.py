@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import METRICS
 from mmengine.structures import InstanceData, PixelData
 from mmseg.evaluation import IoUMetric
@@ -28,8 +29,8 @@ def sample(found, labels, ids=None, heights_m=None):
 
 def evaluate(samples, **options):
     metric = METRICS.build({'type': 'HeightClassScores', 'min_object_px': 0, **options})
-    for one in samples:
-        metric.process(None, [one])
+    for batch in (samples[:1], samples[1:]):
+        metric.process(None, batch)
     return metric.evaluate(len(samples))
 
 
@@ -59,7 +60,7 @@ def test_pixels_are_added_up_over_images_not_scores_averaged():
     assert evaluate([perfect, missed])['building/recall'] == pytest.approx(80)
 
 
-def test_miou_is_that_of_mmseg():
+def test_means_over_building_and_background_are_those_of_mmseg():
     random = np.random.default_rng(0)
     samples = []
     for _ in range(4):
@@ -71,7 +72,8 @@ def test_miou_is_that_of_mmseg():
         reference.process(None, [one])
     expected = reference.evaluate(4)
     scores = evaluate(samples)
-    assert scores['mIoU'] == pytest.approx(expected['mIoU'], abs=0.005)  # mmseg rounds to two digits
+    for name in ('mIoU', 'mAcc', 'aAcc'):
+        assert scores[name] == pytest.approx(expected[name], abs=0.005)  # mmseg rounds to two digits
 
 
 def test_without_instances_connected_parts_of_the_label_are_buildings_of_unknown_height():
@@ -117,7 +119,24 @@ def test_nothing_is_found_in_an_image_that_could_not_be_read():
 def test_nothing_labelled_and_nothing_found_has_no_score():
     scores = evaluate([sample([[0, 0]], [[0, 0]])])
     assert math.isnan(scores['building/f1'])
-    assert scores['mIoU'] == 100  # of the background
+    assert scores['mIoU'] == scores['mAcc'] == scores['aAcc'] == 100  # of the background
+    nowhere = evaluate([sample([[1, 0]], [[255, 255]])])
+    assert all(math.isnan(nowhere[name]) for name in ('mIoU', 'mAcc', 'aAcc', 'building/f1'))
+
+
+def test_scores_of_a_class_are_left_out_where_they_are_undefined():
+    """A false alarm in an image without buildings: nothing of unknown height could be recalled."""
+    scores = evaluate([sample(*HAND), sample([[1]], [[0]])])
+    assert scores['building/unknown height/precision'] == scores['building/unknown height/f1'] == 0
+    assert 'building/unknown height/recall' not in scores
+
+
+def test_the_log_shows_the_classes_and_how_many_buildings_they_have(capsys):
+    MMLogger.get_instance('height_class_scores')
+    evaluate([sample(*HAND)], min_object_px=2)
+    rows = [[cell.strip() for cell in line.split('│')[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    assert ['overall', '2', '40.0', '50.0', '66.7', '57.1', '50.0', '50.0', '50.0'] in rows
+    assert ['skyscraper', '1', '25.0', '33.3', '50.0', '40.0', '0.0', '0.0', '0.0'] in rows
 
 
 def test_limits_are_those_of_the_config():
@@ -135,8 +154,19 @@ def test_the_file_holds_scores_and_counts_that_sum(tmp_path):
     assert content['counts']['pixels']['low-rise'] == {'tp': 3, 'fp': 2, 'fn': 1}
     assert content['counts']['objects']['skyscraper'] == {'tp': 0, 'fp': 1, 'fn': 1}
     assert content['background_pixels'] == 5
+    assert [path.name for path in tmp_path.iterdir()] == ['scores.json']
     evaluate([sample([[0]], [[0]])], out_file=str(file))
     assert json.loads(file.read_text())['scores']['overall']['f1'] is None
+
+
+def test_no_image_gives_no_scores():
+    metric = HeightClassScores()
+    assert math.isnan(metric.evaluate(0)['building/f1'])
+
+
+def test_names_that_do_not_fit_the_limits_are_refused():
+    with pytest.raises(ValueError, match='expected 2 different ones'):
+        HeightClassScores(limits_m=[20])
 
 
 def work(rank, address, folder):
@@ -151,7 +181,8 @@ def work(rank, address, folder):
     torch.distributed.destroy_process_group()
 
 
-def test_several_processes_score_what_one_does(tmp_path):
+def test_several_processes_score_what_one_does(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     address = f'file://{tmp_path}/meeting'
     context = torch.multiprocessing.get_context('fork')  # a spawned process cannot import this file
     processes = [context.Process(target=work, args=(rank, address, tmp_path)) for rank in range(2)]
@@ -164,3 +195,4 @@ def test_several_processes_score_what_one_does(tmp_path):
     for rank in range(2):
         assert json.loads((tmp_path / f'{rank}.json').read_text()) == pytest.approx(alone, nan_ok=True)
     assert json.loads((tmp_path / 'scores.json').read_text())['counts']['pixels']['low-rise']['fn'] == 3
+    assert not (tmp_path / '.dist_test').exists()  # what mmengine exchanges results by unless told otherwise

@@ -43,8 +43,8 @@ class StudyFolder:
             'miou': 80.0,
             'train_minutes': 2.0,
             'parameters_m': 1.25,
-            'curve': [],
-            'loss': [],
+            'f1_curve': [],
+            'loss_curve': [],
         }
         folder = self.path / 'runs' / name
         folder.mkdir(parents=True)

@@ -49,7 +49,7 @@ def test_learning_curves_are_means_with_a_band(study_folder):
     study_folder.write_study()
     for seed, f1 in enumerate((40.0, 44.0)):
         curve = [{'iteration': 50, 'f1': f1}, {'iteration': 100, 'f1': None if seed else 60.0}]
-        study_folder.write_run('sda', seed, 80.0, curve=curve, loss=[[1, 1.0], [2, 0.5]])
+        study_folder.write_run('sda', seed, 80.0, f1_curve=curve, loss_curve=[[1, 1.0], [2, 0.5]])
     scores, losses = draw_learning_curves(read_results(study_folder.path)).axes
     np.testing.assert_allclose(scores.lines[0].get_xydata(), [[50, 42], [100, 60]])
     np.testing.assert_allclose(losses.lines[0].get_xydata(), [[1, 1.0], [2, 0.5]])
@@ -60,7 +60,7 @@ def test_learning_curves_are_means_with_a_band(study_folder):
 def test_the_loss_is_smoothed_without_looking_ahead(study_folder):
     study_folder.write_study()
     loss = [[i, float(i % 2 + 1)] for i in range(1, 41)]
-    study_folder.write_run('sda', 0, 80.0, loss=loss)
+    study_folder.write_run('sda', 0, 80.0, loss_curve=loss)
     line = draw_learning_curves(read_results(study_folder.path)).axes[1].lines[0]
     assert line.get_xdata()[0] == 2
     np.testing.assert_allclose(line.get_ydata(), 1.5)

@@ -34,7 +34,8 @@ def test_an_axis_that_is_not_given_keeps_its_default_and_all_means_all(grid):
 
 
 def test_a_run_sets_what_it_says(grid):
-    (run,) = plan_grid(grid, {'encoders': ['dpn68'], 'decoders': ['FPN'], 'losses': ['bce+dice'], 'optimizers': ['SGD']})
+    chosen = {'encoders': ['dpn68'], 'decoders': ['FPN'], 'losses': ['bce+dice'], 'optimizers': ['SGD']}
+    (run,) = plan_grid(grid, chosen)
     assert run.name == 'dpn68_FPN_bce-dice_SGD'
     assert run.options['model.backbone'] == {
         '_delete_': True,

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from projects.building_extraction.transfer_study.plan import plan_runs, read_study
+from projects.training.config import load_config
+
+CONFIGS = Path(__file__).parents[3] / 'configs' / 'buildings'
 
 STUDY = """
 title = 'A study'
@@ -119,5 +122,25 @@ def test_a_faulty_study_is_refused_with_its_fault(study_file, old, new, message)
 
 
 def test_a_missing_study_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match='study_sample.py is one'):
+    with pytest.raises(FileNotFoundError, match=r'study_sample\.py is one'):
         read_study(tmp_path / 'absent.py')
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('study*.py')), ids=lambda path: path.stem)
+def test_the_studies_of_the_project_name_configs_that_exist_and_options_that_these_have(path):
+    study = read_study(path)
+    for run in plan_runs(study, Path('scenes')):
+        assert (CONFIGS.parents[1] / run.config).is_file()
+    for name, method in study.methods.items():
+        options = dict(study.options) | dict(method.get('options', {}))
+        cfg = load_config(method['config'], options)
+        assert cfg.train_cfg.max_iters == cfg.param_scheduler[1].end, name
+        assert cfg.train_cfg.max_iters % cfg.train_cfg.val_interval == 0, name
+        assert cfg.val_dataloader.dataset.data_prefix.img_path == 'val/images', name
+        assert cfg.test_dataloader.dataset.data_prefix.img_path == 'test/images', name
+        assert cfg.train_cfg.val_interval % cfg.default_hooks.checkpoint.interval == 0, name
+
+
+def test_a_method_of_none_is_left_out(study_file):
+    study_file.write_text(STUDY + "\nmethods['student'] = None\n")
+    assert 'student' not in read_study(study_file).methods

@@ -63,7 +63,7 @@ def full_study(study_folder):
         for seed in (0, 1):
             for method in ('teacher', 'student', 'kd', 'dml', 'sda'):
                 if domain == 'main' or method not in ('student', 'dml'):
-                    fields = {'curve': [{'iteration': 5, 'f1': 9.0}], 'predictions': 'predictions/'}
+                    fields = {'f1_curve': [{'iteration': 5, 'f1': 9.0}], 'predictions': 'predictions/'}
                     run = study_folder.write_run(method, seed, 70.0 + len(method) + seed, domain=domain, **fields)
                     (run / 'predictions').mkdir()
                     Image.fromarray(label).save(run / 'predictions' / 'test_0003.png')

@@ -71,7 +71,7 @@ def test_a_failed_run_fails_those_that_need_it_and_no_others_and_is_tried_again(
     assert outcome.finished == ['student']
     assert outcome.failed == {'teacher': 'what went wrong', 'sda': 'teacher, which it needs, failed'}
     assert len(ended) == 2
-    assert (tmp_path / 'teacher' / 'error.txt').read_text() == 'what went wrong\nexit status 3\n'
+    assert (tmp_path / 'teacher' / 'error.txt').read_text() == 'exit status 3\nwhat went wrong\n'
     assert not (tmp_path / 'sda' / 'attempts.txt').exists()
 
     (tmp_path / 'mended').touch()

@@ -1,0 +1,107 @@
+"""Study and grid for real: a tiny city, a few steps, reports from what the runs leave."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STUDY = f"""
+_base_ = '{ROOT}/configs/buildings/study_sample.py'
+
+city = dict(footprints=[], otherwise=dict(size_m=700, seed=0))
+gsd_m = 1.0
+tile_px = 64
+domains = dict(
+    source=dict(num_tiles=4, off_nadir_deg=(10, 20)),
+    target=dict(num_tiles=4),
+    val=dict(num_tiles=2),
+    test=dict(num_tiles=3),
+)
+ground_shares = dict(source=1, target=1, val=1, test=1)
+seeds = (0,)
+angles_deg = ()
+num_panels = 1
+options = {{
+    'train_dataloader.batch_size': 4,
+    'train_dataloader.dataset.pipeline.2.crop_size': 64,
+    'train_cfg.max_iters': 2,
+    'train_cfg.val_interval': 1,
+    'param_scheduler.0.end': 1,
+    'param_scheduler.1.begin': 1,
+    'param_scheduler.1.end': 2,
+    'param_scheduler.1.T_max': 1,
+    'default_hooks.checkpoint.interval': 1,
+    'default_hooks.logger.interval': 1,
+}}
+"""
+
+
+def run(tool, *arguments, code=0):
+    environment = os.environ | {'PYTHONPATH': str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, ROOT / 'tools' / tool, *map(str, arguments)], capture_output=True, text=True, env=environment
+    )
+    assert result.returncode == code, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+@pytest.fixture(scope='module')
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('a study')  # with a blank
+    file = folder / 'tiny.py'
+    file.write_text(STUDY)
+    output = run('transfer_study.py', file, '--methods', 'sda', 'kd', '--work-dir', folder / 'out')
+    return file, folder / 'out', output
+
+
+def test_a_study_trains_scores_the_test_set_and_reports(study):
+    _, folder, output = study
+    assert 'report.html' in output
+    results = {path.parent.name: json.loads(path.read_text()) for path in folder.glob('runs/*/result.json')}
+    assert set(results) == {f'main_{method}_seed0' for method in ('teacher', 'sda', 'kd')}
+    for result in results.values():
+        pixels = result['counts']['pixels'].values()
+        counted = sum(count for counts in pixels for count in counts.values()) + result['background_pixels']
+        assert counted == 3 * 64 * 64  # the three tiles of the test set
+        assert [point['iteration'] for point in result['f1_curve']] == [1, 2]
+        assert len(result['loss_curve']) == 2
+    tile = json.loads((folder / 'study.json').read_text())['panel_tiles'][0]
+    assert (folder / 'runs' / 'main_sda_seed0' / 'predictions' / f'{tile}.png').is_file()
+    for name in ('results.json', 'results.md', 'charts/panels.png', 'charts/f1_per_height_class.png'):
+        assert (folder / name).stat().st_size > 1000
+    assert 'loaded' in (folder / 'runs' / 'main_sda_seed0' / 'console.log').read_text()
+    assert 'loaded the teacher' in (folder / 'runs' / 'main_kd_seed0' / 'console.log').read_text()
+
+
+def test_a_study_does_nothing_twice(study):
+    file, folder, _ = study
+    before = {path: path.stat().st_mtime_ns for path in folder.glob('runs/*/*') if path.is_file()}
+    scenes = {path: path.stat().st_mtime_ns for path in folder.glob('scenes/main/*.json')}
+    run('transfer_study.py', file, '--methods', 'sda', 'kd', '--work-dir', folder)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert {path: path.stat().st_mtime_ns for path in scenes} == scenes
+
+
+def test_the_grid_ranks_networks_and_names_those_that_failed(study):
+    _, folder, _ = study
+    grid = folder.parent / 'grid.py'
+    scenes = str(folder / 'scenes' / 'main')
+    data = f"options = {{\n    'data_root': {scenes!r},\n    'model.backbone.pretrained': False,"
+    grid.write_text(
+        f"_base_ = '{ROOT}/configs/buildings/grid.py'\nencoders = ('tinynet_e', 'vit_tiny_patch16_224')\n"
+        + STUDY[STUDY.index('options = ') :].replace('options = {', data)
+    )
+    listed = run('benchmark_grid.py', grid, '--encoders', 'all', '--decoders', 'DeepLabV3Plus', '--list')
+    assert listed.split() == ['tinynet_e_DeepLabV3Plus_dice_Adam', 'vit_tiny_patch16_224_DeepLabV3Plus_dice_Adam']
+    out = folder.parent / 'grid'
+    arguments = ('--encoders', 'all', '--decoders', 'DeepLabV3Plus', '--work-dir', out, '--num-processes', 2)
+    output = run('benchmark_grid.py', grid, *arguments, code=1)
+    assert 'failed: vit_tiny_patch16_224_DeepLabV3Plus_dice_Adam' in output
+    ranking = (out / 'ranking.md').read_text()
+    assert '| 1 | tinynet_e | DeepLabV3Plus | dice | Adam |' in ranking
+    assert 'vit_tiny' in ranking.split('Without a result')[1]
+    assert (out / 'ranking.csv').read_text().splitlines()[1].startswith('1,tinynet_e,DeepLabV3Plus,dice,Adam,1,')
