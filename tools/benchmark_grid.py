@@ -42,8 +42,9 @@ def main() -> None:
     folder = Path(args.work_dir or Path('work_dirs') / grid.name)
     description = {'name': grid.name, 'title': grid.title, 'runs': [{'name': run.name, **run.about} for run in runs]}
     put_text(json.dumps(description, indent=1), str(folder / 'study.json'))
+    num_processes = grid.num_processes if args.num_processes is None else args.num_processes
     try:
-        failed = run_all(runs, folder / 'runs', args.num_processes or grid.num_processes).failed
+        failed = run_all(runs, folder / 'runs', num_processes).failed
     except KeyboardInterrupt:
         print(f'stopped; the same command continues in {folder}')
         sys.exit(130)

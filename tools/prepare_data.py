@@ -180,7 +180,7 @@ def add_bonai(commands: argparse._SubParsersAction) -> None:
     bonai.set_defaults(run=run_bonai)
     add = partial(bonai.add_argument, type=Path)
     add('--labels', metavar='DIR', required=True, help='folder with one JSON file for each image, in subfolders too')
-    add('--images', metavar='DIR', help='folder of the images, from which their names count (default: that of --labels)')
+    add('--images', metavar='DIR', help='folder of the images, to which file names are relative (default: --labels)')
     add('--out', metavar='FILE', required=True, help='file to write, such as coco/bonai_shanghai_trainval.json')
 
 

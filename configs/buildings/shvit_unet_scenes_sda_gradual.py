@@ -1,7 +1,8 @@
 """Domain adaptation part by part, after the authors' PGFiT: the decoder first, then stages 3 to 1, then the stem.
 
 Five phases of ten epochs at one learning rate, so that the last parts learn as fast as the first. PGFiT ends a phase
-after five epochs without a better score: `--cfg-options default_hooks.gradual.patience=5`. No result was published.
+after five epochs without a better score: `--cfg-options default_hooks.gradual.patience=5 train_cfg.val_interval=100`.
+No result was published.
 """
 
 _base_ = './shvit_unet_scenes_sda.py'

@@ -104,6 +104,7 @@ def train(cfg: Config, resume: str | None = None, validate_first: bool = False) 
     _check_room(runner, cfg)
     if validate_first and not cfg.resume:
         before = runner.val()
+        runner._has_loaded = False  # training initialises the weights anew, and must load those of `load_from` again
         runner.set_randomness(**cfg.randomness)  # the initial weights must not follow from what was validated
         runner.logger.info(f'before training: {describe_scores(before)}')
     runner.train()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 
-from projects.building_extraction.vector_files import geopandas, read_buildings, write_polygons
+from projects.building_extraction.vector_files import column_names, geopandas, read_buildings, write_polygons
 
 UTM = 'EPSG:32633'
 
@@ -46,10 +46,10 @@ def test_polygons_are_repaired_and_taken_apart_and_other_geometry_is_left_out(tm
 
 
 def test_heights_as_text_become_numbers_and_marks_for_unknown_become_nan(tmp_path):
-    heights = [' 12.5', '7,25', '', None, '-9999']
-    frame([box(20 * i) for i in range(5)], h=heights).to_file(tmp_path / 'a.gpkg')
+    heights = [' 12.5', '7,25', '9 m', '3m ', '', None, '-9999', '0']
+    frame([box(20 * i) for i in range(8)], h=heights).to_file(tmp_path / 'a.gpkg')
     read = read_buildings(tmp_path / 'a.gpkg', 'h')
-    np.testing.assert_array_equal(read['height_m'], [12.5, 7.25, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(read['height_m'], [12.5, 7.25, 9, 3, *[np.nan] * 4])
     frame([box(0)], h=['tall']).to_file(tmp_path / 'b.gpkg')
     with pytest.raises(ValueError, match=r"'h' holds something else than metres.*tall"):
         read_buildings(tmp_path / 'b.gpkg', 'h')
@@ -85,6 +85,13 @@ def test_projected_coordinates_called_degrees_are_refused(tmp_path):
     with pytest.raises(ValueError, match='are no degrees'):
         read_buildings(path, crs=UTM)
     assert read_buildings(path, assume_crs=UTM).area.tolist() == [100]
+
+
+def test_columns_are_named_without_the_geometry(tmp_path):
+    frame([box(0)], h=[1.0], s=[2]).to_file(tmp_path / 'a.gpkg')
+    assert column_names(tmp_path / 'a.gpkg') == ['h', 's']
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        column_names(tmp_path / 'nowhere.gpkg')
 
 
 def test_errors_name_what_is_there(tmp_path):

@@ -55,9 +55,21 @@ val_dataloader = dict(
         pipeline=test_pipeline,
     )
 )
-test_dataloader = val_dataloader
+test_dataloader = dict(
+    dataset=dict(
+        type='BuildingInstanceDataset',
+        source=source,
+        data_root=data_root,
+        ann_file='test/instances.json',
+        data_prefix=dict(img='test/images/'),
+        pipeline=test_pipeline,
+    )
+)
 val_evaluator = [
     dict(type='CocoScores', ann_file=data_root + 'val/instances.json', metric=['bbox', 'segm']),
     dict(type='HeightClassScores'),
 ]
-test_evaluator = val_evaluator
+test_evaluator = [
+    dict(type='CocoScores', ann_file=data_root + 'test/instances.json', metric=['bbox', 'segm']),
+    dict(type='HeightClassScores'),
+]

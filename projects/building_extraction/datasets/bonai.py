@@ -4,6 +4,7 @@ Data and format: https://github.com/jwwangchn/BONAI. In its files, roof = footpr
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def labelled(annotation: dict[str, Any], label: str) -> dict[str, Any] | None:
         A new annotation; None if it lacks `roof_mask`, or both `footprint_mask` and the `offset` to it.
     """
     roof, footprint = (_ring(annotation.get(key)) for key in ('roof_mask', 'footprint_mask'))
-    offset_px = annotation.get('offset')
+    offset_px = _offset_px(annotation)
     if footprint is None and roof and offset_px:
         footprint = (_points(roof) - offset_px).ravel().tolist()
     if roof is None or footprint is None:
@@ -63,15 +64,26 @@ def labelled(annotation: dict[str, Any], label: str) -> dict[str, Any] | None:
 
 def _ring(flat: Any) -> list[float] | None:
     """[x1, y1, …] if it is a polygon of finite points."""
-    usable = isinstance(flat, list) and len(flat) >= 6 and len(flat) % 2 == 0 and np.isfinite(flat).all()
+    usable = isinstance(flat, list) and len(flat) >= 6 and len(flat) % 2 == 0 and _are_finite(flat)
     return flat if usable else None
+
+
+def _offset_px(annotation: dict[str, Any]) -> Sequence[float] | None:
+    """[dx, dy] from footprint to roof if it is known."""
+    offset_px = annotation.get('offset')
+    usable = isinstance(offset_px, list | tuple) and len(offset_px) == 2 and _are_finite(offset_px)
+    return offset_px if usable else None
+
+
+def _are_finite(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) for value in values) and bool(np.isfinite(values).all())
 
 
 def _points(ring: list[float]) -> np.ndarray:
     return np.asarray(ring, float).reshape(-1, 2)
 
 
-def _facades(roof: list[float], offset_px: list[float] | None) -> list[list[float]]:
+def _facades(roof: list[float], offset_px: Sequence[float] | None) -> list[list[float]]:
     """The parallelogram that each edge of a roof sweeps."""
     if not offset_px or not np.any(offset_px):
         return []
@@ -90,10 +102,11 @@ def contradiction_px(annotation: dict[str, Any]) -> float:
         Largest distance in x or y; NaN if a part is not given.
     """
     rings = [_ring(annotation.get(key)) for key in ('roof_mask', 'footprint_mask')]
-    if None in rings or not annotation.get('offset'):
+    offset_px = _offset_px(annotation)
+    if None in rings or offset_px is None:
         return float('nan')
     roof, footprint = (_points(ring) for ring in rings if ring is not None)
-    moved = footprint + annotation['offset']
+    moved = footprint + offset_px
     if roof.shape != moved.shape:
         roof, moved = (np.stack([points.min(0), points.max(0)]) for points in (roof, moved))
     return float(np.abs(roof - moved).max())

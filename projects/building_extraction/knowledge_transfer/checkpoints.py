@@ -27,7 +27,8 @@ def require_checkpoint(path: str | Path, config: str | None) -> Path:
     file = locate(path)
     if file.is_file():
         return file
-    command = f'python tools/train.py {config or "CONFIG"}'
+    sample = ' --sample' if file.parent.name.endswith('_sample') else ''
+    command = f'python tools/train.py {config or "CONFIG"}{sample}'
     there = ', '.join(sorted(other.name for other in file.parent.glob('*.pth'))) or 'no checkpoint'
     raise FileNotFoundError(
         f'No checkpoint of the source model at {file}; that folder holds {there}. Train it: {command}. Another file: '

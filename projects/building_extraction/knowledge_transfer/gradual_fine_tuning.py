@@ -33,7 +33,7 @@ class GradualFineTuning(Hook):
     Args:
         phase_iters: Longest length of a phase but the last.
         patience: Validations without improvement that end a phase; None waits for `phase_iters`. PGFiT has 5, one per
-            epoch.
+            epoch. Without effect where a phase has fewer validations than this and one more.
         monitor: Name of the score, the higher the better.
 
     Raises:

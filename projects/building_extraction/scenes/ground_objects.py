@@ -62,7 +62,8 @@ def cars(plan: Plan, frame: Frame, shadow_m: np.ndarray) -> tuple[np.ndarray, np
     across[bay] = (1, 0)
     keep = (on_car_park | (parked | moving | bay) & (steep > 1e-3)) & _near(points, frame, 8)
     paint = (uniform(14, columns, rows) * _CAR_COLOURS.shape[1]).astype(int)[keep]
-    length = (4.1 + 0.9 * uniform(15, columns, rows) + 4.5 * (uniform(16, columns, rows) > 0.95))[keep]
+    lorry = (uniform(16, columns, rows) > 0.95) & ~on_car_park
+    length = (4.1 + 0.9 * uniform(15, columns, rows) + 4.5 * lorry)[keep]
     along = np.column_stack([-across[:, 1], across[:, 0]])[keep]
     across, points = across[keep], points[keep]
     for part, (front, back, half) in enumerate(((0.5, -0.5, 0.92), (0.5, -0.5, 0.92), (0.22, -0.38, 0.74))):

@@ -7,9 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
 from .runs import Run
+from .settings import read_settings
 
 AXES = ('encoders', 'decoders', 'losses', 'optimizers')
 
@@ -28,7 +27,8 @@ class Grid:
         optimizers: Arguments of torch's optimisers, by type.
         options: Of every run's config.
         default: One of each axis, taken for the axes that are not varied.
-        domains: Of the scenes, as in a study; with `city`, `gsd_m`, `tile_px` and `scene_seed`.
+        seed: Of every run.
+        num_processes: Runs at once.
     """
 
     name: str
@@ -53,10 +53,8 @@ def read_grid(path: Path, options: Mapping[str, Any] | None = None) -> Grid:
     """
     if not path.is_file():
         raise FileNotFoundError(f'No grid {path}; configs/buildings/grid.py is one')
-    cfg = Config.fromfile(path)
-    cfg.merge_from_dict(dict(options or {}))
     try:
-        return Grid(name=path.stem, **cfg.to_dict())
+        return Grid(name=path.stem, **read_settings(path, options or {}))
     except TypeError as error:
         raise ValueError(f'{path}: {error}; expected {list(Grid.__dataclass_fields__)}') from error
 

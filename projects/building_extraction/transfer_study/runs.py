@@ -8,7 +8,11 @@ attempt stopped.
 
 import json
 import math
+import os
+import signal
+import stat
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,6 +21,7 @@ from typing import Any
 
 import cv2
 import torch
+from filelock import FileLock
 from mmengine.config import Config
 from mmengine.fileio import put_text
 from mmengine.hooks import Hook
@@ -30,6 +35,8 @@ from projects.training.runner import latest_checkpoint
 
 SPEC, RESULT, ERROR = 'run.json', 'result.json', 'error.txt'
 LOSS_POINTS = 200
+CURVE = 'f1_by_iteration'
+LOCK_TIMEOUT_S = 120  # for what an earlier, killed study left to save a checkpoint and end
 
 
 @dataclass(frozen=True)
@@ -83,20 +90,28 @@ class KeepPredictions(Hook):
                 cv2.imwrite(str(self.folder / f'{name}.png'), mask)
 
 
-def match_head_to_backbone(cfg: Config) -> None:
-    """Set `in_channels` and `strides` of a decode head to those of the backbone, and choose levels that it can take.
+@HOOKS.register_module()
+class RecordCurve(Hook):
+    """Keeps F1 of every validation and its iteration in the MessageHub, and so in the checkpoints."""
 
-    Backbones with levels at strides 2 to 32 keep them all; the head of DeepLabV3+ takes them up to 16, as in SMP.
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        earlier = runner.message_hub.runtime_info.get(CURVE, {})
+        runner.message_hub.update_info(CURVE, earlier | {runner.iter: float((metrics or {})['building/f1'])})
+
+
+def match_head_to_backbone(cfg: Config) -> None:
+    """Let a decode head take all levels of the backbone at strides 2 to 32, as SMP's models do.
+
+    The head of DeepLabV3+ takes them up to 16, as in SMP. Of several levels of one stride, the last is taken.
     """
     init_default_scope(cfg.default_scope)
     head = cfg.model.decode_head
     backbone = MODELS.build({**cfg.model.backbone, 'pretrained': False})
-    levels = list(zip(backbone.out_indices, backbone.out_channels, backbone.strides, strict=True))
     coarsest = 16 if head.decoder == 'DeepLabV3Plus' else 32
-    levels = [level for level in levels if level[2] <= coarsest]
-    cfg.model.backbone.out_indices = [index for index, _, _ in levels]
-    head.in_channels = [channels for _, channels, _ in levels]
-    head.strides = [stride for _, _, stride in levels]
+    last_of_stride = {level.stride: index for index, level in enumerate(backbone.levels) if level.stride <= coarsest}
+    head.strides = sorted(last_of_stride)
+    cfg.model.backbone.out_indices = [last_of_stride[stride] for stride in head.strides]
+    head.in_channels = [backbone.levels[index].channels for index in cfg.model.backbone.out_indices]
 
 
 def load_run(folder: Path) -> tuple[dict[str, Any], Config]:
@@ -128,16 +143,17 @@ def execute(folder: Path) -> dict[str, Any]:
         The content of `result.json`.
     """
     spec, cfg = load_run(folder)
+    cfg.custom_hooks.append({'type': 'RecordCurve'})
     minutes = _train(cfg, folder)
-    scalars = MessageHub.get_current_instance().log_scalars
-    loss, f1 = scalars['train/loss'].data[0], scalars['val/building/f1'].data[0]
+    hub = MessageHub.get_current_instance()
+    loss = hub.log_scalars['train/loss'].data[0]
     step = max(len(loss) // LOSS_POINTS, 1)
     result = {
         'run': {'name': spec['name'], **spec['about']},
         **_score(folder, spec),
         'f1_curve': [
-            {'iteration': round((i + 1) * len(loss) / len(f1)), 'f1': None if math.isnan(value) else float(value)}
-            for i, value in enumerate(f1)
+            {'iteration': iteration, 'f1': None if math.isnan(f1) else f1}
+            for iteration, f1 in hub.get_info(CURVE, {}).items()
         ],
         'loss_curve': [[i + 1, float(loss[i])] for i in range(0, len(loss), step)],
         'train_minutes': minutes,
@@ -182,10 +198,22 @@ def main() -> None:
     """Execute the run in the folder that is the only argument."""
     if len(sys.argv) != 2:
         sys.exit('usage: python -m projects.building_extraction.transfer_study.runs RUN_DIR')
+    folder = Path(sys.argv[1]).absolute()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which processes in the background inherit as ignored
+    threading.Thread(target=end_with_parent, daemon=True).start()
     try:
-        execute(Path(sys.argv[1]).absolute())
+        with FileLock(folder / '.lock', timeout=LOCK_TIMEOUT_S):
+            execute(folder)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def end_with_parent() -> None:
+    """Interrupt this process when the pipe that is its input is closed, which the end of its parent does."""
+    if stat.S_ISFIFO(os.fstat(0).st_mode):
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 if __name__ == '__main__':

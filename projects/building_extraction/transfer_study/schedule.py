@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from mmengine.fileio import put_text
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from .fingerprints import fingerprints
 from .runs import ERROR, RESULT, SPEC, Run
 
 CONSOLE = 'console.log'
@@ -49,36 +51,35 @@ def run_all(
         How they ended.
 
     Raises:
-        ValueError: A finished or interrupted run in `folder` was made by other settings.
+        ValueError: A finished or interrupted run in `folder` was made by other settings, another config or from other
+            data; or `num_processes` is below 1.
         RuntimeError: Another process executes the runs of this folder.
     """
+    if num_processes < 1:
+        raise ValueError(f'num_processes must be 1 or more, got {num_processes}.')
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / '.lock', timeout=0):
-            for run in runs:
-                _prepare(run, folder / run.name)
+            for run, made_from in zip(runs, fingerprints(runs), strict=True):
+                _prepare(run.spec() | made_from, folder / run.name)
             return _execute(runs, folder, num_processes, after_each)
     except Timeout:
         raise RuntimeError(f'{folder} is in use: another process executes its runs') from None
 
 
-def _prepare(run: Run, folder: Path) -> None:
+def _prepare(spec: dict[str, Any], folder: Path) -> None:
     """Write the description of a run, unless it stands there already."""
     file = folder / SPEC
-    if file.is_file():
-        there, wanted = json.loads(file.read_text()), run.spec()
-        if there != wanted:
-            changed = [
-                f'{key} = {wanted[key]!r} (there: {there.get(key)!r})'
-                for key in wanted
-                if wanted[key] != there.get(key)
-            ]
-            raise ValueError(
-                f'{folder} holds a run with other settings: {"; ".join(changed)}. Choose another --work-dir, or remove '
-                'that folder to run it again.'
-            )
+    if not file.is_file():
+        put_text(json.dumps(spec, indent=1), str(file))
         return
-    put_text(json.dumps(run.spec(), indent=1), str(file))
+    there = json.loads(file.read_text())
+    if there != spec:
+        changed = [f'{key} = {spec[key]!r} (there: {there.get(key)!r})' for key in spec if spec[key] != there.get(key)]
+        raise ValueError(
+            f'{folder} holds a run with other settings: {"; ".join(changed)}. Choose another --work-dir, or remove '
+            'that folder to run it again.'
+        )
 
 
 def _execute(runs: Sequence[Run], folder: Path, num_processes: int, after_each: Callable[[], None]) -> Outcome:
@@ -111,7 +112,7 @@ def _execute(runs: Sequence[Run], folder: Path, num_processes: int, after_each: 
                         outcome.finished.append(name)
                     else:
                         outcome.failed[name] = _keep_error(folder / name, process.returncode)
-                        progress.console.print(f'{name} failed: {folder / name / ERROR}', markup=False)
+                        progress.console.print(f'{name} failed: {folder / name / ERROR}', markup=False, soft_wrap=True)
                     progress.advance(task)
                     after_each()
                 time.sleep(POLL_S)
@@ -148,7 +149,10 @@ def visible_gpus() -> list[str]:
 
 
 def start(folder: Path, num_processes: int, slot: int, gpus: Sequence[str]) -> subprocess.Popen:
-    """Begin a run in a process that Ctrl-C does not reach, its output going to `console.log`."""
+    """Begin a run in a process that Ctrl-C does not reach, its output going to `console.log`.
+
+    It ends with this process, whatever kills it, as soon as the pipe that is its input closes.
+    """
     (folder / ERROR).unlink(missing_ok=True)
     threads = str(max((os.cpu_count() or 1) // num_processes, 1))
     environment = os.environ | {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads}
@@ -159,7 +163,7 @@ def start(folder: Path, num_processes: int, slot: int, gpus: Sequence[str]) -> s
             [sys.executable, '-m', 'projects.building_extraction.transfer_study.runs', str(folder)],
             stdout=console,
             stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             env=environment,
             start_new_session=True,
         )

@@ -171,6 +171,21 @@ def test_a_missing_footprint_is_the_roof_moved_back():
     assert labelled(one, 'footprint')['segmentation'] == [expected]
 
 
+@pytest.mark.parametrize('offset', [[math.nan, math.nan], [None, 1], [1, 2, 3], None])
+def test_an_offset_that_is_no_pair_of_numbers_is_unknown(offset):
+    roof = square(20, 20, 10)
+    unknown = annotation(1, roof) | {'offset': offset}
+    assert labelled(unknown, 'building')['bbox'] == [16, 20, 14, 16]
+    assert labelled(unknown, 'building')['segmentation'] == [roof, unknown['footprint_mask']]
+    assert labelled(unknown | {'footprint_mask': None}, 'footprint') is None
+    assert math.isnan(contradiction_px(unknown))
+
+
+def test_a_ring_with_null_is_no_polygon():
+    broken = annotation(1, square(20, 20, 10)) | {'roof_mask': [None, 1, 2, 3, 4, 5]}
+    assert labelled(broken, 'roof') is None
+
+
 def test_the_annotation_itself_stays_as_it_is():
     one = annotation(1, square(10, 10, 8), ignore=1)
     before = json.dumps(one)

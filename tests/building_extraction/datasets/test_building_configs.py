@@ -68,7 +68,7 @@ def write_whu(root):
 
 
 def write_scenes(root):
-    for split in ('train', 'val'):
+    for split in ('target', 'val'):
         for index in range(2):
             save(root / split / 'images' / f'{index}.png', picture(index))
             save(root / split / 'masks' / f'{index}.png', np.uint8(255) * (building_ids() > 0))

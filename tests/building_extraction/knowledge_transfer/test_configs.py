@@ -118,6 +118,26 @@ def test_a_missing_teacher_is_named_with_its_command(work, name):
         train(prepared(work, name, **missing))
 
 
+def test_the_command_that_makes_the_teacher_of_a_sample_says_so(work):
+    missing = {'load_from': 'work_dirs/none_sample/iter_1.pth'}
+    with pytest.raises(FileNotFoundError, match=f'python tools/train.py configs/buildings/{TEACHER}.py --sample'):
+        train(prepared(work, SDA, **missing))
+
+
+def test_adaptation_begins_with_the_teacher_even_if_it_is_scored_first(work, trained):
+    """mmengine initialises the weights anew when training begins."""
+    checkpoint, _ = trained(TEACHER)
+    options = {'load_from': str(checkpoint), 'optim_wrapper.optimizer.lr': 0.0}
+    cfg = prepared(work, SDA, **options)
+    set_up(cfg, work / 'scored_first')
+    train(cfg, validate_first=True)
+    before = torch.load(checkpoint, weights_only=False)['state_dict']
+    after = torch.load(work / 'scored_first' / 'iter_1.pth', weights_only=False)['state_dict']
+    changed = [name for name, weight in before.items() if not torch.equal(weight, after[name])]
+    assert changed
+    assert all('running_' in name or 'num_batches' in name for name in changed)  # the norms of one step
+
+
 @pytest.mark.parametrize(('name', 'find'), [(SDA, lambda c: c.load_from), (KD, lambda c: c.model.teacher.checkpoint)])
 def test_the_teacher_is_expected_where_its_config_leaves_it(name, find):
     teacher = Config.fromfile(LEAVES / f'{TEACHER}.py')

@@ -99,6 +99,21 @@ def test_vegetation_grows_where_it_is_given():
     assert plan.green[inside].mean() > plan.green[~inside].mean() + 2
 
 
+def test_cars_stand_in_bays_well_inside_car_parks():
+    road = np.array([shapely.box(319000, 5811936, 321000, 5811944)], dtype=object)
+    lot = np.array([shapely.box(320010, 5811950, 320060, 5811990)], dtype=object)
+    city = blocks(24)
+    without, on_cars = (
+        set(cars(plan_ground(City(city.buildings, road, car_parks=parks), FRAME), FRAME, np.zeros(2))[0].tolist())
+        for parks in (np.empty(0, dtype=object), lot)
+    )
+    parked = np.zeros(FRAME.size_px, dtype=bool)
+    parked.ravel()[list(on_cars - without)] = True
+    inside = polygon_mask(lot, FRAME)
+    assert parked[inside].mean() > 0.05
+    assert not parked[~inside].any()
+
+
 def test_cars_stand_on_roads_and_trees_do_not():
     city = blocks(24)
     plan = plan_ground(city, FRAME)

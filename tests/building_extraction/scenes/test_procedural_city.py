@@ -3,7 +3,7 @@ import pytest
 import shapely
 
 from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.scenes.city_plan import Centres, box_around, divide, plan_city, rectangle
+from projects.building_extraction.scenes.city_plan import AVENUE_M, Centres, box_around, divide, plan_city, rectangle
 from projects.building_extraction.scenes.procedural_city import MAX_HEIGHT_M, procedural_city
 from projects.building_extraction.scenes.set_parameters import fingerprint
 
@@ -57,6 +57,15 @@ def test_no_building_stands_on_a_street():
     plan = plan_city(600, np.random.default_rng(1))
     streets = shapely.union_all(plan.streets)
     assert shapely.area(shapely.intersection(random_city.buildings.polygons, streets)).max() < 0.1
+
+
+def test_wide_streets_are_divided_and_narrow_ones_are_not():
+    streets = plan_city(2000, np.random.default_rng(0)).streets
+    assert set(shapely.get_type_id(streets)) == {shapely.GeometryType.POLYGON}
+    widths_m = 2 * shapely.length(shapely.maximum_inscribed_circle(streets))
+    whole = shapely.get_num_interior_rings(streets) == 0
+    assert (~whole).any()
+    assert widths_m.max() < AVENUE_M
 
 
 def test_upper_tiers_stand_on_lower_ones(city):

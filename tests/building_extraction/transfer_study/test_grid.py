@@ -59,3 +59,12 @@ def test_a_grid_with_an_unknown_key_is_refused(tmp_path):
     path.write_text(GRID.read_text() + '\ncolour = 1\n')
     with pytest.raises(ValueError, match='colour'):
         read_grid(path)
+
+
+def test_the_command_line_overrides_one_option_and_keeps_the_others(tmp_path):
+    path = tmp_path / 'grid.py'
+    path.write_text(f"_base_ = '{GRID}'\noptions = {{'train_cfg.max_iters': 9, 'train_cfg.val_interval': 3}}\n")
+    grid = read_grid(path, {'options.train_cfg.max_iters': 4, 'default.decoders': 'FPN'})
+    assert grid.options == {'train_cfg.max_iters': 4, 'train_cfg.val_interval': 3}
+    assert grid.default['decoders'] == 'FPN'
+    assert grid.default['encoders'] == 'tf_efficientnetv2_b3'

@@ -96,6 +96,19 @@ def test_a_folder_with_a_run_of_other_settings_is_refused(tmp_path):
         schedule.run_all([run('a', lr=2)], tmp_path, 1)
 
 
+def test_results_of_changed_data_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(schedule, 'fingerprints', lambda runs: [{'data_digest': 'old'}] * len(runs))
+    schedule.run_all([run('a')], tmp_path, 1)
+    monkeypatch.setattr(schedule, 'fingerprints', lambda runs: [{'data_digest': 'new'}] * len(runs))
+    with pytest.raises(ValueError, match=r"other settings: data_digest = 'new' \(there: 'old'\)"):
+        schedule.run_all([run('a')], tmp_path, 1)
+
+
+def test_less_than_one_process_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='num_processes must be 1 or more, got -1'):
+        schedule.run_all([run('a')], tmp_path, -1)
+
+
 def test_two_studies_do_not_share_a_folder_at_the_same_time(tmp_path):
     def again():
         with pytest.raises(RuntimeError, match='is in use'):

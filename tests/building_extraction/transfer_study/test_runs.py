@@ -1,0 +1,70 @@
+"""What a run does around its training: the end of its parent, its curve, the levels that a head takes."""
+
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+
+import projects.efficient_models
+import projects.openmmlab_compat  # noqa: F401
+from projects.building_extraction.transfer_study.runs import CURVE, RecordCurve, match_head_to_backbone
+
+WAITING = (
+    'import signal, sys, time\n'
+    'from projects.building_extraction.transfer_study.runs import end_with_parent\n'
+    'import threading\n'
+    'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
+    'threading.Thread(target=end_with_parent, daemon=True).start()\n'
+    'print("waits", flush=True)\n'
+    'try:\n'
+    '    time.sleep(2)\n'
+    'except KeyboardInterrupt:\n'
+    '    sys.exit(130)\n'
+)
+
+
+@pytest.mark.parametrize(('stdin', 'code'), [(subprocess.PIPE, 130), (subprocess.DEVNULL, 0)])
+def test_a_run_is_interrupted_when_the_pipe_from_its_parent_closes_and_by_no_other_input(stdin, code):
+    process = subprocess.Popen([sys.executable, '-c', WAITING], stdin=stdin, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b'waits\n'
+    time.sleep(0.1)
+    assert process.poll() is None
+    if process.stdin:
+        process.stdin.close()
+    assert process.wait(timeout=20) == code
+    process.stdout.close()
+
+
+def test_a_curve_tells_the_iteration_of_each_score_though_a_validation_was_lost():
+    runner = SimpleNamespace(iter=32, message_hub=MessageHub('curve'))
+    RecordCurve().after_val_epoch(runner, {'building/f1': 40.0})
+    runner.iter = 96  # interrupted in the validation after 64
+    RecordCurve().after_val_epoch(runner, {'building/f1': 60.0})
+    assert runner.message_hub.get_info(CURVE) == {32: 40.0, 96: 60.0}
+
+
+@pytest.mark.parametrize(
+    ('decoder', 'indices', 'channels', 'strides'),
+    [
+        ('Unet', [0, 1, 2, 3, 4], [64, 64, 128, 256, 512], [2, 4, 8, 16, 32]),
+        ('DeepLabV3Plus', [0, 1, 2, 3], [64, 64, 128, 256], [2, 4, 8, 16]),
+    ],
+)
+def test_a_head_takes_all_levels_of_the_backbone_as_smp_does(decoder, indices, channels, strides):
+    backbone = {'type': 'TimmBackbone', 'arch': 'resnet18', 'pretrained': True}
+    cfg = Config({'default_scope': 'mmseg', 'model': {'backbone': backbone, 'decode_head': {'decoder': decoder}}})
+    match_head_to_backbone(cfg)
+    assert cfg.model.backbone.out_indices == indices
+    assert cfg.model.decode_head.in_channels == channels
+    assert cfg.model.decode_head.strides == strides
+
+
+def test_a_head_leaves_out_levels_coarser_than_32():
+    backbone = {'type': 'SHViT', 'arch': 's1'}
+    cfg = Config({'default_scope': 'mmseg', 'model': {'backbone': backbone, 'decode_head': {'decoder': 'Unet'}}})
+    match_head_to_backbone(cfg)
+    assert cfg.model.decode_head.strides == [2, 4, 8, 16, 32]
