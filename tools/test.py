@@ -5,7 +5,7 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import DictAction
+from mmengine.config import ConfigDict, DictAction
 
 from projects.sample_data import use_sample
 from projects.training.config import load_config
@@ -22,7 +22,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out',
         metavar='PATH',
-        help='write detections to PATH.bbox.json and PATH.segm.json, label maps into folder PATH',
+        help='write detections to PATH.bbox.json and PATH.segm.json, scores per height class to PATH.json, other label '
+        'maps into folder PATH',
     )
     parser.add_argument('--tta', action='store_true', help='average over several scales and flips')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
@@ -32,6 +33,17 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def write_to(evaluator: ConfigDict, out: str) -> None:
+    """Let an evaluator write what it is given."""
+    if evaluator.type in ('CocoScores', 'BonaiScores'):
+        evaluator.outfile_prefix = out
+    elif evaluator.type == 'HeightClassScores':
+        evaluator.out_file = f'{out}.json'
+    else:
+        Path(out).mkdir(parents=True, exist_ok=True)  # mmseg's first process makes it, too late for the others
+        evaluator.output_dir = out
+
+
 def main() -> None:
     """Parse and test."""
     args = parse_args()
@@ -39,11 +51,10 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options, use_sample if args.sample else None)
     if args.show_dir:
         cfg.default_hooks.visualization.folder = args.show_dir
-    if args.out and cfg.test_evaluator.type == 'CocoScores':
-        cfg.test_evaluator.outfile_prefix = args.out
-    elif args.out:
-        Path(args.out).mkdir(parents=True, exist_ok=True)  # mmseg's first process makes it, too late for the others
-        cfg.test_evaluator.output_dir = args.out
+    if args.out:
+        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+        for evaluator in evaluators:
+            write_to(evaluator, args.out)
     set_up(cfg, args.work_dir, args.launcher)
     test(cfg, args.checkpoint, args.tta)
     shut_down()

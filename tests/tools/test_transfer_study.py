@@ -86,6 +86,16 @@ def test_a_study_does_nothing_twice(study):
     assert {path: path.stat().st_mtime_ns for path in scenes} == scenes
 
 
+def test_a_run_can_be_scored_by_itself(study):
+    _, folder, _ = study
+    run_folder = folder / 'runs' / 'main_kd_seed0'
+    out = folder.parent / 'scores'
+    run('test.py', run_folder / 'shvit_unet_scenes_kd.py', run_folder / 'iter_2.pth', '--out', out, '--work-dir', out)
+    scores = json.loads((folder.parent / 'scores.json').read_text())
+    result = json.loads((run_folder / 'result.json').read_text())
+    assert scores['counts'] == result['counts']
+
+
 def test_the_grid_ranks_networks_and_names_those_that_failed(study):
     _, folder, _ = study
     grid = folder.parent / 'grid.py'

@@ -182,3 +182,10 @@ def test_description():
 def test_unknown_metrics_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"metric \['keypoints'\] is unknown"):
         CocoScores(str(one_object(tmp_path)), metric='keypoints')
+
+
+def test_building_scores_are_described_with_their_classes():
+    scores = {'mIoU': 70.0, 'mAcc': 80.0, 'aAcc': 90.0, 'building/f1': 82.34, 'building/iou': 70.0}
+    scores |= {'building/object_f1': 12.0, 'building/low-rise/f1': 71.0, 'building/low-rise/iou': 60.0}
+    described = describe_scores(scores)
+    assert described.startswith('building F1 82.3 (IoU 70.0, objects 12.0; low-rise 71.0) · mIoU 70.0')

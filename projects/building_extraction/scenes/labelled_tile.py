@@ -8,16 +8,20 @@ from projects.building_extraction.scenes.city import City
 from projects.building_extraction.scenes.domains import Domain, Flight
 from projects.building_extraction.scenes.frame import Frame
 from projects.building_extraction.scenes.labels import BuildingRecord, label
-from projects.building_extraction.scenes.render import render_tile
+from projects.building_extraction.scenes.render import RenderedTile, render_tile
 from projects.building_extraction.scenes.surfaces import GROUND, Seen, see
+
+ROOF, FACADE, FOOTPRINT = 1, 2, 4
 
 
 @dataclass(frozen=True)
 class LabelledTile:
-    """An image and its label; all maps but the image are moved by the flight's displacement.
+    """An image and its label; all maps but the image and its surfaces are moved by the flight's displacement.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
+        surfaces: (H, W) uint8 What is seen: `ROOF` or `FACADE`, which together are the visible building; and
+            `FOOTPRINT` added where a building stands, hidden or not.
         instances: (H, W) uint16 Buildings of the label, from 1 without gaps; 0 is none.
         heights_m: (H, W) float32 Height above ground of what the label shows: of the seen surface, or, for footprints,
             of the top over that place. 0 off buildings, NaN where unknown.
@@ -26,6 +30,7 @@ class LabelledTile:
     """
 
     image: np.ndarray
+    surfaces: np.ndarray
     instances: np.ndarray
     heights_m: np.ndarray
     roof_ids: np.ndarray
@@ -60,7 +65,7 @@ def label_tile(
         Image and label.
     """
     size_px = (tile_px, tile_px)
-    image = render_tile(city, west_north_m, size_px, flight.view, flight.sun, seed).image
+    rendered = render_tile(city, west_north_m, size_px, flight.view, flight.sun, seed)
     (west, north), (east_m, north_m) = west_north_m, flight.displacement_m
     frame = Frame(west - east_m, north - north_m, flight.view.gsd_m, size_px)
     seen = see(city, frame, flight.view.offset_m(1.0))
@@ -77,13 +82,19 @@ def label_tile(
     instances = numbers[ids].astype(np.uint16)
     records = [replace(r, instance=int(numbers[r.instance])) for r in labels.records if kept[r.instance]]
     return LabelledTile(
-        image,
+        rendered.image,
+        _surfaces(rendered),
         instances,
         _heights_m(city, shown, instances > 0),
         numbers[labels.roof_ids].astype(np.int32),
         numbers[labels.footprint_ids].astype(np.int32),
         records,
     )
+
+
+def _surfaces(tile: RenderedTile) -> np.ndarray:
+    parts = ((ROOF, tile.roof_ids), (FACADE, tile.facade_ids), (FOOTPRINT, tile.footprint_ids))
+    return sum(((ids > 0) * np.uint8(value) for value, ids in parts), np.zeros(tile.roof_ids.shape, np.uint8))
 
 
 def _heights_m(city: City, seen: Seen, building: np.ndarray) -> np.ndarray:

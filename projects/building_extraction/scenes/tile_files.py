@@ -15,7 +15,7 @@ from projects.building_extraction.scenes.contact_sheet import outlined
 from projects.building_extraction.scenes.domains import Domain, Flight
 from projects.building_extraction.scenes.labelled_tile import LabelledTile, label_tile
 
-FOLDERS = ('images', 'masks', 'instances', 'heights', 'buildings')
+FOLDERS = ('images', 'masks', 'instances', 'heights', 'buildings', 'surfaces')
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ def write_tile(city: City, folder: Path, job: TileJob) -> WrittenTile:
     Image.fromarray((tile.instances > 0) * np.uint8(255)).save(split / 'masks' / f'{job.name}.png')
     Image.fromarray(tile.instances).save(split / 'instances' / f'{job.name}.png')
     Image.fromarray(tile.heights_m).save(split / 'heights' / f'{job.name}.tif', compression='tiff_adobe_deflate')
+    Image.fromarray(tile.surfaces).save(split / 'surfaces' / f'{job.name}.png')
     (split / 'buildings' / f'{job.name}.json').write_text(json.dumps(_table(tile, job), indent=1))
     view, sun = job.flight.view, job.flight.sun
     image = {'file_name': file_name, 'width': job.tile_px, 'height': job.tile_px, 'west_north_m': job.west_north_m}

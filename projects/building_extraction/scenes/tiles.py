@@ -36,7 +36,7 @@ from projects.building_extraction.scenes.scenes_report import ScenesReport, Spli
 from projects.building_extraction.scenes.set_parameters import find_finished, fingerprint
 from projects.building_extraction.scenes.tile_files import TileJob, WrittenTile, make_folders, write_tile
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised when the contents of the files change, so that an old set is not taken for a new one."""
 TILES_PER_PROCESS = 100
 """Fewer are rendered sooner than another process has started."""

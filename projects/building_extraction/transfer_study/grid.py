@@ -53,8 +53,9 @@ def read_grid(path: Path, options: Mapping[str, Any] | None = None) -> Grid:
     """
     if not path.is_file():
         raise FileNotFoundError(f'No grid {path}; configs/buildings/grid.py is one')
+    settings = read_settings(path, options or {})
     try:
-        return Grid(name=path.stem, **read_settings(path, options or {}))
+        return Grid(name=path.stem, **settings)
     except TypeError as error:
         raise ValueError(f'{path}: {error}; expected {list(Grid.__dataclass_fields__)}') from error
 

@@ -11,6 +11,7 @@ from projects.building_extraction.scenes.city import City
 from projects.building_extraction.scenes.domains import Domain, Flight
 from projects.building_extraction.scenes.labelled_tile import label_tile
 from projects.building_extraction.scenes.procedural_city import procedural_city
+from projects.building_extraction.scenes.render import render_tile
 from projects.building_extraction.scenes.sunlight import Sun
 from projects.building_extraction.scenes.tiles import write_scenes
 from projects.building_extraction.view import View
@@ -210,6 +211,19 @@ def test_the_visible_building_is_more_than_its_roof():
     roof, visible = labelled(Domain(1, label='roof')), labelled(Domain(1, label='visible'))
     assert ((visible.instances > 0) >= (roof.instances > 0)).all()
     assert (visible.instances > 0).sum() > 1.2 * (roof.instances > 0).sum()
+
+
+def test_surfaces_are_those_of_the_image_whatever_the_label():
+    flight = Flight(View(0.5, 30, 45), Sun(50, 0), (4.0, -3.0))
+    city = procedural_city(300, 0)
+    arguments = ((60.0, 240.0), 128, 1, 0)
+    tiles = [label_tile(city, Domain(1, (30, 30), label=label), flight, *arguments) for label in ('roof', 'footprint')]
+    rendered = render_tile(city, (60.0, 240.0), (128, 128), flight.view, flight.sun, 0)
+    for tile in tiles:
+        assert np.array_equal((tile.surfaces & 1) > 0, rendered.roof_ids > 0)
+        assert np.array_equal((tile.surfaces & 2) > 0, rendered.facade_ids > 0)
+        assert np.array_equal((tile.surfaces & 4) > 0, rendered.footprint_ids > 0)
+        assert not ((tile.surfaces & 3) == 3).any()
 
 
 def test_slivers_are_left_out_of_everything():
