@@ -4,6 +4,7 @@
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 from mmengine.config import DictAction
@@ -40,11 +41,12 @@ def main() -> None:
         print('\n'.join(run.name for run in runs))
         return
     folder = Path(args.work_dir or Path('work_dirs') / grid.name)
-    description = {'name': grid.name, 'title': grid.title, 'runs': [{'name': run.name, **run.about} for run in runs]}
-    put_text(json.dumps(description, indent=1), str(folder / 'study.json'))
+    planned = [{'name': run.name, **run.about} for run in runs]
+    description = json.dumps({'name': grid.name, 'title': grid.title, 'runs': planned}, indent=1)
+    describe = partial(put_text, description, str((folder / 'study.json').absolute()))
     num_processes = grid.num_processes if args.num_processes is None else args.num_processes
     try:
-        failed = run_all(runs, folder / 'runs', num_processes).failed
+        failed = run_all(runs, folder / 'runs', num_processes, describe).failed
     except KeyboardInterrupt:
         print(f'stopped; the same command continues in {folder}')
         sys.exit(130)

@@ -5,9 +5,8 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
 from .runs import Run
+from .settings import read_settings
 
 MAIN = 'main'
 METHOD_KEYS = {'title', 'description', 'config', 'options', 'teacher', 'uses_source'}
@@ -74,9 +73,7 @@ def read_study(path: Path, options: Mapping[str, Any] | None = None) -> Study:
     """
     if not path.is_file():
         raise FileNotFoundError(f'No study {path}; configs/buildings/study_sample.py is one')
-    cfg = Config.fromfile(path)
-    cfg.merge_from_dict(dict(options or {}))
-    content = cfg.to_dict()
+    content = read_settings(path, options or {})
     parameters = {field.name: field.default is MISSING for field in fields(Study) if field.name != 'name'}
     _check(f'{path}', content, set(parameters), {name for name, required in parameters.items() if required})
     content['methods'] = {name: method for name, method in content['methods'].items() if method is not None}

@@ -34,7 +34,7 @@ class Outcome:
 
 
 def run_all(
-    runs: Sequence[Run], folder: Path, num_processes: int, after_each: Callable[[], None] = lambda: None
+    runs: Sequence[Run], folder: Path, num_processes: int, accepted: Callable[[], None] = lambda: None
 ) -> Outcome:
     """Execute runs, each in a process of its own with its share of the cores, GPUs in turn.
 
@@ -45,7 +45,7 @@ def run_all(
         runs: In the order in which they are to start; each after the one it needs.
         folder: Where each run has a folder of its name.
         num_processes: How many run at once.
-        after_each: Called whenever a run has ended.
+        accepted: Called once the runs have been found to fit what the folder holds.
 
     Returns:
         How they ended.
@@ -62,7 +62,8 @@ def run_all(
         with FileLock(folder / '.lock', timeout=0):
             for run, made_from in zip(runs, fingerprints(runs), strict=True):
                 _prepare(run.spec() | made_from, folder / run.name)
-            return _execute(runs, folder, num_processes, after_each)
+            accepted()
+            return _execute(runs, folder, num_processes)
     except Timeout:
         raise RuntimeError(f'{folder} is in use: another process executes its runs') from None
 
@@ -82,7 +83,7 @@ def _prepare(spec: dict[str, Any], folder: Path) -> None:
         )
 
 
-def _execute(runs: Sequence[Run], folder: Path, num_processes: int, after_each: Callable[[], None]) -> Outcome:
+def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
     outcome = Outcome([run.name for run in runs if (folder / run.name / RESULT).is_file()], {})
     waiting = [run for run in runs if run.name not in outcome.finished]
     running: dict[str, subprocess.Popen] = {}
@@ -114,7 +115,6 @@ def _execute(runs: Sequence[Run], folder: Path, num_processes: int, after_each: 
                         outcome.failed[name] = _keep_error(folder / name, process.returncode)
                         progress.console.print(f'{name} failed: {folder / name / ERROR}', markup=False, soft_wrap=True)
                     progress.advance(task)
-                    after_each()
                 time.sleep(POLL_S)
         finally:
             _stop(running.values())

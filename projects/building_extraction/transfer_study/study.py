@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,14 @@ def run_study(
     Returns:
         How the runs ended.
     """
-    num_processes = num_processes or study.num_processes
+    num_processes = study.num_processes if num_processes is None else num_processes
     scenes = (folder / 'scenes').absolute()
     city = render_scenes(study, scenes, num_processes)
     panels = choose_panels(scenes / MAIN / 'test', study.num_panels)
     runs = plan_runs(study, scenes, methods, panels)
-    put_text(json.dumps(_description(study, scenes, city, panels, runs), indent=1), str(folder / 'study.json'))
-    return run_all(runs, folder / 'runs', num_processes)
+    description = json.dumps(_description(study, scenes, city, panels, runs), indent=1)
+    describe = partial(put_text, description, str((folder / 'study.json').absolute()))
+    return run_all(runs, folder / 'runs', num_processes, describe)
 
 
 def _description(study: Study, scenes: Path, city: str, panels: list[str], runs: Sequence[Any]) -> dict[str, Any]:
@@ -152,8 +154,8 @@ def _description(study: Study, scenes: Path, city: str, panels: list[str], runs:
             },
         },
         'panel_tiles': panels,
-        'panel_images': str(scenes / MAIN / 'test' / 'images'),
-        'panel_labels': str(scenes / MAIN / 'test' / 'masks'),
-        'building_heights': str(scenes / MAIN / 'test' / 'heights'),
+        'panel_images': f'scenes/{MAIN}/test/images',
+        'panel_labels': f'scenes/{MAIN}/test/masks',
+        'building_heights': f'scenes/{MAIN}/test/heights',
         'misalignment': misalignment(study, scenes / MAIN),
     }

@@ -104,6 +104,12 @@ def test_options_override_the_file(study_file):
     assert list(read_study(study_file, {'seeds': [7, 8, 9]}).seeds) == [7, 8, 9]
 
 
+def test_one_option_of_a_config_is_overridden_and_no_other(study_file):
+    study = read_study(study_file, {'options.train_cfg.max_iters': 10, 'methods.sda.options.model.x': 1})
+    assert study.options == {'optim_wrapper.optimizer.lr': 1e-3, 'train_cfg.max_iters': 10}
+    assert study.methods['sda']['options'] == {'optim_wrapper.optimizer.lr': 1e-4, 'model.x': 1}
+
+
 @pytest.mark.parametrize(
     ('old', 'new', 'message'),
     [

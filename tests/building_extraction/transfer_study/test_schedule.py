@@ -66,11 +66,11 @@ def test_no_more_than_the_allowed_processes_run_at_once(tmp_path):
 
 def test_a_failed_run_fails_those_that_need_it_and_no_others_and_is_tried_again(tmp_path):
     runs = [run('teacher', fails=True), run('sda', needs='teacher'), run('student')]
-    ended = []
-    outcome = schedule.run_all(runs, tmp_path, 1, after_each=lambda: ended.append(1))
+    accepted = []
+    outcome = schedule.run_all(runs, tmp_path, 1, accepted=lambda: accepted.append(1))
     assert outcome.finished == ['student']
     assert outcome.failed == {'teacher': 'what went wrong', 'sda': 'teacher, which it needs, failed'}
-    assert len(ended) == 2
+    assert accepted == [1]
     assert (tmp_path / 'teacher' / 'error.txt').read_text() == 'exit status 3\nwhat went wrong\n'
     assert not (tmp_path / 'sda' / 'attempts.txt').exists()
 
@@ -93,7 +93,7 @@ def test_finished_runs_are_not_repeated(tmp_path):
 def test_a_folder_with_a_run_of_other_settings_is_refused(tmp_path):
     schedule.run_all([run('a', lr=1)], tmp_path, 1)
     with pytest.raises(ValueError, match=r"other settings: options = \{'lr': 2\} \(there: \{'lr': 1\}\)"):
-        schedule.run_all([run('a', lr=2)], tmp_path, 1)
+        schedule.run_all([run('a', lr=2)], tmp_path, 1, accepted=lambda: pytest.fail('they were refused'))
 
 
 def test_results_of_changed_data_are_refused(tmp_path, monkeypatch):
@@ -114,16 +114,19 @@ def test_two_studies_do_not_share_a_folder_at_the_same_time(tmp_path):
         with pytest.raises(RuntimeError, match='is in use'):
             schedule.run_all([run('b')], tmp_path, 1)
 
-    schedule.run_all([run('a')], tmp_path, 1, after_each=again)
+    schedule.run_all([run('a')], tmp_path, 1, accepted=again)
     assert not (tmp_path / 'b').exists()
 
 
-def test_an_interrupted_study_ends_its_runs(tmp_path):
-    def interrupt():
+def test_an_interrupted_study_ends_its_runs(tmp_path, monkeypatch):
+    def interrupt(seconds):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(schedule.time, 'sleep', interrupt)
+    begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        schedule.run_all([run('long', seconds=60), run('short')], tmp_path, 2, after_each=interrupt)
+        schedule.run_all([run('long', seconds=60), run('other', seconds=60)], tmp_path, 2)
+    assert time.monotonic() - begin < 30
     assert not (tmp_path / 'long' / 'result.json').exists()
 
 
