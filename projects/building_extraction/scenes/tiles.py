@@ -38,7 +38,7 @@ from projects.building_extraction.scenes.tile_files import TileJob, WrittenTile,
 
 LAYOUT = 2
 """Raised when the contents of the files change, so that an old set is not taken for a new one."""
-TILES_PER_PROCESS = 100
+PIXELS_PER_PROCESS = 100 * 512**2
 """Fewer are rendered sooner than another process has started."""
 
 
@@ -69,7 +69,8 @@ def write_scenes(
         tile_px: Side of a tile in pixels.
         folder: What to write; it must not exist, be empty, or hold the same set.
         seed: Draws places, angles, displacements and noise.
-        num_processes: Processes to render with; None: one for each `TILES_PER_PROCESS`, at most one for each processor.
+        num_processes: Processes to render with; None: one for each `PIXELS_PER_PROCESS`, at most one for each
+            processor.
         ground_shares: For each split its part of the ground; None: in proportion to the number of tiles.
         gap_off_nadir_deg: For some splits an angle that the gaps around them allow for, if their own are smaller: so
             sets that differ in that split's angles alone divide the ground alike.
@@ -200,8 +201,8 @@ def _renderer(city: City, folder: Path, num_processes: int) -> Iterator[Any]:
 
 
 def _suitable_processes(jobs: Mapping[str, list[TileJob]]) -> int:
-    num_tiles = sum(map(len, jobs.values()))
-    return min(-(-num_tiles // TILES_PER_PROCESS), os.cpu_count() or 1)
+    num_px = sum(job.tile_px**2 for split in jobs.values() for job in split)
+    return min(-(-num_px // PIXELS_PER_PROCESS), os.cpu_count() or 1)
 
 
 def _finish_split(

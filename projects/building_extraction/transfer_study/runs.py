@@ -143,7 +143,7 @@ def execute(folder: Path) -> dict[str, Any]:
         The content of `result.json`.
     """
     spec, cfg = load_run(folder)
-    cfg.custom_hooks.append({'type': 'RecordCurve'})
+    cfg.custom_hooks = [{'type': 'RecordCurve'}]  # the report draws the curves of all runs
     minutes = _train(cfg, folder)
     hub = MessageHub.get_current_instance()
     loss = hub.log_scalars['train/loss'].data[0]

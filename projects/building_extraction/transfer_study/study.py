@@ -31,7 +31,7 @@ def study_city(study: Study) -> tuple[City, str]:
     return procedural_city(size_m, seed), f'procedural city of {size_m} m, seed {seed}'
 
 
-def render_scenes(study: Study, folder: Path, num_processes: int) -> str:
+def render_scenes(study: Study, folder: Path) -> str:
     """Render the scenes of every source domain, all with the same target, val and test; those that exist are kept.
 
     Returns:
@@ -50,7 +50,6 @@ def render_scenes(study: Study, folder: Path, num_processes: int) -> str:
             study.tile_px,
             folder / name,
             study.scene_seed,
-            num_processes,
             ground_shares=study.ground_shares,
             gap_off_nadir_deg={'source': steepest_deg},
         )
@@ -114,7 +113,7 @@ def run_study(
     """
     num_processes = study.num_processes if num_processes is None else num_processes
     scenes = (folder / 'scenes').absolute()
-    city = render_scenes(study, scenes, num_processes)
+    city = render_scenes(study, scenes)
     panels = choose_panels(scenes / MAIN / 'test', study.num_panels)
     runs = plan_runs(study, scenes, methods, panels)
     description = json.dumps(_description(study, scenes, city, panels, runs), indent=1)
