@@ -76,9 +76,9 @@ def misalignment(study: Study, scenes: Path) -> dict[str, dict[str, float]]:
                 distances_px.setdefault(name, []).append(float(np.hypot(*off_px)))
     return {
         name: {
-            'median_px': float(np.median(distances_px[name])),
-            'p90_px': float(np.quantile(distances_px[name], 0.9)),
-            'median_m': float(np.median(distances_px[name])) * study.gsd_m,
+            'median_px': round(float(np.median(distances_px[name])), 1),
+            'p90_px': round(float(np.quantile(distances_px[name], 0.9)), 1),
+            'median_m': round(float(np.median(distances_px[name])) * study.gsd_m, 1),
             'buildings': len(distances_px[name]),
         }
         for name in classes.names
