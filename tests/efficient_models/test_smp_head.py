@@ -188,6 +188,15 @@ def test_gaps_between_levels(decoder, strides):
     assert logits.shape == (2, 5, *((3, 5) if decoder == 'PSPNet' else (96, 160)))
 
 
+def test_one_channel_of_logits_has_no_accuracy():
+    """mmseg would take it from the highest of one channel: the share of background."""
+    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.randint(0, 2, (1, 64, 64))))
+    loss = {'type': 'CrossEntropyLoss', 'use_sigmoid': True}
+    head = small_head('Unet', num_classes=2, out_channels=1, threshold=0.5, loss_decode=loss)
+    assert set(head.loss(maps(64, 64), [sample, sample], {})) == {'loss_ce'}
+    assert set(small_head('Unet', num_classes=2).loss(maps(64, 64), [sample, sample], {})) == {'loss_ce', 'acc_seg'}
+
+
 @pytest.mark.parametrize('decoder', DECODERS)
 def test_loss_and_gradients(randomize, decoder):
     decode_head = randomize(small_head(decoder, ignore_index=4))

@@ -54,7 +54,7 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp('a study')  # with a blank
     file = folder / 'tiny.py'
     file.write_text(STUDY)
-    output = run('transfer_study.py', file, '--methods', 'sda', 'kd', '--work-dir', folder / 'out')
+    output = run('transfer_study.py', file, '--methods', 'kd', '--work-dir', folder / 'out')
     return file, folder / 'out', output
 
 
@@ -62,7 +62,7 @@ def test_a_study_trains_scores_the_test_set_and_reports(study):
     _, folder, output = study
     assert 'report.html' in output
     results = {path.parent.name: json.loads(path.read_text()) for path in folder.glob('runs/*/result.json')}
-    assert set(results) == {f'main_{method}_seed0' for method in ('teacher', 'sda', 'kd')}
+    assert set(results) == {f'main_{method}_seed0' for method in ('teacher', 'kd')}
     for result in results.values():
         pixels = result['counts']['pixels'].values()
         counted = sum(count for counts in pixels for count in counts.values()) + result['background_pixels']
@@ -70,10 +70,9 @@ def test_a_study_trains_scores_the_test_set_and_reports(study):
         assert [point['iteration'] for point in result['f1_curve']] == [1, 2]
         assert len(result['loss_curve']) == 2
     tile = json.loads((folder / 'study.json').read_text())['panel_tiles'][0]
-    assert (folder / 'runs' / 'main_sda_seed0' / 'predictions' / f'{tile}.png').is_file()
+    assert (folder / 'runs' / 'main_kd_seed0' / 'predictions' / f'{tile}.png').is_file()
     for name in ('results.json', 'results.md', 'charts/panels.png', 'charts/f1_per_height_class.png'):
         assert (folder / name).stat().st_size > 1000
-    assert 'loaded' in (folder / 'runs' / 'main_sda_seed0' / 'console.log').read_text()
     assert 'loaded the teacher' in (folder / 'runs' / 'main_kd_seed0' / 'console.log').read_text()
 
 
@@ -81,7 +80,7 @@ def test_a_study_does_nothing_twice(study):
     file, folder, _ = study
     before = {path: path.stat().st_mtime_ns for path in folder.glob('runs/*/*') if path.is_file()}
     scenes = {path: path.stat().st_mtime_ns for path in folder.glob('scenes/main/*.json')}
-    run('transfer_study.py', file, '--methods', 'sda', 'kd', '--work-dir', folder)
+    run('transfer_study.py', file, '--methods', 'kd', '--work-dir', folder)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert {path: path.stat().st_mtime_ns for path in scenes} == scenes
 

@@ -14,28 +14,25 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-import torch
 from filelock import FileLock
 from mmengine.config import Config
 from mmengine.fileio import put_text
-from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
-from mmengine.registry import HOOKS, MODELS, init_default_scope
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import CheckpointLoader
 
 from projects.training.config import load_config
 from projects.training.launch import set_up, test, train
 from projects.training.runner import latest_checkpoint
 
+from . import hooks
+
 SPEC, RESULT, ERROR = 'run.json', 'result.json', 'error.txt'
 LOSS_POINTS = 200
-CURVE = 'f1_by_iteration'
 LOCK_TIMEOUT_S = 120  # for what an earlier, killed study left to save a checkpoint and end
 
 
@@ -68,37 +65,6 @@ class Run:
         return json.loads(json.dumps(asdict(self)))
 
 
-@HOOKS.register_module()
-class KeepPredictions(Hook):
-    """Writes the predicted masks (0, 255) of chosen test tiles.
-
-    Args:
-        tiles: Names of images, without suffix.
-        folder: Where to.
-    """
-
-    def __init__(self, tiles: Sequence[str], folder: str) -> None:
-        self.tiles = set(tiles)
-        self.folder = Path(folder)
-
-    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        for sample in outputs:
-            name = Path(sample.img_path).stem
-            if name in self.tiles:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                mask = sample.pred_sem_seg.data[0].to(torch.uint8).cpu().numpy() * 255
-                cv2.imwrite(str(self.folder / f'{name}.png'), mask)
-
-
-@HOOKS.register_module()
-class RecordCurve(Hook):
-    """Keeps F1 of every validation and its iteration in the MessageHub, and so in the checkpoints."""
-
-    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        earlier = runner.message_hub.runtime_info.get(CURVE, {})
-        runner.message_hub.update_info(CURVE, earlier | {runner.iter: float((metrics or {})['building/f1'])})
-
-
 def match_head_to_backbone(cfg: Config) -> None:
     """Let a decode head take all levels of the backbone at strides 2 to 32, as SMP's models do.
 
@@ -127,6 +93,7 @@ def load_run(folder: Path) -> tuple[dict[str, Any], Config]:
         files = {'checkpoint': str(checkpoint), 'config': str(config)}
         options |= {option: files[kind] for option, kind in spec['from_needed'].items()}
     cfg = load_config(spec['config'], options)
+    cfg.custom_imports.imports.append(hooks.__name__)
     if spec['match_head']:
         match_head_to_backbone(cfg)
     set_up(cfg, folder)
@@ -153,7 +120,7 @@ def execute(folder: Path) -> dict[str, Any]:
         **_score(folder, spec),
         'f1_curve': [
             {'iteration': iteration, 'f1': None if math.isnan(f1) else f1}
-            for iteration, f1 in hub.get_info(CURVE, {}).items()
+            for iteration, f1 in hub.get_info(hooks.CURVE, {}).items()
         ],
         'loss_curve': [[i + 1, float(loss[i])] for i in range(0, len(loss), step)],
         'train_minutes': minutes,
@@ -183,6 +150,7 @@ def _score(folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
     cfg.test_evaluator.out_file = str(scores_file)
     keep = {'type': 'KeepPredictions', 'tiles': spec['panel_tiles'], 'folder': str(predictions)}
     cfg.custom_hooks = [keep]
+    cfg.work_dir = str(folder / 'test')  # beside the config that trained
     test(cfg, checkpoint, augment=False)
     weights = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu')['state_dict']
     statistics = ('running_mean', 'running_var', 'num_batches_tracked')

@@ -66,7 +66,6 @@ def test_auxiliary_heads_learn_from_labels_with_the_same_weight(build, network, 
     assert {'aux.loss_bce+dice', 'decode.loss_bce+dice'} < losses.keys()
     for name in ('aux.loss_bce+dice', 'decode.loss_bce+dice'):
         torch.testing.assert_close(losses[name], 0.7 * expected[name])
-    assert losses['decode.acc_seg'] == expected['decode.acc_seg']
 
 
 def test_ignored_pixels_do_not_count(build, distilled, batch):

@@ -11,7 +11,8 @@ from mmengine.logging import MessageHub
 
 import projects.efficient_models
 import projects.openmmlab_compat  # noqa: F401
-from projects.building_extraction.transfer_study.runs import CURVE, RecordCurve, match_head_to_backbone
+from projects.building_extraction.transfer_study.hooks import CURVE, RecordCurve
+from projects.building_extraction.transfer_study.runs import match_head_to_backbone
 
 WAITING = (
     'import signal, sys, time\n'
