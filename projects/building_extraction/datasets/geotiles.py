@@ -36,6 +36,7 @@ from projects.building_extraction.datasets.building_polygons import (
     read_building_polygons,
 )
 from projects.building_extraction.datasets.geotiles_report import GeotilesReport, OverviewMap
+from projects.building_extraction.datasets.out_dir import check_contents
 from projects.building_extraction.datasets.tile_instances import (
     UnreadableTileError,
     annotate_tile,
@@ -166,17 +167,7 @@ def convert_geotiles(
 def _check_out_dir(out_dir: Path, tiles_dir: Path, labels_path: Path, overwrite: bool) -> None:
     if tiles_dir.is_relative_to(out_dir) or out_dir.is_relative_to(tiles_dir) or labels_path.is_relative_to(out_dir):
         raise ValueError(f'the output folder {out_dir} must lie apart from the tiles and the labels')
-    if not out_dir.exists():
-        return
-    if not out_dir.is_dir():
-        raise FileExistsError(f'{out_dir} is a file; expected a folder to write')
-    held = {path.name for path in out_dir.iterdir()}
-    if held - SET_ENTRIES:
-        raise FileExistsError(f'{out_dir} holds other files ({min(held - SET_ENTRIES)}); choose a new or empty folder')
-    if held and not overwrite:
-        raise FileExistsError(
-            f'{out_dir} holds a set already; pass --overwrite to replace it, or choose another folder'
-        )
+    check_contents(out_dir, SET_ENTRIES, overwrite)
 
 
 def _block_zoom(asked: int | None, tiles: Iterable[Tile]) -> int:

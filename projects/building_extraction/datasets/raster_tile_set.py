@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from projects.building_extraction.datasets.out_dir import check_contents
 from projects.building_extraction.datasets.raster_blocks import PARTS
 from projects.building_extraction.datasets.raster_tile_labels import CATEGORY_ID
 
@@ -28,15 +29,7 @@ def check_out_dir(out_dir: Path, sources: Sequence[Path], overwrite: bool) -> No
     for source in sources:
         if source.resolve().is_relative_to(out_dir.resolve()):
             raise ValueError(f'the output folder {out_dir} must lie apart from {source}')
-    if not out_dir.exists():
-        return
-    if not out_dir.is_dir():
-        raise FileExistsError(f'{out_dir} is a file; expected a folder to write')
-    held = {path.name for path in out_dir.iterdir()}
-    if held - SET_ENTRIES:
-        raise FileExistsError(f'{out_dir} holds other files ({min(held - SET_ENTRIES)}); choose a new or empty folder')
-    if held and not overwrite:
-        raise FileExistsError(f'{out_dir} holds a set already; pass --overwrite to replace it, or choose another')
+    check_contents(out_dir, SET_ENTRIES, overwrite)
 
 
 def open_staging(out_dir: Path, parameters: dict[str, Any], sources: Sequence[Path], overwrite: bool) -> Path:
