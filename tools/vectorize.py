@@ -39,9 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     try:
         from projects.building_extraction.roof_to_footprint import move_roofs_to_footprints
-        from projects.building_extraction.vector_files import check_writable, write_polygons
         from projects.building_extraction.vectorization import VectorizationSettings
         from projects.building_extraction.vectorization_files import check_picture_name, vectorise_raster, write_picture
+        from projects.geodata.vector_files import check_writable, write_polygons
 
         settings = VectorizationSettings(args.threshold, args.min_area_m2, args.simplify_m, args.regularise)
         check_writable(args.out)

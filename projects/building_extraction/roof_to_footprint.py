@@ -4,10 +4,10 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 
-from projects.building_extraction.coordinate_systems import metres_per_unit
 from projects.building_extraction.datasets.label_displacement import translate
-from projects.building_extraction.vector_files import geopandas
 from projects.building_extraction.view import View
+from projects.geodata.coordinate_systems import metres_per_unit
+from projects.geodata.vector_files import geopandas
 
 
 def move_roofs_to_footprints(

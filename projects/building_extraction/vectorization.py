@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import shapely
 
-from projects.building_extraction.coordinate_systems import WGS84, metres_per_unit, parse_crs
 from projects.building_extraction.pixel_regions import (
     Regions,
     concatenate,
@@ -17,7 +16,8 @@ from projects.building_extraction.pixel_regions import (
 )
 from projects.building_extraction.polygon_regularization import regularise
 from projects.building_extraction.polygon_simplification import simplify_outlines
-from projects.building_extraction.vector_files import geopandas, pd
+from projects.geodata.coordinate_systems import WGS84, metres_per_unit, parse_crs
+from projects.geodata.vector_files import geopandas, pd
 
 
 @dataclass(frozen=True)

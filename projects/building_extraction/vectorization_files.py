@@ -14,9 +14,9 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from projects.building_extraction.raster_files import Raster, open_band, open_raster
-from projects.building_extraction.vector_files import geopandas
 from projects.building_extraction.vectorization import PredictionWindow, VectorizationSettings, vectorise_windows
+from projects.geodata.raster_files import Raster, open_band, open_raster
+from projects.geodata.vector_files import geopandas
 
 WINDOW_PX = 2048
 PICTURE_PX = 2000  # the longer side of the picture, at most

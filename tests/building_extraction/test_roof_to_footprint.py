@@ -3,8 +3,8 @@ import pytest
 import shapely
 
 from projects.building_extraction.roof_to_footprint import move_roofs_to_footprints
-from projects.building_extraction.vector_files import geopandas
 from projects.building_extraction.view import View
+from projects.geodata.vector_files import geopandas
 
 UTM = 'EPSG:32633'
 SQUARE = shapely.box(0, 0, 10, 10) - shapely.box(4, 4, 6, 6)

@@ -6,14 +6,14 @@ import shapely
 
 from projects.building_extraction.datasets.label_displacement import Displacement, displace
 from projects.building_extraction.evaluation.misalignment import MisalignmentSettings, measure_against_polygons
-from projects.building_extraction.raster_files import rasterise
 from projects.building_extraction.scenes.building_coco import annotate
 from projects.building_extraction.scenes.buildings import Buildings
 from projects.building_extraction.scenes.city import City
 from projects.building_extraction.scenes.render import render_tile
 from projects.building_extraction.scenes.sunlight import Sun
-from projects.building_extraction.vector_files import geopandas
 from projects.building_extraction.view import View
+from projects.geodata.raster_files import rasterise
+from projects.geodata.vector_files import geopandas
 
 WEST, NORTH, GSD_M = 500000.0, 5_000_240.0, 0.5
 HALF_M_PER_M_DEG = float(np.degrees(np.arctan(0.5)))

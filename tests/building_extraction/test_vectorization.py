@@ -4,14 +4,14 @@ import shapely
 from pyproj import Geod
 from scipy import ndimage
 
-from projects.building_extraction.raster_files import rasterise
-from projects.building_extraction.vector_files import read_buildings, write_polygons
 from projects.building_extraction.vectorization import (
     PredictionWindow,
     VectorizationSettings,
     vectorise,
     vectorise_windows,
 )
+from projects.geodata.raster_files import rasterise
+from projects.geodata.vector_files import read_buildings, write_polygons
 
 UTM, PLACE = 'EPSG:32633', (0.5, 0, 500_000, 0, -0.5, 5_000_000)  # on the central meridian: scale 0.9996
 EXACT = VectorizationSettings(simplify_m=0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import shapely
 
-from projects.building_extraction.raster_files import write_geotiff
-from projects.building_extraction.vector_files import geopandas, write_polygons
+from projects.geodata.raster_files import write_geotiff
+from projects.geodata.vector_files import geopandas, write_polygons
 
 SPEC = importlib.util.spec_from_file_location('prepare_data', Path(__file__).parents[2] / 'tools/prepare_data.py')
 TOOL = importlib.util.module_from_spec(SPEC)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from projects.building_extraction.raster_files import write_geotiff
-from projects.building_extraction.vector_files import read_buildings
 from projects.building_extraction.vectorization import VectorizationSettings, vectorise
 from projects.building_extraction.vectorization_files import vectorise_raster
 from projects.building_extraction.view import View
+from projects.geodata.raster_files import write_geotiff
+from projects.geodata.vector_files import read_buildings
 
 TOOL = Path(__file__).parents[2] / 'tools/vectorize.py'
 UTM, PLACE = 'EPSG:32633', (0.5, 0, 500_000, 0, -0.5, 5_000_000)

@@ -11,6 +11,7 @@ import shapely
 from shapely.geometry import shape
 
 from projects.building_extraction.datasets.web_mercator import to_grid, to_lon_lat_deg
+from projects.geodata.polygonal import polygonal
 
 # What a `crs` member may say (upper case, last part of a URN, URL or AUTHORITY:CODE) for longitude, latitude on WGS 84.
 WGS84_NAMES = frozenset({'4326', 'CRS84', 'WGS84', 'WGS 84'})
@@ -39,14 +40,6 @@ def describe_extent(grid_bounds: np.ndarray) -> str:
     """Bounds in grid units as text in degrees."""
     (west, north), (east, south) = to_lon_lat_deg(np.asarray(grid_bounds).reshape(2, 2))
     return f'longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}'
-
-
-def polygonal(geometry: shapely.Geometry) -> shapely.Geometry:
-    """The polygons of a geometry, without the points and lines that clipping and repairing leave behind."""
-    if geometry.geom_type in ('Polygon', 'MultiPolygon'):
-        return geometry
-    nested = shapely.get_parts(shapely.get_parts(geometry))
-    return shapely.union_all([part for part in nested if part.geom_type == 'Polygon'])
 
 
 def read_building_polygons(path: Path) -> BuildingPolygons:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from projects.building_extraction.coordinate_systems import metres_per_unit
-from projects.building_extraction.vector_files import geopandas
 from projects.building_extraction.view import View
+from projects.geodata.coordinate_systems import metres_per_unit
+from projects.geodata.vector_files import geopandas
 
 
 @dataclass(frozen=True)

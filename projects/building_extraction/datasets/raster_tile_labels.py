@@ -8,8 +8,8 @@ import shapely
 from pycocotools import mask as mask_api
 from scipy import ndimage
 
-from projects.building_extraction.raster_files import rasterise
-from projects.building_extraction.vector_files import geopandas
+from projects.geodata.raster_files import rasterise
+from projects.geodata.vector_files import geopandas
 
 BUILDING, IGNORED = 255, 127
 CATEGORY_ID = 1

@@ -20,7 +20,6 @@ import numpy as np
 import shapely
 from PIL import Image
 
-from projects.building_extraction.coordinate_systems import metres_per_unit
 from projects.building_extraction.datasets.label_displacement import Displacement, displace
 from projects.building_extraction.datasets.raster_blocks import PARTS, BlockSettings, split_grid
 from projects.building_extraction.datasets.raster_tile_labels import IGNORED, LabelIndex
@@ -34,8 +33,9 @@ from projects.building_extraction.datasets.raster_tile_set import (
     write_json,
 )
 from projects.building_extraction.datasets.raster_tiles_report import RasterTilesReport, write_contact_sheet
-from projects.building_extraction.raster_files import Raster, UnreadableWindowError, open_raster, write_geotiff
-from projects.building_extraction.vector_files import geopandas, read_buildings, write_polygons
+from projects.geodata.coordinate_systems import metres_per_unit
+from projects.geodata.raster_files import Raster, UnreadableWindowError, open_raster, write_geotiff
+from projects.geodata.vector_files import geopandas, read_buildings, write_polygons
 
 MIN_VALID_SHARE = 0.1  # tiles of which less has data, at the edge of a flight, are left out
 TALLEST_M = 1000.0  # above all buildings there are: labels are read that far around an image, as heights may move them

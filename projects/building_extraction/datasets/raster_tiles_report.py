@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
 
-from projects.building_extraction.vector_files import geopandas
+from projects.geodata.vector_files import geopandas
 
 PART_COLOURS = {'train': '#2b7bba', 'val': '#e6550d', 'test': '#31a354', 'dropped': '#bbbbbb'}
 CLEAN_COLOUR, DISPLACED_COLOUR = '#00e5ff', '#ffd500'

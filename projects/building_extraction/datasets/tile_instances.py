@@ -12,8 +12,8 @@ import shapely
 from PIL import Image
 from pycocotools import mask as mask_api
 
-from projects.building_extraction.datasets.building_polygons import polygonal
 from projects.building_extraction.datasets.web_mercator import Tile
+from projects.geodata.polygonal import polygonal
 
 FILL_RGB = (0, 0, 0)
 OPAQUE_ALPHA = 128  # of 255: a pixel that is at least half opaque counts as visible

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import shapely
 
-from projects.building_extraction.coordinate_systems import metres_per_unit
 from projects.building_extraction.evaluation.misalignment_lean import Lean, fit_lean
 from projects.building_extraction.evaluation.misalignment_matching import (
     MaskReference,
@@ -25,8 +24,9 @@ from projects.building_extraction.evaluation.misalignment_matching import (
     common_shift_m,
 )
 from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.raster_files import Raster
-from projects.building_extraction.vector_files import geopandas
+from projects.geodata.coordinate_systems import metres_per_unit
+from projects.geodata.raster_files import Raster
+from projects.geodata.vector_files import geopandas
 
 MIN_CONSENSUS = 0.4  # share of the labels that must follow the line or the median before it narrows the search
 

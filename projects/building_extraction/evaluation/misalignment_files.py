@@ -11,8 +11,8 @@ from projects.building_extraction.evaluation.misalignment import (
     measure_against_mask,
     measure_against_polygons,
 )
-from projects.building_extraction.raster_files import Raster, open_raster
-from projects.building_extraction.vector_files import read_buildings
+from projects.geodata.raster_files import Raster, open_raster
+from projects.geodata.vector_files import read_buildings
 
 SAMPLES = 16
 

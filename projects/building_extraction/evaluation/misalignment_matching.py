@@ -12,7 +12,7 @@ import shapely
 from scipy import fft
 
 from projects.building_extraction.datasets.label_displacement import translate
-from projects.building_extraction.raster_files import rasterise
+from projects.geodata.raster_files import rasterise
 
 CANDIDATES = 8  # reference polygons of the most similar size that are compared with a label
 MIN_AREA_RATIO = 0.5

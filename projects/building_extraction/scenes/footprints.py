@@ -46,8 +46,8 @@ def read_city(
         FileNotFoundError: There is no such file.
         ValueError: It holds no polygons, a column is missing, or no column has a usual name.
     """
-    from projects.building_extraction.coordinate_systems import metres_per_unit
-    from projects.building_extraction.vector_files import column_names, read_buildings
+    from projects.geodata.coordinate_systems import metres_per_unit
+    from projects.geodata.vector_files import column_names, read_buildings
 
     columns = column_names(path)
     height_column = height_column or _usual(columns, HEIGHT_COLUMNS)

@@ -112,7 +112,7 @@ def _write_image(folder: Path, image: np.ndarray, crs: str | None, job: TileJob)
     if crs is None:
         Image.fromarray(image).save(folder / f'{job.name}.png', compress_level=1)  # noise does not compress
         return f'{job.name}.png'
-    from projects.building_extraction.raster_files import write_geotiff
+    from projects.geodata.raster_files import write_geotiff
 
     (west, north), gsd_m = job.west_north_m, job.flight.view.gsd_m
     write_geotiff(folder / f'{job.name}.tif', image, (gsd_m, 0.0, west, 0.0, -gsd_m, north), crs)

@@ -3,7 +3,7 @@ import pytest
 import shapely
 
 from projects.building_extraction.datasets.label_displacement import Displacement, displace
-from projects.building_extraction.vector_files import geopandas
+from projects.geodata.vector_files import geopandas
 
 
 def buildings(heights_m, crs='EPSG:32633', x=500000.0, y=5_000_000.0, side=10.0):

@@ -14,7 +14,7 @@ from projects.building_extraction.datasets.label_displacement import Displacemen
 from projects.building_extraction.datasets.raster_blocks import BlockSettings
 from projects.building_extraction.datasets.raster_tile_labels import LabelIndex
 from projects.building_extraction.datasets.raster_tiles import RasterTilesSettings, convert_raster
-from projects.building_extraction.vector_files import geopandas, read_buildings, write_polygons
+from projects.geodata.vector_files import geopandas, read_buildings, write_polygons
 
 UTM = 'EPSG:32633'
 TILE = 32

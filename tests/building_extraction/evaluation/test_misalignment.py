@@ -13,8 +13,8 @@ from projects.building_extraction.evaluation.misalignment import (
 from projects.building_extraction.evaluation.misalignment_lean import fit_lean
 from projects.building_extraction.evaluation.misalignment_report import as_text, summary, write_picture
 from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.raster_files import open_raster, rasterise, write_geotiff
-from projects.building_extraction.vector_files import geopandas, read_buildings
+from projects.geodata.raster_files import open_raster, rasterise, write_geotiff
+from projects.geodata.vector_files import geopandas, read_buildings
 
 MELBOURNE = Path(__file__).parents[3] / '../shared/data/melbourne/buildings.gpkg'
 GSD_M = 0.5

@@ -38,7 +38,7 @@ def dense_city(blocks: int = 40) -> City:
 
 def melbourne() -> City:
     """The footprints of Melbourne's centre."""
-    from projects.building_extraction.vector_files import read_buildings
+    from projects.geodata.vector_files import read_buildings
 
     frame = read_buildings(MELBOURNE, height_column='structure_height_m', structure_column='structure_id')
     heights, structures = frame['height_m'].to_numpy(), frame['structure'].to_numpy()

@@ -6,7 +6,7 @@ import shapely
 from PIL import Image
 from rasterio import Affine
 
-from projects.building_extraction.raster_files import UnreadableWindowError, open_raster, rasterise, write_geotiff
+from projects.geodata.raster_files import UnreadableWindowError, open_raster, rasterise, write_geotiff
 
 UTM = 'EPSG:32633'
 PLACE = Affine(0.5, 0, 500000, 0, -0.5, 5_000_000)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 
-from projects.building_extraction.vector_files import column_names, geopandas, read_buildings, write_polygons
+from projects.geodata.vector_files import column_names, geopandas, read_buildings, write_polygons
 
 UTM = 'EPSG:32633'
 

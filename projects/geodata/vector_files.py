@@ -8,8 +8,8 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 
-from projects.building_extraction.coordinate_systems import parse_crs
-from projects.building_extraction.datasets.building_polygons import polygonal
+from projects.geodata.coordinate_systems import parse_crs
+from projects.geodata.polygonal import polygonal
 
 try:
     import geopandas

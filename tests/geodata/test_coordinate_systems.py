@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from projects.building_extraction.coordinate_systems import metres_per_unit, parse_crs, utm_zone
+from projects.geodata.coordinate_systems import metres_per_unit, parse_crs, utm_zone
 
 
 @pytest.mark.parametrize(('latitude_deg', 'northing'), [(0, 0.0), (60, 8399737.889818357)])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from projects.building_extraction.coordinate_systems import metres_per_unit, parse_crs, utm_zone
+from projects.geodata.coordinate_systems import metres_per_unit, parse_crs, utm_zone
 
 try:
     import rasterio

@@ -1,0 +1,37 @@
+"""Files that appear complete or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary name, in the same folder and with the same suffix, whose file takes the place of `path` in the end.
+
+    POSIX makes the renaming atomic: whoever is killed at any moment leaves the old file or the new one. If the block
+    fails, the temporary file is removed and `path` is as it was.
+
+    Args:
+        path: The file to write, in an existing folder.
+
+    Yields:
+        Where to write it.
+
+    Raises:
+        OSError: The folder does not exist, cannot be written to, or the disk is full.
+
+    Example:
+        >>> with replacing('scores.json') as temporary:
+        ...     temporary.write_text('{}')
+    """
+    path = Path(path)
+    temporary = path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
+    try:
+        yield temporary
+        with temporary.open('rb') as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

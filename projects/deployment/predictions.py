@@ -1,0 +1,148 @@
+"""What models say about images, and its way back from the network's image to the user's."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from .model_info import ModelInfo
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A segmentor's result for one image.
+
+    Attributes:
+        labels: (H, W) index of each pixel's class, uint8, or uint16 beyond 256 classes.
+        probabilities: (C, H, W) float32, sums to 1; with one channel the probability of class 1; None where the model
+            gives labels alone.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Detections:
+    """A detector's result for one image, by falling score.
+
+    Attributes:
+        boxes: (N, 4) float32, left, top, right, bottom in pixels.
+        scores: (N,) float32, 0 to 1.
+        labels: (N,) int64, index of the class.
+        masks: (N, h, w) float32 probabilities inside of the box, at RoI size (28 x 28 with mmdet's head); None for
+            models without masks.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    masks: np.ndarray | None = None
+
+    def select(self, chosen: np.ndarray) -> 'Detections':
+        """Those of an index or boolean array."""
+        masks = None if self.masks is None else self.masks[chosen]
+        return Detections(self.boxes[chosen], self.scores[chosen], self.labels[chosen], masks)
+
+
+Prediction = Segmentation | Detections
+
+
+def fit_size(info: ModelInfo, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width in pixels that a model's recipe resizes an image to, as mmcv's `Resize` does.
+
+    Args:
+        info: Its `input_size`, if the graph is fixed, else its `scale`.
+        size: Height and width of the image.
+    """
+    height, width = size
+    if info.input_size is not None:
+        return info.input_size
+    if info.scale is None:
+        return size
+    if not info.keep_ratio:
+        return info.scale[1], info.scale[0]
+    factor = min(max(info.scale) / max(size), min(info.scale) / min(size))
+    return int(height * factor + 0.5), int(width * factor + 0.5)
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize (H, W, 3) bilinearly to a height and width; the same array if it has that size."""
+    return image if image.shape[:2] == size else cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def resize_segmentation(segmentation: Segmentation, size: tuple[int, int], info: ModelInfo) -> Segmentation:
+    """Bring a result to the height and width of the user's image.
+
+    mmseg resizes logits. Log-probabilities differ from logits by one number per pixel, the same for all classes:
+    resizing them bilinearly gives the same most probable class. With one channel the logit itself is resized. Labels
+    without probabilities take the nearest pixel's.
+    """
+    if segmentation.labels.shape == size:
+        return segmentation
+    if segmentation.probabilities is None:
+        return Segmentation(cv2.resize(segmentation.labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT))
+    probabilities = np.clip(segmentation.probabilities, 1e-30, None)
+    if len(probabilities) == 1:
+        logits = np.log(probabilities) - np.log(np.clip(1 - segmentation.probabilities, 1e-7, None))
+        resized = 1 / (1 + np.exp(-_resize_channels(logits, size)))
+        return Segmentation(labels_of(resized, info), resized)
+    exponentials = _resize_channels(np.log(probabilities), size)
+    labels = labels_of(exponentials, info)
+    exponentials -= exponentials.max(axis=0)
+    np.exp(exponentials, out=exponentials)
+    exponentials /= exponentials.sum(axis=0)
+    return Segmentation(labels, exponentials)
+
+
+def rescale_detections(detections: Detections, from_size: tuple[int, int], to_size: tuple[int, int]) -> Detections:
+    """Bring boxes from the network's image to the user's; sizes are heights and widths in pixels."""
+    factor = np.array([to_size[1] / from_size[1], to_size[0] / from_size[0]] * 2, dtype=np.float32)
+    return replace(detections, boxes=detections.boxes * factor)
+
+
+def labels_of(probabilities: np.ndarray, info: ModelInfo) -> np.ndarray:
+    """(H, W) classes of (C, H, W) probabilities, by the model's threshold if it has one channel."""
+    if len(probabilities) == 1:
+        assert info.threshold is not None
+        return (probabilities[0] > info.threshold).astype(np.uint8)
+    return probabilities.argmax(axis=0).astype(np.uint8 if len(probabilities) <= 256 else np.uint16)
+
+
+def paste_mask(
+    mask: np.ndarray, box: np.ndarray, size: tuple[int, int], threshold: float
+) -> tuple[slice, slice, np.ndarray]:
+    """Bring one instance's mask from RoI size into the image, bilinearly, as mmdet's `_do_paste_mask` does.
+
+    The mask's outermost pixels fade to 0 half a mask pixel beyond the box.
+
+    Args:
+        mask: (h, w) probabilities inside of the box.
+        box: (4,) left, top, right, bottom in pixels.
+        size: Height and width of the image.
+        threshold: A pixel belongs to the instance from this probability on.
+
+    Returns:
+        Rows and columns of the image that the box covers, and the boolean mask there.
+    """
+    height, width = size
+    left, top = np.clip(np.floor(box[:2]) - 1, 0, None).astype(int)
+    right, bottom = (np.minimum(np.ceil(box[2:]) + 1, (width, height))).astype(int)
+    right, bottom = max(right, left), max(bottom, top)
+    extent = np.maximum(box[2:] - box[:2], 1e-6)
+    columns = ((np.arange(left, right) + 0.5 - box[0]) / extent[0] * mask.shape[1] - 0.5).astype(np.float32)
+    rows = ((np.arange(top, bottom) + 0.5 - box[1]) / extent[1] * mask.shape[0] - 0.5).astype(np.float32)
+    if not len(columns) or not len(rows):
+        return slice(top, bottom), slice(left, right), np.zeros((len(rows), len(columns)), dtype=bool)
+    across = _interpolation(columns, mask.shape[1])
+    down = _interpolation(rows, mask.shape[0])
+    return slice(top, bottom), slice(left, right), down @ mask @ across.T >= threshold
+
+
+def _interpolation(places: np.ndarray, size: int) -> np.ndarray:
+    """(P, size) weights of linear interpolation at P places between `size` samples, with zeros beyond them."""
+    return np.clip(1 - np.abs(places[:, None] - np.arange(size)), 0, None).astype(np.float32)
+
+
+def _resize_channels(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return np.stack([cv2.resize(channel, size[::-1], interpolation=cv2.INTER_LINEAR) for channel in values])
