@@ -1,9 +1,13 @@
 """A model in any runtime, from images to predictions."""
 
+import dataclasses
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from mmengine.config import Config
+
+from projects.training.config import load_config
 
 from .model_info import ModelInfo
 from .predictions import (
@@ -17,7 +21,12 @@ from .predictions import (
     resize_segmentation,
 )
 
-RUNTIMES = ('eager', 'compile', 'onnxruntime', 'openvino')
+RUNS = {  # what each runtime opens
+    'eager': ('.py',),
+    'compile': ('.py',),
+    'onnxruntime': ('.onnx',),
+    'openvino': ('.xml', '.onnx'),
+}
 
 
 class Session(Protocol):
@@ -89,7 +98,7 @@ class Predictor:
 
 
 def open_predictor(
-    model: str | Path,
+    model: str | Path | Config,
     checkpoint: str | Path | None = None,
     *,
     runtime: str | None = None,
@@ -101,11 +110,11 @@ def open_predictor(
     """Open a config with its checkpoint, or an exported file.
 
     Args:
-        model: A config (`.py`), or an exported `.onnx` or `.xml` file.
+        model: A config or its file (`.py`), or an exported `.onnx` or `.xml` file.
         checkpoint: Weights, for a config alone; None: as the config initialises them.
-        runtime: One of `RUNTIMES`; None: by the file's name ('eager' for a config, 'onnxruntime' for `.onnx`,
-            'openvino' for `.xml`; OpenVINO also runs `.onnx`).
-        device: 'cpu' or 'cuda'.
+        runtime: One of `RUNS`; None: by the file's name ('eager' for a config, 'onnxruntime' for `.onnx`, 'openvino'
+            for `.xml`).
+        device: 'cpu' or 'cuda'; OpenVINO runs on the processor alone.
         precision: 'fp32', 'bf16' or 'fp16' to compute in; None: what the file was exported for, fp32 for a config.
         threads: Threads of the processor; None: the runtime's own choice.
         output: 'probabilities' or 'labels', of a segmentor from a config; an exported file has what it was made with.
@@ -113,5 +122,43 @@ def open_predictor(
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: A runtime that cannot run such a file, device or precision.
+        ImportError: The runtime is not installed.
     """
-    raise NotImplementedError
+    path = Path(model.filename if isinstance(model, Config) else model)
+    by_suffix = {'.py': 'eager', '.onnx': 'onnxruntime', '.xml': 'openvino'}
+    runtime = runtime or by_suffix.get(path.suffix)
+    if runtime not in RUNS or path.suffix not in RUNS[runtime]:
+        expected = '; '.join(f'{name} runs {" and ".join(suffixes)}' for name, suffixes in RUNS.items())
+        raise ValueError(f'runtime {runtime or "by name"} and {path.name}: {expected}')
+    if device not in ('cpu', 'cuda') or (device == 'cuda' and runtime == 'openvino'):
+        raise ValueError(f'device {device!r} with {runtime}: expected cpu, or cuda with another runtime than openvino')
+    if path.suffix != '.py':
+        if checkpoint is not None:
+            raise ValueError(f'{path.name} holds its weights; a checkpoint ({checkpoint}) belongs to a config')
+        return _open_exported(path, runtime, device, precision, threads)
+
+    from .inference_graphs import build_graph, load_model
+    from .runtimes.torch_session import TorchSession
+
+    cfg = model if isinstance(model, Config) else load_config(path)
+    info = dataclasses.replace(ModelInfo.from_config(cfg), precision=precision or 'fp32', output=output)
+    graph = build_graph(load_model(cfg, checkpoint), info)
+    session = TorchSession(graph, device, info.precision, compiled=runtime == 'compile', threads=threads)
+    return Predictor(session, info)
+
+
+def _open_exported(path: Path, runtime: str, device: str, precision: str | None, threads: int | None) -> Predictor:
+    from .exporting import read_info
+
+    info = read_info(path)
+    if runtime == 'openvino':
+        from .runtimes.openvino_session import OpenVINOSession
+
+        default = None if info.precision == 'int8' else info.precision
+        return Predictor(OpenVINOSession(path, precision or default, threads), info)
+    if precision not in (None, info.precision):
+        raise ValueError(f'{path.name} computes in {info.precision}; for {precision}, export it with --precision')
+
+    from .runtimes.onnxruntime_session import OnnxRuntimeSession
+
+    return Predictor(OnnxRuntimeSession(path, device, threads), info)

@@ -1,0 +1,111 @@
+"""Graphs as files: ONNX, and through it OpenVINO."""
+
+import dataclasses
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+
+from projects.atomic_files import replacing
+
+from .inference_graphs.images import ImageGraph
+from .model_info import ModelInfo
+
+try:
+    import onnx
+except ImportError as error:
+    raise ImportError(f"{error}; exports need the extra 'deploy': pip install -e '.[deploy]'") from error
+
+KEY = 'skyline'  # of the model's description in the metadata of a file
+OPSET = 17
+FORMATS = {'onnx': '.onnx', 'openvino': '.xml'}
+
+
+def write_onnx(graph: ImageGraph, info: ModelInfo, path: str | Path, example_size: tuple[int, int]) -> None:
+    """Trace a graph and write it, with its description, as ONNX; the file appears complete or not at all.
+
+    Height, width and number of images are free where `info` leaves them open.
+
+    Args:
+        graph: From `build_graph`.
+        info: Its description; `input_size` and `batch_size` are what it is fixed to.
+        path: `.onnx` in an existing folder.
+        example_size: Height and width to trace with, if `input_size` leaves them open.
+
+    Raises:
+        ValueError: The network uses an operator that ONNX has not.
+    """
+    height, width = info.input_size or example_size
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (info.batch_size or 1, height, width, 3), dtype=torch.uint8, generator=generator)
+    axes: dict[int, str] = {} if info.batch_size else {0: 'batch'}
+    if info.input_size is None:
+        axes |= {1: 'height', 2: 'width'}
+    names = list(graph.output_names)
+    with replacing(path) as temporary, warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter('ignore')  # of the tracer, about sizes that are constants in fixed graphs
+        try:
+            torch.onnx.export(
+                graph,
+                (images,),
+                str(temporary),
+                dynamo=False,  # the newer exporter knows neither NMS nor RoIAlign (pytorch/vision#9462)
+                opset_version=OPSET,
+                input_names=['images'],
+                output_names=names,
+                dynamic_axes={'images': axes} if axes else None,
+            )
+        except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+            raise ValueError(f'{info.config} cannot be exported to ONNX: {error}') from error
+        model = onnx.load(temporary)
+        onnx.helper.set_model_props(model, {KEY: info.to_json()})
+        onnx.save(model, temporary)
+
+
+def write_openvino(graph: ImageGraph, info: ModelInfo, path: str | Path, example_size: tuple[int, int]) -> None:
+    """Write a graph, with its description, as OpenVINO's `.xml` and `.bin`, both complete or not at all.
+
+    Arguments and errors as of `write_onnx`; `path` is the `.xml`.
+    """
+    from .runtimes.openvino_session import convert_onnx
+
+    path = Path(path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.stem}.') as folder:
+        write_onnx(graph, info, Path(folder, 'graph.onnx'), example_size)
+        written = Path(folder, path.name)
+        convert_onnx(Path(folder, 'graph.onnx'), written, info.to_json(), half_weights=info.precision != 'fp32')
+        written.with_suffix('.bin').replace(path.with_suffix('.bin'))
+        written.replace(path)
+
+
+def read_info(path: str | Path) -> ModelInfo:
+    """The description in an exported file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no file of `FORMATS`, or holds no description.
+    """
+    path = Path(path)
+    if path.suffix not in FORMATS.values():
+        raise ValueError(f'{path}: expected a file that ends in {" or ".join(FORMATS.values())}')
+    if not path.is_file():
+        raise FileNotFoundError(f'no exported file {path}')
+    if path.suffix == '.onnx':
+        try:
+            model = onnx.load(path, load_external_data=False)
+        except Exception as error:  # protobuf's DecodeError is private
+            raise ValueError(f'{path} is no ONNX file: {error}') from error
+        found = {prop.key: prop.value for prop in model.metadata_props}
+    else:
+        from .runtimes.openvino_session import read_metadata
+
+        found = read_metadata(path)
+    if KEY not in found:
+        raise ValueError(f'{path} does not describe its classes and images; export it with tools/export.py')
+    return ModelInfo.from_json(found[KEY])
+
+
+def with_precision(info: ModelInfo, precision: str) -> ModelInfo:
+    """The description of the same graph in another precision."""
+    return dataclasses.replace(info, precision=precision)

@@ -1,0 +1,5 @@
+"""Networks as graphs from images to results, tensors in and tensors out, for every runtime alike."""
+
+from .build import build_graph, load_model
+
+__all__ = ['build_graph', 'load_model']

@@ -1,0 +1,77 @@
+"""From a config and a checkpoint to a model, and from a model to a graph."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.models import SingleStageDetector, TwoStageDetector
+from mmdet.models.roi_heads import StandardRoIHead
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import load_checkpoint
+from mmseg.models import EncoderDecoder
+
+from ..model_info import ModelInfo
+from .dense_detection import DenseDetectionGraph
+from .images import ImageGraph
+from .mask_rcnn import MaskRCNNGraph
+from .segmentation import SegmentationGraph
+
+
+def load_model(cfg: Config, checkpoint: str | Path | None = None) -> Any:
+    """Build a config's model in eval mode and load its weights, all of which must fit.
+
+    Args:
+        cfg: A config whose `custom_imports` were imported.
+        checkpoint: Of the whole model; None: the initial weights.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: It does not fit the model.
+    """
+    model_cfg = cfg.model.copy()
+    if checkpoint is not None:
+        if not Path(checkpoint).is_file():
+            raise FileNotFoundError(f'no checkpoint {checkpoint}')
+        if 'pretrained' in model_cfg.backbone:
+            model_cfg.backbone.pretrained = False
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(model_cfg)
+        if checkpoint is None:
+            model.init_weights()
+    if checkpoint is not None:
+        try:
+            load_checkpoint(model, str(checkpoint), map_location='cpu', strict=True)
+        except RuntimeError as error:
+            raise ValueError(f'{checkpoint} does not fit the model of {cfg.filename}: {error}') from error
+    return revert_sync_batchnorm(model).eval()
+
+
+def build_graph(model: Any, info: ModelInfo) -> ImageGraph:
+    """A graph for inference that shares the model's weights.
+
+    Args:
+        model: An EncoderDecoder of mmseg, or a SingleStageDetector or TwoStageDetector of mmdet.
+        info: What it is, and which output a segmentor shall give.
+
+    Returns:
+        A module in eval mode: images (B, H, W, 3) uint8 to the tensors that its `output_names` name (see `Predictor`).
+
+    Raises:
+        ValueError: The model is of another kind.
+    """
+    images = {'mean': info.mean, 'std': info.std, 'size_divisor': info.size_divisor}
+    graph: ImageGraph
+    if isinstance(model, EncoderDecoder):
+        graph = SegmentationGraph(model, info.output, info.threshold, **images)
+    elif isinstance(model, TwoStageDetector) and isinstance(model.roi_head, StandardRoIHead):
+        graph = MaskRCNNGraph(model, **images)
+    elif isinstance(model, SingleStageDetector):
+        graph = DenseDetectionGraph(model, **images)
+    else:
+        raise ValueError(
+            f'{type(model).__name__} cannot be exported; expected an EncoderDecoder of mmseg, a SingleStageDetector of '
+            'mmdet, or a TwoStageDetector with a StandardRoIHead'
+        )
+    return graph.eval().requires_grad_(False).to(torch.float32)

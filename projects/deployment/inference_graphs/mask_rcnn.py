@@ -1,0 +1,105 @@
+"""Faster and Mask R-CNN: from images to boxes and masks at RoI size."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from .box_selection import clip_boxes, largest_side, spread_classes, suppress, take, top
+from .images import ImageGraph
+
+
+class MaskRCNNGraph(ImageGraph):
+    """mmdet's TwoStageDetector with a StandardRoIHead; masks are pasted outside.
+
+    The results are those of mmdet's `RPNHead`, `BBoxHead` and `FCNMaskHead` in `predict_by_feat`.
+
+    Args:
+        model: A TwoStageDetector.
+        images: See `ImageGraph`.
+    """
+
+    def __init__(self, model: Any, **images: Any) -> None:
+        super().__init__(model, **images)
+        self.rpn_head, self.roi_head, self.cfg = model.rpn_head, model.roi_head, model.test_cfg
+        masks = ('masks',) if self.roi_head.with_mask else ()
+        self.output_names = ('boxes', 'scores', 'labels', 'image_indices', *masks)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        features = self.extract_features(images)
+        boxes, scores, labels, image = self._detect(features, self._propose(features, images), images)
+        if not self.roi_head.with_mask:
+            return boxes, scores, labels, image
+        rois = torch.cat((image[:, None].to(boxes.dtype), boxes), 1)
+        logits = self.roi_head.mask_head(pool(self.roi_head.mask_roi_extractor, features, rois))
+        if logits.shape[1] > 1:
+            logits = logits[torch.arange(logits.shape[0], device=logits.device), labels]
+        else:
+            logits = logits[:, 0]
+        return boxes, scores, labels, image, logits.sigmoid()
+
+    def _propose(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
+        """Regions of interest (P, 5): image, left, top, right, bottom."""
+        cfg, head = self.cfg.rpn, self.rpn_head
+        cls_scores, bbox_preds = head(features)
+        priors = head.prior_generator.grid_priors(
+            [score.shape[-2:] for score in cls_scores], cls_scores[0].dtype, cls_scores[0].device
+        )
+        boxes, scores, levels = [], [], []
+        for level, (cls_score, bbox_pred, anchors) in enumerate(zip(cls_scores, bbox_preds, priors, strict=True)):
+            batch_size = cls_score.shape[0]
+            logits, chosen = top(cls_score.permute(0, 2, 3, 1).reshape(batch_size, -1), cfg.nms_pre)
+            deltas = take(bbox_pred.permute(0, 2, 3, 1).reshape(batch_size, -1, 4), chosen)
+            decoded = head.bbox_coder.decode(anchors[chosen].flatten(0, 1), deltas.flatten(0, 1))
+            boxes.append(decoded.reshape(batch_size, -1, 4))
+            scores.append(logits.sigmoid())
+            levels.append(torch.full_like(chosen, level))
+        all_boxes, all_scores = clip_boxes(torch.cat(boxes, 1), images), torch.cat(scores, 1)
+        sides = all_boxes[..., 2:] - all_boxes[..., :2]
+        all_scores = torch.where((sides > cfg.min_bbox_size).all(-1), all_scores, torch.zeros_like(all_scores))
+        spread = spread_classes(all_boxes, torch.cat(levels, 1), largest_side(images, all_boxes.dtype))
+        kept = suppress(spread, all_scores[:, None], cfg.max_per_img, cfg.nms.iou_threshold, 0.0)
+        image, box = kept[:, 0], kept[:, 2]
+        return torch.cat((image[:, None].to(all_boxes.dtype), all_boxes[image, box]), 1)
+
+    def _detect(self, features: Sequence[Tensor], rois: Tensor, images: Tensor) -> tuple[Tensor, ...]:
+        """Boxes (N, 4), scores, labels and images (N,)."""
+        cfg, head = self.cfg.rcnn, self.roi_head.bbox_head
+        cls_score, bbox_pred = head(pool(self.roi_head.bbox_roi_extractor, features, rois))
+        probabilities = cls_score.softmax(-1)[:, : head.num_classes]
+        roi, labels = (probabilities > cfg.score_thr).nonzero().unbind(1)
+        deltas = bbox_pred.reshape(bbox_pred.shape[0], -1, 4)
+        deltas = deltas[roi, torch.zeros_like(labels) if head.reg_class_agnostic else labels]
+        boxes = clip_boxes(head.bbox_coder.decode(rois[roi, 1:], deltas), images)
+        scores, image = probabilities[roi, labels], rois[roi, 0].long()
+
+        numbers = torch.arange(images.shape[0], device=image.device)
+        of_image = torch.where(image == numbers[:, None], scores, torch.zeros_like(scores))
+        spread = spread_classes(boxes, labels, largest_side(images, boxes.dtype))
+        kept = suppress(spread[None], of_image[None], cfg.max_per_img, cfg.nms.iou_threshold, 0.0)[:, 2]
+        return boxes[kept], scores[kept], labels[kept], image[kept]
+
+
+def pool(extractor: Any, features: Sequence[Tensor], rois: Tensor) -> Tensor:
+    """Mmdet's SingleRoIExtractor without loops over data.
+
+    Args:
+        extractor: Its RoIAlign layers and its assignment of sizes to levels.
+        features: Maps (B, C, H, W), finest first; those beyond the extractor's levels are not used.
+        rois: (P, 5), image, left, top, right, bottom.
+
+    Returns:
+        (P, C, size, size).
+    """
+    layers = extractor.roi_layers
+    level_of_roi = extractor.map_roi_levels(rois, len(layers))
+    places, pooled = [], []
+    for level, (layer, feature) in enumerate(zip(layers, features, strict=False)):
+        place = (level_of_roi == level).nonzero()[:, 0]
+        places.append(place)
+        pooled.append(
+            roi_align(feature, rois[place], layer.output_size, layer.spatial_scale, layer.sampling_ratio, layer.aligned)
+        )
+    return torch.cat(pooled)[torch.cat(places).argsort()]

@@ -1,0 +1,55 @@
+"""Segmentors: from images to probabilities or labels."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.utils import Upsample
+from torch import Tensor, nn
+
+from .images import ImageGraph
+
+
+class SegmentationGraph(ImageGraph):
+    """mmseg's EncoderDecoder over whole images.
+
+    Args:
+        model: An EncoderDecoder.
+        output: 'probabilities' (B, C, H, W) float32, or 'labels' (B, H, W), uint8 (int32 beyond 256 classes).
+        threshold: Of a network with one logit.
+        images: See `ImageGraph`.
+    """
+
+    def __init__(self, model: Any, output: str, threshold: float | None, **images: Any) -> None:
+        super().__init__(model, **images)
+        self.decode_head, self.threshold = model.decode_head, threshold
+        _free_sizes(self.decode_head)
+        self.output_names = (output,)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        features = self.extract_features(images)
+        height, width = images.shape[1:3]
+        size = (_padded(height, self.size_divisor), _padded(width, self.size_divisor))
+        logits = self.decode_head(features)
+        logits = F.interpolate(logits, size, mode='bilinear', align_corners=self.decode_head.align_corners).float()
+        if self.size_divisor > 1:
+            logits = logits[..., :height, :width]
+        if self.output_names == ('probabilities',):
+            return (logits.sigmoid() if self.threshold is not None else logits.softmax(1),)
+        if self.threshold is not None:
+            return ((logits[:, 0].sigmoid() > self.threshold).to(torch.uint8),)
+        return (logits.argmax(1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32),)
+
+
+def _padded(size: int, divisor: int) -> int:
+    return size + -size % divisor if divisor > 1 else size
+
+
+def _free_sizes(module: nn.Module) -> None:
+    """Let torch upsample in place of mmseg's layer, whose sizes would be constants of the graph, those of the example."""
+    for name, child in module.named_children():
+        if isinstance(child, Upsample):
+            free = nn.Upsample(child.size, child.scale_factor, child.mode, child.align_corners)
+            setattr(module, name, free)
+        else:
+            _free_sizes(child)

@@ -1,0 +1,84 @@
+"""OpenVINO, on processors."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+try:
+    import openvino
+except ImportError as error:
+    raise ImportError(f"{error}; OpenVINO needs the extra 'deploy': pip install -e '.[deploy]'") from error
+
+KEY = 'skyline'  # of the model's description in its metadata
+HINTS = {'fp32': 'f32', 'bf16': 'bf16', 'fp16': 'f16'}
+
+
+class OpenVINOSession:
+    """Runs an `.xml` or `.onnx` file.
+
+    Args:
+        path: The file.
+        precision: 'fp32', 'bf16' or 'fp16' to compute in; None: what the processor is fastest in. A file whose weights
+            are int8 computes in int8 whatever is said here, and the rest of it as said.
+        threads: Of the processor; None: one per core.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no model that OpenVINO reads, or the processor has no such precision.
+    """
+
+    def __init__(self, path: str | Path, precision: str | None = None, threads: int | None = None) -> None:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'no file {path}')
+        core = openvino.Core()
+        capabilities = core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+        needed = {'bf16': 'BF16', 'fp16': 'FP16'}.get(precision or 'fp32', 'FP32')
+        if needed not in capabilities:
+            raise ValueError(f'this processor does not compute in {precision}; OpenVINO offers {capabilities}')
+        options: dict[str, str | int] = {'PERFORMANCE_HINT': 'LATENCY'}
+        if precision is not None:
+            options['INFERENCE_PRECISION_HINT'] = HINTS[precision]
+        if threads is not None:
+            options['INFERENCE_NUM_THREADS'] = threads
+        try:
+            model = core.read_model(path)
+        except RuntimeError as error:
+            raise ValueError(f'{path} is no model that OpenVINO reads: {error}') from error
+        self.output_names = [output.any_name for output in model.outputs]
+        self._compiled = core.compile_model(model, 'CPU', options)
+        self._requests = threading.local()
+
+    def __call__(self, *inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Outputs by name."""
+        if not hasattr(self._requests, 'request'):
+            self._requests.request = self._compiled.create_infer_request()
+        results = self._requests.request.infer([np.ascontiguousarray(array) for array in inputs], share_inputs=True)
+        return dict(zip(self.output_names, results.to_tuple(), strict=True))
+
+
+def convert_onnx(onnx_path: str | Path, path: str | Path, description: str, half_weights: bool) -> None:
+    """Write an `.onnx` file as OpenVINO's `.xml` and `.bin`.
+
+    Args:
+        onnx_path: What to convert.
+        path: The `.xml`; the `.bin` lies beside it.
+        description: JSON of the `ModelInfo`.
+        half_weights: Store weights in fp16, as precisions below fp32 may.
+    """
+    model = openvino.convert_model(str(onnx_path))
+    model.set_rt_info(description, [KEY])
+    openvino.save_model(model, str(path), compress_to_fp16=half_weights)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The description that `convert_onnx` put into an `.xml`, under its key; empty if there is none.
+
+    Raises:
+        ValueError: It is no model that OpenVINO reads.
+    """
+    try:
+        model = openvino.Core().read_model(path)
+    except RuntimeError as error:
+        raise ValueError(f'{path} is no model that OpenVINO reads: {error}') from error
+    return {KEY: model.get_rt_info([KEY]).astype(str)} if model.has_rt_info([KEY]) else {}
