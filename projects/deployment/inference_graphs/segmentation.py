@@ -46,7 +46,7 @@ def _padded(size: int, divisor: int) -> int:
 
 
 def _free_sizes(module: nn.Module) -> None:
-    """Let torch upsample in place of mmseg's layer, whose sizes would be constants of the graph, those of the example."""
+    """Let torch upsample in place of mmseg's layer, whose sizes would be constants of the exported graph."""
     for name, child in module.named_children():
         if isinstance(child, Upsample):
             free = nn.Upsample(child.size, child.scale_factor, child.mode, child.align_corners)

@@ -1,7 +1,5 @@
 """PyTorch, eager or compiled, on processors and GPUs."""
 
-import contextlib
-
 import numpy as np
 import torch
 from torch import nn
@@ -48,10 +46,8 @@ class TorchSession:
     def __call__(self, *inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Outputs by name."""
         tensors = [torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in inputs]
-        lower = contextlib.nullcontext()
-        if self.precision != 'fp32':
-            lower = torch.autocast(self.device.type, DTYPES[self.precision])
-        with torch.inference_mode(), lower:
+        lowered = self.precision != 'fp32'
+        with torch.inference_mode(), torch.autocast(self.device.type, DTYPES[self.precision], enabled=lowered):
             outputs = self.module(*tensors)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         arrays = [(output.float() if output.is_floating_point() else output).cpu().numpy() for output in outputs]
