@@ -1,22 +1,31 @@
 #!/usr/bin/env python
-"""Score a checkpoint: `tools/test.py configs/shvit_maskrcnn_coco.py work_dirs/shvit_maskrcnn_coco/epoch_12.pth`."""
+"""Score a checkpoint or an exported file.
+
+`tools/test.py configs/shvit_maskrcnn_coco.py work_dirs/shvit_maskrcnn_coco/epoch_12.pth`
+`tools/test.py configs/shvit_maskrcnn_coco.py shvit_maskrcnn_coco.onnx --runtime openvino`
+"""
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from mmengine.config import ConfigDict, DictAction
 
-from projects.sample_data import use_sample
-from projects.training.config import load_config
-from projects.training.launch import set_up, shut_down, test
-
 
 def parse_args() -> argparse.Namespace:
     """Command line, with mmdet's names."""
-    parser = argparse.ArgumentParser(description='Score a checkpoint.')
+    parser = argparse.ArgumentParser(description='Score a checkpoint or an exported file.')
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('file', help='checkpoint (.pth), or what tools/export.py made of it (.onnx, .xml)')
+    parser.add_argument(
+        '--runtime',
+        choices=['eager', 'compile', 'onnxruntime', 'openvino'],
+        help='what runs the model (default: by the name of an exported file; mmengine runs a checkpoint)',
+    )
+    parser.add_argument('--device', choices=['cpu', 'cuda'], help='of the runtime (default cpu)')
+    parser.add_argument('--precision', choices=['fp32', 'bf16', 'fp16'], help="of the runtime (default: the file's)")
+    parser.add_argument('--threads', type=int, help="of the runtime on a processor (default: the runtime's own choice)")
     parser.add_argument('--work-dir', help='folder for the log (default work_dirs/CONFIG)')
     parser.add_argument('--show-dir', help='draw ground truth beside predictions of every image into this folder')
     parser.add_argument(
@@ -48,15 +57,24 @@ def main() -> None:
     """Parse and test."""
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = load_config(args.config, args.cfg_options, use_sample if args.sample else None)
-    if args.show_dir:
-        cfg.default_hooks.visualization.folder = args.show_dir
-    if args.out:
-        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-        for evaluator in evaluators:
-            write_to(evaluator, args.out)
-    set_up(cfg, args.work_dir, args.launcher)
-    test(cfg, args.checkpoint, args.tta)
+    runtime = {name: getattr(args, name) for name in ('runtime', 'device', 'precision', 'threads')}
+    try:
+        from projects.deployment.deployed_model import scores_of
+        from projects.sample_data import use_sample
+        from projects.training.config import load_config
+        from projects.training.launch import set_up, shut_down
+
+        cfg = load_config(args.config, args.cfg_options, use_sample if args.sample else None)
+        if args.show_dir:
+            cfg.default_hooks.visualization.folder = args.show_dir
+        if args.out:
+            evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+            for evaluator in evaluators:
+                write_to(evaluator, args.out)
+        set_up(cfg, args.work_dir, args.launcher)
+        scores_of(cfg, args.file, augment=args.tta, **runtime)
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f'test: {error}')
     shut_down()
 
 

@@ -1,1 +1,1 @@
-"""What any trained model needs on its way to use: so far, what it costs."""
+"""What any trained model needs on its way to use."""

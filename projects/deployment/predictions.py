@@ -75,8 +75,8 @@ def resize_segmentation(segmentation: Segmentation, size: tuple[int, int], info:
     """Bring a result to the height and width of the user's image.
 
     mmseg resizes logits. Log-probabilities differ from logits by one number per pixel, the same for all classes:
-    resizing them bilinearly gives the same most probable class. With one channel the logit itself is resized. Labels
-    without probabilities take the nearest pixel's.
+    resizing them bilinearly gives the same most probable class. With one channel the logit itself is resized, of at
+    most 16, beyond which float32 probabilities are 1. Labels without probabilities take the nearest pixel's.
     """
     if segmentation.labels.shape == size:
         return segmentation
@@ -145,4 +145,7 @@ def _interpolation(places: np.ndarray, size: int) -> np.ndarray:
 
 
 def _resize_channels(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return np.stack([cv2.resize(channel, size[::-1], interpolation=cv2.INTER_LINEAR) for channel in values])
+    resized = np.empty((len(values), *size), dtype=np.float32)
+    for channel, target in zip(values, resized, strict=True):
+        cv2.resize(channel, size[::-1], dst=target, interpolation=cv2.INTER_LINEAR)
+    return resized

@@ -135,13 +135,29 @@ def test(cfg: Config, checkpoint: str | Path, augment: bool) -> dict[str, float]
     """
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f'No checkpoint {checkpoint}')
-    _check_data(cfg, 'test')
     cfg.load_from = str(checkpoint)
     _switch_off_pretrained(cfg)
-    cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
-    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     if augment:
         _augment_tests(cfg)
+    return score(cfg)
+
+
+def score(cfg: Config) -> dict[str, float]:
+    """Score the model of a config as it is, with the weights of `load_from` if there are any.
+
+    Args:
+        cfg: From `load_config` and `set_up`.
+
+    Returns:
+        The scores on the test set.
+
+    Raises:
+        FileNotFoundError: There is no data.
+        ValueError: `load_from` does not fit the model.
+    """
+    _check_data(cfg, 'test')
+    cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     return Runner.from_cfg(cfg).test()
 
 

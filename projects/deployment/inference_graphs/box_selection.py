@@ -89,6 +89,11 @@ def clip_boxes(boxes: Tensor, images: Tensor) -> Tensor:
     return torch.stack((x[..., 0], y[..., 0], x[..., 1], y[..., 1]), -1)
 
 
+def larger_than(size: float, boxes: Tensor) -> Tensor:
+    """Whether both sides of (..., 4) are longer than `size` pixels; clipping may leave boxes without area."""
+    return (boxes[..., 2:] - boxes[..., :2] > size).all(-1)
+
+
 def largest_side(images: Tensor, dtype: torch.dtype) -> Tensor:
     """The larger of height and width of images (B, H, W, 3)."""
     return torch.maximum(*_size(images, dtype))

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .box_selection import clip_boxes, largest_side, spread_classes, suppress, take, top
+from .box_selection import clip_boxes, larger_than, largest_side, spread_classes, suppress, take, top
 from .images import ImageGraph
 
 
@@ -46,6 +46,7 @@ class DenseDetectionGraph(ImageGraph):
         boxes = clip_boxes(boxes, images)
         spread = spread_classes(boxes, labels, largest_side(images, boxes.dtype))
         cfg = self.cfg
+        scores = torch.where(larger_than(cfg.min_bbox_size, boxes), scores, torch.zeros_like(scores))
         kept = suppress(spread, scores[:, None], cfg.max_per_img, cfg.nms.iou_threshold, cfg.score_thr)
         image, box = kept[:, 0], kept[:, 2]
         return boxes[image, box], scores[image, box], labels[image, box], image

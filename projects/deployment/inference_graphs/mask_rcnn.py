@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
-from .box_selection import clip_boxes, largest_side, spread_classes, suppress, take, top
+from .box_selection import clip_boxes, larger_than, largest_side, spread_classes, suppress, take, top
 from .images import ImageGraph
+
+LOWEST = -1e30  # a logit that no box has
 
 
 class MaskRCNNGraph(ImageGraph):
@@ -41,7 +43,10 @@ class MaskRCNNGraph(ImageGraph):
         return boxes, scores, labels, image, logits.sigmoid()
 
     def _propose(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
-        """Regions of interest (P, 5): image, left, top, right, bottom."""
+        """Regions of interest (P, 5): image, left, top, right, bottom.
+
+        They are ranked by logits: ONNX Runtime rounds the sigmoid of low ones to equal numbers.
+        """
         cfg, head = self.cfg.rpn, self.rpn_head
         cls_scores, bbox_preds = head(features)
         priors = head.prior_generator.grid_priors(
@@ -54,13 +59,14 @@ class MaskRCNNGraph(ImageGraph):
             deltas = take(bbox_pred.permute(0, 2, 3, 1).reshape(batch_size, -1, 4), chosen)
             decoded = head.bbox_coder.decode(anchors[chosen].flatten(0, 1), deltas.flatten(0, 1))
             boxes.append(decoded.reshape(batch_size, -1, 4))
-            scores.append(logits.sigmoid())
+            scores.append(logits)
             levels.append(torch.full_like(chosen, level))
         all_boxes, all_scores = clip_boxes(torch.cat(boxes, 1), images), torch.cat(scores, 1)
-        sides = all_boxes[..., 2:] - all_boxes[..., :2]
-        all_scores = torch.where((sides > cfg.min_bbox_size).all(-1), all_scores, torch.zeros_like(all_scores))
+        all_scores = torch.where(
+            larger_than(cfg.min_bbox_size, all_boxes), all_scores, torch.full_like(all_scores, LOWEST)
+        )
         spread = spread_classes(all_boxes, torch.cat(levels, 1), largest_side(images, all_boxes.dtype))
-        kept = suppress(spread, all_scores[:, None], cfg.max_per_img, cfg.nms.iou_threshold, 0.0)
+        kept = suppress(spread, all_scores[:, None], cfg.max_per_img, cfg.nms.iou_threshold, LOWEST)
         image, box = kept[:, 0], kept[:, 2]
         return torch.cat((image[:, None].to(all_boxes.dtype), all_boxes[image, box]), 1)
 

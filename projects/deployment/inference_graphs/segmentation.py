@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmseg.models.utils import Upsample
-from torch import Tensor, nn
+from torch import Tensor
 
+from .free_sizes import free_sizes
 from .images import ImageGraph
 
 
@@ -23,7 +23,7 @@ class SegmentationGraph(ImageGraph):
     def __init__(self, model: Any, output: str, threshold: float | None, **images: Any) -> None:
         super().__init__(model, **images)
         self.decode_head, self.threshold = model.decode_head, threshold
-        _free_sizes(self.decode_head)
+        free_sizes(self.decode_head)
         self.output_names = (output,)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -43,13 +43,3 @@ class SegmentationGraph(ImageGraph):
 
 def _padded(size: int, divisor: int) -> int:
     return size + -size % divisor if divisor > 1 else size
-
-
-def _free_sizes(module: nn.Module) -> None:
-    """Let torch upsample in place of mmseg's layer, whose sizes would be constants of the exported graph."""
-    for name, child in module.named_children():
-        if isinstance(child, Upsample):
-            free = nn.Upsample(child.size, child.scale_factor, child.mode, child.align_corners)
-            setattr(module, name, free)
-        else:
-            _free_sizes(child)

@@ -84,7 +84,7 @@ def relu_attention(scales: Sequence[torch.Tensor], head_dim: int) -> torch.Tenso
     value = F.pad(value, (0, 1), value=1.0)  # one more channel, to sum up the weights
     with torch.autocast(value.device.type, enabled=False):
         linear = value.shape[2] > head_dim
-        attended = query @ (key.mT @ value) if linear else (query @ key.mT) @ value
+        attended = query @ (key.transpose(-2, -1) @ value) if linear else (query @ key.transpose(-2, -1)) @ value
         attended = attended[..., :-1] / (attended[..., -1:] + ATTENTION_EPS)
     # channels-last in memory, too
     return attended.transpose(1, 2).flatten(2).unflatten(1, size).permute(0, 3, 1, 2).to(dtype)

@@ -1,0 +1,170 @@
+"""The graphs say what OpenMMLab's own inference says, and so do their files at other sizes than the traced one."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from projects.deployment.exporting import read_info, write_onnx
+from projects.deployment.inference_graphs import build_graph, load_model
+from projects.deployment.model_info import ModelInfo
+from projects.deployment.predictor import Predictor
+from projects.deployment.pytorch_reference import PyTorchReference
+from projects.deployment.runtimes.onnxruntime_session import OnnxRuntimeSession
+from projects.deployment.runtimes.openvino_session import OpenVINOSession
+from projects.deployment.runtimes.torch_session import TorchSession
+from projects.training.config import load_config
+
+SIZES = (96, 128), (77, 121)
+LEAVES = {
+    'segmentation': 'configs/efficientvit_mit_b0_seg_cityscapes.py',
+    'one logit': 'configs/buildings/shvit_unet_scenes_student.py',
+    'Semantic FPN': 'configs/mobilenetv3_fpn_ade20k.py',
+    'RetinaNet': 'configs/mobilenetv3_retinanet_coco.py',
+    'RTMDet': 'configs/efficientvit_mit_b1_rtmdet_coco.py',
+    'UPerNet': 'configs/efficientmod_s_upernet_ade20k.py',
+    'Mask R-CNN': 'configs/mobilenetv3_maskrcnn_coco.py',
+}
+
+
+@pytest.fixture(scope='module', params=LEAVES)
+def opened(request):
+    cfg = load_config(LEAVES[request.param])
+    cfg.model.backbone.pretrained = False
+    if request.param == 'UPerNet':
+        cfg.model.backbone.arch = 'xxs'
+        cfg.model.decode_head.update(in_channels=[32, 64, 128, 256], channels=32)
+    if cfg.model.backbone.arch == 's4':
+        cfg.model.backbone.arch = 's1'
+        cfg.model.decode_head.in_channels = [16, 32, 64, 128, 224, 320]
+    if 'roi_head' in cfg.model:
+        cfg.model.test_cfg.rpn.max_per_img = 60
+        cfg.model.test_cfg.rcnn.max_per_img = 12
+    return scattered(cfg)
+
+
+def scattered(cfg):
+    """A model whose random weights give scores that are far apart."""
+    torch.manual_seed(0)
+    model = load_model(cfg)
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.running_var.uniform_(0.5, 1.5)
+            module.running_mean.normal_(0, 0.1)
+    head = getattr(model, 'bbox_head', None)
+    if head is not None:
+        last = [head.retina_cls] if hasattr(head, 'retina_cls') else list(head.rtm_cls)
+        for layer in last:
+            layer.weight.data.normal_(0, 0.05)
+        with torch.no_grad():
+            scores = head(model.extract_feat(torch.randn(1, 3, 96, 128)))[0]
+        for layer in last:
+            layer.weight.data *= 2 / torch.cat([score.flatten() for score in scores]).std()
+    if hasattr(model, 'roi_head'):
+        model.roi_head.bbox_head.fc_cls.weight.data.normal_(0, 0.05)
+    return model, ModelInfo.from_config(cfg)
+
+
+def photographs(size, number=1):
+    """Images with large and small structures."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (number, 5, 7, 3), dtype=np.uint8)
+    large = np.stack([cv2.resize(image, size[::-1], interpolation=cv2.INTER_CUBIC) for image in coarse])
+    return (large // 2 + rng.integers(0, 128, large.shape)).astype(np.uint8)
+
+
+def assert_same_objects(mine, theirs):
+    """Each object of either has one of the other at its place; nearly equal scores may come in another order."""
+    assert len(mine.scores) == len(theirs.scores) > 3
+    mine, theirs = (one.select(one.scores > mine.scores.min() + 1e-4) for one in (mine, theirs))  # of ties any is last
+    alike = (mine.labels[:, None] == theirs.labels) & (np.abs(mine.scores[:, None] - theirs.scores) < 1e-4)
+    alike &= np.abs(mine.boxes[:, None] - theirs.boxes).max(-1) < 0.02
+    assert alike.any(0).all()
+    assert alike.any(1).all()
+    if mine.masks is not None and mine.masks.shape == theirs.masks.shape:
+        np.testing.assert_allclose(mine.masks, theirs.masks[alike.argmax(1)], atol=5e-3)
+
+
+@pytest.mark.parametrize('size', SIZES, ids=str)
+def test_a_graph_says_what_openmmlab_says(opened, size):
+    model, info = opened
+    images = photographs(size, 2)
+    ours = Predictor(TorchSession(build_graph(model, info)), info)(images)
+    for mine, theirs in zip(ours, PyTorchReference(model)(images), strict=True):
+        if info.is_segmentor:
+            assert (mine.labels == theirs.labels).mean() > 0.9999
+            np.testing.assert_allclose(mine.probabilities, theirs.probabilities, atol=1e-4)
+            continue
+        assert_same_objects(mine, theirs)
+
+
+def test_a_file_says_what_its_graph_says_at_any_size_and_batch(opened, tmp_path):
+    model, info = opened
+    graph = build_graph(model, info)
+    path = tmp_path / 'graph.onnx'
+    write_onnx(graph, info, path, (96, 128))
+    assert read_info(path) == info
+    for session in OnnxRuntimeSession(path, threads=1), OpenVINOSession(path, 'fp32', threads=1):
+        for size, number in (((96, 128), 1), ((77, 121), 2)):
+            images = photographs(size, number)
+            expected, found = Predictor(TorchSession(graph), info)(images), Predictor(session, info)(images)
+            for one, other in zip(expected, found, strict=True):
+                if info.is_segmentor:
+                    np.testing.assert_allclose(other.probabilities, one.probabilities, atol=1e-4)
+                else:
+                    assert_same_objects(other, one)
+
+
+def test_nothing_found_is_an_empty_result(tmp_path):
+    cfg = load_config(LEAVES['Mask R-CNN'], {'model.backbone.pretrained': False, 'model.test_cfg.rcnn.score_thr': 1.0})
+    model, info = scattered(cfg)
+    graph = build_graph(model, info)
+    path = tmp_path / 'graph.onnx'
+    write_onnx(graph, info, path, (64, 64))
+    for session in TorchSession(graph), OnnxRuntimeSession(path), OpenVINOSession(path):
+        (found,) = Predictor(session, info)(photographs((64, 64)))
+        assert found.boxes.shape == (0, 4)
+        assert found.masks.shape == (0, 28, 28)
+
+
+def test_labels_are_the_most_probable_classes():
+    model, info = scattered(
+        load_config('configs/efficientvit_mit_b0_seg_cityscapes.py', {'model.backbone.pretrained': False})
+    )
+    images = photographs((64, 96))
+    probabilities = TorchSession(build_graph(model, info))(images)['probabilities']
+    labels = TorchSession(build_graph(model, dataclasses.replace(info, output='labels')))(images)['labels']
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, probabilities.argmax(1))
+
+
+def test_a_fixed_graph_keeps_its_size_in_its_description(tmp_path):
+    model, info = scattered(
+        load_config('configs/efficientvit_mit_b0_seg_cityscapes.py', {'model.backbone.pretrained': False})
+    )
+    info = dataclasses.replace(info, input_size=(64, 96), batch_size=1)
+    write_onnx(build_graph(model, info), info, tmp_path / 'graph.onnx', (512, 512))
+    predictor = Predictor(OnnxRuntimeSession(tmp_path / 'graph.onnx'), read_info(tmp_path / 'graph.onnx'))
+    assert predictor(photographs((64, 96)))[0].labels.shape == (64, 96)
+    with pytest.raises(ValueError, match='64x96 px alone'):
+        predictor(photographs((96, 96)))
+
+
+def test_a_model_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match='Conv2d cannot be exported; expected an EncoderDecoder'):
+        build_graph(torch.nn.Conv2d(3, 3, 1), dataclasses.replace(scattered_info(), task='object detection'))
+
+
+def scattered_info():
+    return ModelInfo.from_config(Config.fromfile(LEAVES['segmentation']))
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
+    torch.save({'state_dict': {'backbone.weight': torch.zeros(1)}}, tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match='does not fit the model of'):
+        load_model(load_config(LEAVES['segmentation']), tmp_path / 'other.pth')
+    with pytest.raises(FileNotFoundError, match='no checkpoint'):
+        load_model(load_config(LEAVES['segmentation']), tmp_path / 'missing.pth')

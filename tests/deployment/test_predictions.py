@@ -1,0 +1,154 @@
+"""Results on their way back to the image file: as mmcv, mmseg and mmdet bring them there."""
+
+from dataclasses import replace
+
+import cv2
+import mmcv
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
+
+from projects.deployment.model_info import INSTANCES, SEGMENTATION, ModelInfo
+from projects.deployment.predictions import (
+    Detections,
+    Segmentation,
+    fit_size,
+    labels_of,
+    paste_mask,
+    rescale_detections,
+    resize_image,
+    resize_segmentation,
+)
+
+INFO = ModelInfo(INSTANCES, ('cat',), ((0, 0, 0),), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+CLASSES = replace(INFO, task=SEGMENTATION, classes=('a', 'b', 'c'))
+BUILDING = replace(INFO, task=SEGMENTATION, classes=('ground', 'building'), threshold=0.5)
+
+
+@pytest.mark.parametrize('scale', [(1333, 800), (2048, 512), (2048, 1024), (512, 512), (576, 576)])
+def test_images_get_the_size_that_mmcv_gives_them(scale):
+    generator = np.random.default_rng(0)
+    for height, width in generator.integers(1, 3000, (300, 2)).tolist():
+        expected = mmcv.rescale_size((width, height), scale)
+        assert fit_size(replace(INFO, scale=scale), (height, width)) == expected[::-1]
+
+
+def test_half_a_pixel_is_rounded_up():
+    assert fit_size(replace(INFO, scale=(512, 512)), (5, 1024)) == (3, 512)
+
+
+def test_size_without_proportions_without_scale_and_of_a_fixed_graph():
+    assert fit_size(replace(INFO, scale=(64, 32), keep_ratio=False), (7, 9)) == (32, 64)
+    assert fit_size(INFO, (7, 9)) == (7, 9)
+    assert fit_size(replace(INFO, scale=(64, 32), input_size=(96, 128)), (7, 9)) == (96, 128)
+
+
+def test_an_image_is_resized_as_by_mmcv():
+    image = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    assert resize_image(image, (37, 53)) is image
+    assert np.array_equal(resize_image(image, (61, 87)), mmcv.imresize(image, (87, 61)))
+    assert np.array_equal(resize_image(image, (20, 31)), mmcv.imresize(image, (31, 20)))
+
+
+SIZES = [((24, 32), (51, 77)), ((48, 64), (24, 32)), ((40, 56), (29, 31)), ((16, 16), (16, 40))]
+
+
+@pytest.mark.parametrize(('from_size', 'to_size'), SIZES)
+def test_several_classes_are_resized_as_mmseg_resizes_logits(from_size, to_size):
+    logits = torch.randn(1, 3, *from_size, generator=torch.Generator().manual_seed(0)) * 8
+    probabilities = logits.softmax(dim=1)[0].numpy()
+    found = resize_segmentation(Segmentation(labels_of(probabilities, CLASSES), probabilities), to_size, CLASSES)
+    expected = F.interpolate(logits, to_size, mode='bilinear', align_corners=False)[0]
+    assert found.labels.dtype == np.uint8
+    assert (found.labels == expected.argmax(dim=0).numpy()).mean() > 0.999
+    np.testing.assert_allclose(found.probabilities, expected.softmax(dim=0).numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize(('from_size', 'to_size'), SIZES)
+def test_one_logit_is_resized_as_by_mmseg(from_size, to_size):
+    logits = torch.randn(1, 1, *from_size, generator=torch.Generator().manual_seed(0)) * 2
+    probabilities = logits.sigmoid()[0].numpy()
+    for threshold in (0.5, 0.3):
+        info = replace(BUILDING, threshold=threshold)
+        found = resize_segmentation(Segmentation(labels_of(probabilities, info), probabilities), to_size, info)
+        expected = F.interpolate(logits, to_size, mode='bilinear', align_corners=False)[0].sigmoid()
+        assert (found.labels == (expected[0] > threshold).numpy()).mean() > 0.999
+        np.testing.assert_allclose(found.probabilities, expected.numpy(), atol=1e-4)
+
+
+def test_certain_pixels_stay_finite():
+    for channels in (np.array([[[0.0, 1.0]]]), np.array([[[0.0, 1.0]], [[1.0, 0.0]]])):
+        info = BUILDING if len(channels) == 1 else CLASSES
+        probabilities = channels.astype(np.float32)
+        found = resize_segmentation(Segmentation(labels_of(probabilities, info), probabilities), (2, 4), info)
+        assert np.isfinite(found.probabilities).all()
+        assert found.labels[0, 0] == labels_of(probabilities, info)[0, 0]
+        assert found.labels[1, 3] == labels_of(probabilities, info)[0, 1]
+
+
+def test_labels_alone_take_the_nearest_pixel():
+    labels = np.array([[0, 1], [2, 0]], np.uint8)
+    found = resize_segmentation(Segmentation(labels), (4, 6), CLASSES)
+    assert np.array_equal(found.labels, labels.repeat(2, axis=0).repeat(3, axis=1))
+    assert found.probabilities is None
+    many = resize_segmentation(Segmentation(np.full((2, 2), 300, np.uint16)), (4, 6), CLASSES)
+    assert many.labels.dtype == np.uint16
+    assert (many.labels == 300).all()
+
+
+def test_boxes_are_scaled_per_axis():
+    detections = Detections(np.array([[1, 2, 3, 4]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64))
+    found = rescale_detections(detections, (10, 20), (20, 60))
+    assert found.boxes.tolist() == [[3, 4, 9, 8]]
+    assert found.boxes.dtype == np.float32
+
+
+def boxes_of_all_kinds(generator, height, width):
+    """Inside, across every border, tiny, as large as the image and beyond it."""
+    corners = generator.uniform(-0.2, 1.2, (60, 2, 2)) * (width, height)
+    random = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    random = random[(random[:, :2] < (width, height)).all(axis=1) & (random[:, 2:] > 0).all(axis=1)]
+    special = [[0, 0, width, height], [-9, -9, width + 9, height + 9], [5, 7, 6, 8], [5.3, 7.2, 5.6, 7.9]]
+    return np.concatenate([random, special]).astype(np.float32)
+
+
+@pytest.mark.parametrize('threshold', [0.5, 0.3])
+@pytest.mark.parametrize('size', [(48, 64), (113, 91)])
+def test_masks_are_pasted_as_by_mmdet(size, threshold):
+    generator = np.random.default_rng(1)
+    boxes = boxes_of_all_kinds(generator, *size)
+    different = total = 0
+    for box in boxes:
+        coarse = generator.normal(size=(7, 7)).astype(np.float32)
+        mask = 1 / (1 + np.exp(-3 * cv2.resize(coarse, (28, 28))))
+        expected, found = np.zeros((2, *size), bool)
+        pasted, place = _do_paste_mask(torch.from_numpy(mask)[None, None], torch.from_numpy(box)[None], *size)
+        expected[place] = pasted[0].numpy() >= threshold
+        rows, columns, inside = paste_mask(mask, box, size, threshold)
+        found[rows, columns] = inside
+        different += (found != expected).sum()
+        total += expected.sum()
+    assert total > 5000
+    assert different <= total * 0.0005
+
+
+def test_a_mask_fades_over_the_border_of_its_box():
+    # mask pixels are 2 px wide: along an edge the value is 0.75 half a px inside of the box, 0.25 half a px outside
+    expected = {threshold: np.zeros((12, 12), bool) for threshold in (0.5, 0.15)}
+    expected[0.5][4:8, 4:8] = True
+    expected[0.15][3:9, 4:8] = expected[0.15][4:8, 3:9] = True
+    for threshold, mask in expected.items():
+        box = np.array([4, 4, 8, 8], np.float32)
+        rows, columns, inside = paste_mask(np.ones((2, 2), np.float32), box, (12, 12), threshold)
+        found = np.zeros((12, 12), bool)
+        found[rows, columns] = inside
+        assert np.array_equal(found, mask)
+
+
+def test_a_box_outside_of_the_image_has_an_empty_mask():
+    for box in ([70, 10, 90, 30], [-30, -30, -5, -5], [10, 50, 20, 60]):
+        rows, columns, inside = paste_mask(np.ones((28, 28), np.float32), np.array(box, np.float32), (40, 60), 0.5)
+        assert not inside.any()
+        assert np.zeros((40, 60))[rows, columns].shape == inside.shape
