@@ -14,19 +14,22 @@ def replacing(path: str | Path) -> Iterator[Path]:
     fails, the temporary file is removed and `path` is as it was.
 
     Args:
-        path: The file to write, in an existing folder.
+        path: The file to write, in an existing folder. Processes may write the same one at the same time, not threads.
 
     Yields:
         Where to write it.
 
     Raises:
-        OSError: The folder does not exist, cannot be written to, or the disk is full.
+        FileNotFoundError: The folder does not exist; or nothing was written.
+        OSError: The folder cannot be written to, or the disk is full.
 
     Example:
         >>> with replacing('scores.json') as temporary:
         ...     temporary.write_text('{}')
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f'cannot write {path}: the folder {path.parent} does not exist')
     temporary = path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
     try:
         yield temporary

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from projects.atomic_files import replacing
 from projects.building_extraction.height_classes import HeightClasses
 
 
@@ -59,9 +60,8 @@ def main(arguments: list[str] | None = None) -> None:
         write_picture(result, classes, args.out / 'misalignment.png')
         content = {key: str(value) for key, value in vars(args).items() if value is not None}
         text = json.dumps({'arguments': content} | summary(result, classes), indent=1)
-        partial = args.out / '.misalignment.json.partial'
-        partial.write_text(text)
-        partial.replace(args.out / 'misalignment.json')
+        with replacing(args.out / 'misalignment.json') as temporary:
+            temporary.write_text(text)
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f'measure_misalignment: {error}')
     print(as_text(result, classes))

@@ -1,16 +1,6 @@
 """What every run on buildings shares: `segmentation_runtime.py` with the task's own data, scores and methods."""
 
-_base_ = './segmentation_runtime.py'
+_base_ = ['./segmentation_runtime.py', './building_imports.py']
 
-custom_imports = dict(
-    imports=[
-        'projects.openmmlab_compat',  # first
-        'projects.efficient_models',
-        'projects.training',
-        'projects.building_extraction.datasets.registered',
-        'projects.building_extraction.evaluation',
-        'projects.building_extraction.knowledge_transfer',
-    ],
-    allow_failed_imports=False,
-)
+custom_imports = dict(imports=_base_.building_imports)
 default_hooks = dict(checkpoint=dict(interval=500))

@@ -1,6 +1,5 @@
 """Building polygons out of raster files, read window by window, and a picture of them."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from projects.atomic_files import replacing
 from projects.building_extraction.vectorization import PredictionWindow, VectorizationSettings, vectorise_windows
 from projects.geodata.raster_files import Raster, open_band, open_raster
 from projects.geodata.vector_files import geopandas
@@ -92,12 +92,8 @@ def write_picture(polygons: geopandas.GeoDataFrame, image_path: str | Path, path
     lines = [shapely.get_coordinates(ring) @ matrix[:, :2].T + matrix[:, 2] - 0.5 for ring in rings]
     lines = [np.rint(points * 2**SUBPIXEL_BITS).astype(np.int32) for points in lines]
     cv2.polylines(picture, lines, True, OUTLINE_RGB, 1, cv2.LINE_AA, SUBPIXEL_BITS)
-    partial = path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
-    try:
-        Image.fromarray(picture).save(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        Image.fromarray(picture).save(temporary)
 
 
 def check_picture_name(path: Path) -> None:

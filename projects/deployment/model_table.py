@@ -10,10 +10,11 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 
+from projects.atomic_files import replacing
+
 from .complexity import Complexity, Macs, count_complexity
 from .published_figures import MAX_MACS_DEVIATION, MAX_PARAMS_DEVIATION, PublishedFigures, deviates
 
-BEGIN, END = '<!-- model table -->', '<!-- /model table -->'
 FLAG = '⚠'
 CUSTOMARY_SIZES = {(1333, 800): (800, 1280), (2048, 512): (512, 512)}
 DATASETS = {'coco': 'COCO', 'buildings': 'Buildings', 'ADEChallengeData2016': 'ADE20K', 'cityscapes': 'Cityscapes'}
@@ -149,16 +150,21 @@ def render(rows: Iterable[ModelRow], folder: Path) -> str:
     return '\n'.join(lines)
 
 
-def replace_table(readme: Path, table: str) -> None:
+def replace_table(readme: Path, table: str, name: str = 'model table') -> None:
     """Put a table between the markers of a file; the file is replaced as a whole or not at all.
+
+    Args:
+        readme: The file.
+        table: What to put there.
+        name: Of the table: the markers are `<!-- NAME -->` and `<!-- /NAME -->`.
 
     Raises:
         ValueError: If the file has not exactly one pair of markers.
     """
-    before, _, after = _split(readme)
-    temporary = readme.with_name(f'.{readme.name}.{os.getpid()}.tmp')
-    temporary.write_text(f'{before}{BEGIN}\n{table}\n{END}{after}', encoding='utf-8')
-    temporary.replace(readme)
+    before, _, after = _split(readme, name)
+    begin, end = _markers(name)
+    with replacing(readme) as temporary:
+        temporary.write_text(f'{before}{begin}\n{table}\n{end}{after}', encoding='utf-8')
 
 
 def stale_lines(readme: Path, table: str) -> list[str]:
@@ -167,7 +173,7 @@ def stale_lines(readme: Path, table: str) -> list[str]:
     Raises:
         ValueError: If the file has not exactly one pair of markers.
     """
-    found, expected = _split(readme)[1].strip('\n').splitlines(), table.splitlines()
+    found, expected = _split(readme, 'model table')[1].strip('\n').splitlines(), table.splitlines()
     stale = [line for line in [*expected, *found] if (line in found) != (line in expected)]
     if not stale and found != expected:
         return ['the order of the lines']
@@ -226,11 +232,16 @@ def _line(cells: Sequence[str]) -> str:
     return f'| {" | ".join(cells)} |'
 
 
-def _split(readme: Path) -> tuple[str, str, str]:
+def _markers(name: str) -> tuple[str, str]:
+    return f'<!-- {name} -->', f'<!-- /{name} -->'
+
+
+def _split(readme: Path, name: str) -> tuple[str, str, str]:
     """Split a file into what stands before, between and after the markers."""
     text = readme.read_text(encoding='utf-8')
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f'{readme} must have the lines `{BEGIN}` and `{END}`, once each and in this order.')
-    before, rest = text.split(BEGIN)
-    between, after = rest.split(END)
+    begin, end = _markers(name)
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f'{readme} must have the lines `{begin}` and `{end}`, once each and in this order.')
+    before, rest = text.split(begin)
+    between, after = rest.split(end)
     return before, between, after

@@ -1,6 +1,5 @@
 """Building outlines with heights in vector files: GeoPackage, GeoJSON, Shapefile and whatever else GDAL reads."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 
+from projects.atomic_files import replacing
 from projects.geodata.coordinate_systems import parse_crs
 from projects.geodata.polygonal import polygonal
 
@@ -123,14 +123,10 @@ def write_polygons(frame: geopandas.GeoDataFrame, path: str | Path) -> None:
     if suffix == '.geojson':
         frame = frame.to_crs('EPSG:4326')
     kind = 'MultiPolygon' if (frame.geom_type == 'MultiPolygon').any() else 'Polygon'
-    partial = path.with_name(f'.{path.stem}.{os.getpid()}.partial{suffix}')
-    try:
+    with replacing(path) as temporary:
         pyogrio.write_dataframe(
-            frame, partial, layer=path.stem, geometry_type=kind, promote_to_multi=False, **DRIVERS[suffix]
+            frame, temporary, layer=path.stem, geometry_type=kind, promote_to_multi=False, **DRIVERS[suffix]
         )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _describe(path: Path) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from projects.atomic_files import replacing
+
 from .annotations import category_ids, read_annotations
 from .score_line import SUMMARY, TITLES, describe_scores
 
@@ -88,7 +90,8 @@ class CocoScores(BaseMetric):
         for kind in self.kinds:
             detections = self._detections(results, kind)
             if self.outfile_prefix is not None:
-                Path(f'{self.outfile_prefix}.{kind}.json').write_text(json.dumps(detections))
+                with replacing(f'{self.outfile_prefix}.{kind}.json') as temporary:
+                    temporary.write_text(json.dumps(detections))
             evaluation = self._evaluate(kind, detections)
             for name, value in zip(SUMMARY, evaluation.stats, strict=False):
                 scores[f'{kind}_{name}'] = round(float(value), 6)

@@ -15,6 +15,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from projects.atomic_files import replacing
+
 
 @HOOKS.register_module()
 class PredictionPictures(Hook):
@@ -110,7 +112,5 @@ class Curves(Hook):
             axes.grid(alpha=0.3)
             if curves:
                 axes.legend(fontsize=7)
-        path = Path(runner.work_dir) / 'curves.png'
-        temporary = path.with_name('.curves.png')
-        FigureCanvasAgg(figure).print_png(str(temporary))
-        temporary.replace(path)
+        with replacing(Path(runner.work_dir) / 'curves.png') as temporary:
+            FigureCanvasAgg(figure).print_png(temporary)

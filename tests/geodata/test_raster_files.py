@@ -136,6 +136,32 @@ def test_unfit_images_are_refused_with_the_remedy(tmp_path):
         pass
 
 
+def test_any_image_is_taken_as_it_is_stored_where_that_is_asked_for(tmp_path):
+    rotated = Affine(0.5, 0.1, 500000, 0.1, -0.5, 5_000_000)
+    degrees = Affine(1e-5, 0, 15, 0, -1e-5, 60)
+    for profile, note in (
+        ({'transform': rotated}, 'not north-up'),
+        ({'crs': None}, 'no coordinate system'),
+        ({'crs': 'EPSG:4326', 'transform': degrees}, 'in degrees'),
+    ):
+        bands = noise(3)
+        with open_raster(write(tmp_path / 'a.tif', bands, **profile), as_stored=True) as raster:
+            assert raster.size_px == (60, 40)
+            assert note in raster.notes[1]
+            np.testing.assert_array_equal(raster.read(0, 0, 60, 40)[0], bands.transpose(1, 2, 0))
+    with open_raster(write(tmp_path / 'a.tif', noise(3)), as_stored=True) as raster:
+        assert len(raster.notes) == 1
+    with pytest.raises(ValueError, match='not as_stored'), open_raster(tmp_path / 'a.tif', gsd_m=1, as_stored=True):
+        pass
+    empty = write(tmp_path / 'b.tif', np.zeros((3, 40, 60), np.uint16), nodata=0)
+    with open_raster(empty, as_stored=True) as raster:
+        assert raster.limits == (0, 65535)
+        assert 'no sampled pixel has data' in raster.notes[1]
+        assert not raster.read(0, 0, 60, 40)[1].any()
+    with pytest.raises(ValueError, match='no pixel with data'), open_raster(empty):
+        pass
+
+
 def test_the_end_of_a_truncated_file_is_unreadable_and_its_beginning_is_not(tmp_path):
     path = write(tmp_path / 'a.tif', noise(3, 512, 512), tiled=True, blockxsize=128, blockysize=128)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

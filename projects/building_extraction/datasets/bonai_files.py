@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from projects.atomic_files import replacing
+
 from .bonai import contradiction_px
 from .loading import known_heights_m
 
@@ -24,7 +26,7 @@ def convert_bonai(folder: str | Path, out: str | Path, images: str | Path | None
     unknown height is written as null.
 
     Args:
-        folder: Holds the JSON files, in subfolders too.
+        folder: Holds the JSON files, in subfolders too; hidden ones are left out.
         out: The file to write, e.g. `coco/bonai_shanghai_trainval.json`.
         images: Folder of the images, which `file_name` is relative to; by default `folder`.
 
@@ -38,7 +40,7 @@ def convert_bonai(folder: str | Path, out: str | Path, images: str | Path | None
     """
     folder, out, images = Path(folder), Path(out), Path(images or folder)
     image_paths = {path.stem: path for path in sorted(images.rglob('*')) if path.suffix.lower() in IMAGE_SUFFIXES}
-    files = sorted(path for path in folder.rglob('*.json') if path.resolve() != out.resolve())
+    files = sorted(path for path in folder.rglob('[!.]*.json') if path.resolve() != out.resolve())
     if not files:
         raise FileNotFoundError(f'No *.json below {folder.absolute()}; expected one for each image of BONAI')
     counts: Counter[str] = Counter()
@@ -62,9 +64,8 @@ def convert_bonai(folder: str | Path, out: str | Path, images: str | Path | None
             content['annotations'].append(identity | annotation)
     annotations = content['annotations']
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f'.{out.name}.tmp')
-    temporary.write_text(json.dumps(content, allow_nan=False), encoding='utf-8')
-    temporary.replace(out)
+    with replacing(out) as temporary:
+        temporary.write_text(json.dumps(content, allow_nan=False), encoding='utf-8')
     return {
         'images': len(files),
         'annotations': len(annotations),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from projects.atomic_files import replacing
 from projects.building_extraction.datasets.out_dir import check_contents
 from projects.building_extraction.datasets.raster_blocks import PARTS
 from projects.building_extraction.datasets.raster_tile_labels import CATEGORY_ID
@@ -105,6 +106,5 @@ def finish(staging: Path, out_dir: Path) -> None:
 
 def write_json(path: Path, content: Any, indent: int | None = None) -> None:
     """Write JSON; the file appears complete or not at all."""
-    partial = path.with_name(f'.{path.name}.partial')
-    partial.write_text(json.dumps(content, indent=indent))
-    partial.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=indent))

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from mmengine.registry import METRICS
 from rich.console import Console
 from rich.table import Table
 
+from projects.atomic_files import replacing
 from projects.building_extraction.evaluation.height_class_counts import FN, FP, TP, Counts, count_image
 from projects.building_extraction.evaluation.height_class_samples import read_labels, read_objects
 from projects.building_extraction.evaluation.object_matching import MIN_IOU, Objects
@@ -106,9 +106,8 @@ class HeightClassScores(BaseMetric):
             'background_pixels': total.background,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-        partial.write_text(json.dumps(content, indent=1, allow_nan=False), encoding='utf-8')
-        partial.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding='utf-8')
 
     def _format(self, table: dict[str, dict[str, float]], total: Counts) -> str:
         """Scores per class as text, with how many buildings were labelled."""

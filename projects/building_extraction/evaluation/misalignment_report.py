@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from projects.atomic_files import replacing
 from projects.building_extraction.evaluation.misalignment import Misalignment
 from projects.building_extraction.height_classes import HeightClasses
 
@@ -70,7 +71,7 @@ def write_picture(result: Misalignment, classes: HeightClasses, path: Path) -> N
     Args:
         result: What was measured.
         classes: Height classes, which set the colours.
-        path: PNG file.
+        path: PNG file in an existing folder; it appears complete or not at all.
     """
     figure = Figure(figsize=(16, 8), dpi=100, layout='constrained')
     FigureCanvasAgg(figure)
@@ -106,9 +107,8 @@ def write_picture(result: Misalignment, classes: HeightClasses, path: Path) -> N
         line = np.linalg.norm(result.lean.predict_m(heights_m), axis=1)
         axes['height'].plot(heights_m, line, color='black', linewidth=1)
     figure.suptitle(_describe_lean(result), fontsize=10)
-    partial = path.with_name(f'.{path.stem}.partial.png')
-    figure.savefig(partial)
-    partial.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format='png')
 
 
 def _draw_arrows(axes: Axes, result: Misalignment, index: np.ndarray, matched: np.ndarray) -> None:

@@ -12,6 +12,7 @@ import shapely
 from projects.building_extraction.height_classes import HeightClasses
 from projects.building_extraction.scenes.city import City
 from projects.building_extraction.scenes.scenes_report import ScenesReport, SplitCounts
+from projects.building_extraction.scenes.shared_splits import DIGESTS
 
 
 def fingerprint(city: City) -> str:
@@ -48,6 +49,7 @@ def find_finished(folder: Path, parameters: dict[str, Any]) -> ScenesReport | No
     if 'counts' not in held:
         raise ValueError(f'{folder} holds other files than rendered scenes; choose a new or empty folder.')
     counts = held.pop('counts')
+    held.pop(DIGESTS, None)  # follow from the others
     there, wanted = _flat(held), _flat(parameters)
     differing = [
         f'{key} (there {there.get(key)}, wanted {wanted.get(key)})'

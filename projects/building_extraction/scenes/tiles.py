@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -34,6 +34,7 @@ from projects.building_extraction.scenes.domains import Domain
 from projects.building_extraction.scenes.overview import write_overview
 from projects.building_extraction.scenes.scenes_report import ScenesReport, SplitCounts
 from projects.building_extraction.scenes.set_parameters import find_finished, fingerprint
+from projects.building_extraction.scenes.shared_splits import DIGESTS, copy_split, digest, shared_splits
 from projects.building_extraction.scenes.tile_files import TileJob, WrittenTile, make_folders, write_tile
 
 LAYOUT = 2
@@ -55,6 +56,7 @@ def write_scenes(
     gap_off_nadir_deg: Mapping[str, float] | None = None,
     min_area_px: int = 16,
     height_classes: HeightClasses | None = None,
+    like: str | Path | None = None,
 ) -> ScenesReport:
     """Renders the splits of a data set on separate ground; `areas` says how the ground is divided.
 
@@ -76,12 +78,14 @@ def write_scenes(
             sets that differ in that split's angles alone divide the ground alike.
         min_area_px: Buildings with fewer pixels in a tile's label are left out of all its files, as background.
         height_classes: Classes to spread over the splits and to count; None: the default ones.
+        like: A finished set; splits whose tiles come out the same are copied from it.
 
     Returns:
         Counts of each split.
 
     Raises:
         ValueError: The folder holds another set or other files, or the ground is too small.
+        FileNotFoundError: `like` holds no finished set.
     """
     folder, classes = Path(folder), height_classes or HeightClasses()
     shares = dict(ground_shares or {name: float(domain.num_tiles) for name, domain in domains.items()})
@@ -109,20 +113,28 @@ def write_scenes(
         if (report := find_finished(folder, parameters)) is not None:
             return report
         jobs = _plan(city, domains, shares, gap_angles_deg, gsd_m, tile_px, seed, min_area_px, classes)
+        digests = {name: digest(split_jobs) for name, split_jobs in jobs.items()}
+        shared = {} if like is None else shared_splits(Path(like), parameters, digests)
+        anew = [job for name, split_jobs in jobs.items() if name not in shared for job in split_jobs]
         report = ScenesReport({}, classes.names_with_unknown)
         unfinished = folder.with_name(f'.{folder.name}.unfinished')
         shutil.rmtree(unfinished, ignore_errors=True)
         for name in domains:
             make_folders(unfinished / name)
         try:
-            with _renderer(city, unfinished, num_processes or _suitable_processes(jobs)) as render:
+            with _renderer(city, unfinished, num_processes or _suitable_processes(anew)) as render:
                 for name, split_jobs in jobs.items():
+                    info = {'description': f'Rendered off-nadir scenes, {name}', 'parameters': parameters}
+                    if like is not None and name in shared:
+                        copy_split(Path(like), unfinished, name, info)
+                        report.splits[name] = shared[name]
+                        continue
                     written = list(track(render(split_jobs), description=f'Render {name}', total=len(split_jobs)))
-                    report.splits[name] = _finish_split(unfinished, name, written, parameters, classes)
+                    report.splits[name] = _finish_split(unfinished, name, written, info, classes)
             corners_m = {name: np.array([job.west_north_m for job in split_jobs]) for name, split_jobs in jobs.items()}
             write_overview(unfinished / 'overview.png', city, corners_m, tile_px * gsd_m, classes)
-            counts = {name: asdict(split) for name, split in report.splits.items()}
-            (unfinished / 'parameters.json').write_text(json.dumps(parameters | {'counts': counts}, indent=1) + '\n')
+            stated = {'counts': {name: asdict(split) for name, split in report.splits.items()}, DIGESTS: digests}
+            (unfinished / 'parameters.json').write_text(json.dumps(parameters | stated, indent=1) + '\n')
             if folder.exists():
                 folder.rmdir()
             unfinished.replace(folder)
@@ -200,17 +212,16 @@ def _renderer(city: City, folder: Path, num_processes: int) -> Iterator[Any]:
         yield partial(pool.map, _write_in_process)
 
 
-def _suitable_processes(jobs: Mapping[str, list[TileJob]]) -> int:
-    num_px = sum(job.tile_px**2 for split in jobs.values() for job in split)
-    return min(-(-num_px // PIXELS_PER_PROCESS), os.cpu_count() or 1)
+def _suitable_processes(jobs: Sequence[TileJob]) -> int:
+    num_px = sum(job.tile_px**2 for job in jobs)
+    return min(num_px // PIXELS_PER_PROCESS + 1, os.cpu_count() or 1)
 
 
 def _finish_split(
-    folder: Path, name: str, written: list[WrittenTile], parameters: dict[str, Any], classes: HeightClasses
+    folder: Path, name: str, written: list[WrittenTile], info: dict[str, Any], classes: HeightClasses
 ) -> SplitCounts:
     """Writes what needs all tiles of a split: the COCO file and the contact sheet."""
     images, annotations = [tile.image for tile in written], [tile.annotations for tile in written]
-    info = {'description': f'Rendered off-nadir scenes, {name}', 'parameters': parameters}
     (folder / name / 'instances.json').write_text(json.dumps(coco_file(images, annotations, info)))
     write_sheet(folder / f'{name}.png', [tile.preview for tile in written if tile.preview is not None], classes)
     heights_m = np.array([a['building_height'] for own in annotations for a in own], dtype=float)

@@ -1,12 +1,13 @@
 """A study's runs in one place: what finished, failed or is missing, and what the scores come to over the seeds."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+
+from projects.atomic_files import replacing
 
 from .comparison import compare, summarise
 
@@ -152,9 +153,8 @@ def read_json(path: Path) -> Any:
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file as a whole; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _read_runs(folder: Path, planned: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

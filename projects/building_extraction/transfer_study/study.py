@@ -32,7 +32,9 @@ def study_city(study: Study) -> tuple[City, str]:
 
 
 def render_scenes(study: Study, folder: Path) -> str:
-    """Render the scenes of every source domain, all with the same target, val and test; those that exist are kept.
+    """Render the scenes of every source domain; those that exist are kept.
+
+    All have the same target, val and test, which are rendered once.
 
     Returns:
         What the city is.
@@ -52,6 +54,7 @@ def render_scenes(study: Study, folder: Path) -> str:
             study.scene_seed,
             ground_shares=study.ground_shares,
             gap_off_nadir_deg={'source': steepest_deg},
+            like=None if name == MAIN else folder / MAIN,
         )
     return description
 

@@ -1,12 +1,14 @@
 """From a config and a checkpoint to a model, and from a model to a graph."""
 
+import copy
+import inspect
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmdet.models import SingleStageDetector, TwoStageDetector
 from mmdet.models.roi_heads import StandardRoIHead
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
@@ -30,13 +32,12 @@ def load_model(cfg: Config, checkpoint: str | Path | None = None) -> Any:
         FileNotFoundError: There is no such checkpoint.
         ValueError: It does not fit the model.
     """
-    model_cfg = cfg.model.copy()
-    if checkpoint is not None:
-        if not Path(checkpoint).is_file():
-            raise FileNotFoundError(f'no checkpoint {checkpoint}')
-        if 'pretrained' in model_cfg.backbone:
-            model_cfg.backbone.pretrained = False
+    if checkpoint is not None and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'no checkpoint {checkpoint}')
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model_cfg = _network_alone(cfg.model)
+        if checkpoint is not None and 'pretrained' in model_cfg.backbone:
+            model_cfg.backbone.pretrained = False
         model = MODELS.build(model_cfg)
         if checkpoint is None:
             model.init_weights()
@@ -46,6 +47,21 @@ def load_model(cfg: Config, checkpoint: str | Path | None = None) -> Any:
         except RuntimeError as error:
             raise ValueError(f'{checkpoint} does not fit the model of {cfg.filename}: {error}') from error
     return revert_sync_batchnorm(model).eval()
+
+
+def _network_alone(model_cfg: ConfigDict) -> ConfigDict:
+    """What predicts: segmentors that train with other networks beside them are scored without those."""
+    model_cfg = copy.deepcopy(model_cfg)
+    kind = MODELS.get(model_cfg.type)
+    if kind is EncoderDecoder or not (isinstance(kind, type) and issubclass(kind, EncoderDecoder)):
+        return model_cfg
+    if model_cfg.get('predict_with', 'first') != 'first':
+        raise ValueError(
+            f'predict_with={model_cfg.predict_with!r}: the checkpoint holds this network beside the model, and only '
+            'the first can be deployed; use --cfg-options model.predict_with=first'
+        )
+    accepted = inspect.signature(EncoderDecoder.__init__).parameters
+    return ConfigDict({key: value for key, value in model_cfg.items() if key in accepted}, type='EncoderDecoder')
 
 
 def build_graph(model: Any, info: ModelInfo) -> ImageGraph:

@@ -62,7 +62,7 @@ def cut_windows(x: torch.Tensor, side: int) -> tuple[torch.Tensor, torch.Tensor 
     """
     batch, height, width, _ = x.shape
     below, right = -height % side, -width % side
-    if not below and not right:
+    if not torch.jit.is_tracing() and not below and not right:  # a traced graph serves other sizes
         return _cut(x, side), None
     inside = F.pad(x.new_ones(batch, height, width, 1, dtype=torch.bool), (0, 0, 0, right, 0, below))
     x = F.pad(x.permute(0, 3, 1, 2), (0, right, 0, below), mode='replicate').permute(0, 2, 3, 1)
@@ -104,7 +104,7 @@ class PatchEmbed(nn.Module):
 def resize_positions(positions: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Interpolate positions of a square map, shape (1, side * side, C), to shape (1, height * width, C)."""
     side = math.isqrt(positions.shape[1])
-    if (height, width) == (side, side):
+    if not torch.jit.is_tracing() and (height, width) == (side, side):
         return positions
     maps = positions.unflatten(1, (side, side)).permute(0, 3, 1, 2)
     return F.interpolate(maps, size=(height, width), mode='bicubic').permute(0, 2, 3, 1).flatten(1, 2)
@@ -163,7 +163,7 @@ class Attention(nn.Module):
             part.flatten(1, 2).unflatten(2, (self.num_heads, -1)).transpose(1, 2) for part in (query, key, value)
         )
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=inside)
-        return self.proj(attended.transpose(1, 2).flatten(2)).view(size)
+        return self.proj(attended.transpose(1, 2).flatten(2)).unflatten(1, size[1:3])
 
 
 class Block(nn.Module):

@@ -26,6 +26,7 @@ def folder(tmp_path):
         'shanghai_4': [{'roof': [1, 2, 3], 'footprint': None}],
     }
     (tmp_path / 'labels').mkdir()
+    (tmp_path / 'labels' / '.coco.7.partial.json').write_text('{')  # of a conversion that was killed
     (tmp_path / 'images').mkdir()
     for name, entries in files.items():
         (tmp_path / 'labels' / f'{name}.json').write_text(json.dumps({'annotations': entries}))

@@ -6,6 +6,7 @@ import pytest
 import shapely
 from PIL import Image
 
+from projects.building_extraction.scenes import tiles
 from projects.building_extraction.scenes.buildings import Buildings
 from projects.building_extraction.scenes.city import City
 from projects.building_extraction.scenes.domains import Domain, Flight
@@ -157,8 +158,6 @@ def test_several_processes_write_the_same_files(scenes, tmp_path):
 
 
 def test_an_interrupted_set_does_not_appear_and_is_begun_anew(tmp_path, monkeypatch):
-    from projects.building_extraction.scenes import tiles
-
     whole = tiles.write_tile
     written = []
 
@@ -174,6 +173,67 @@ def test_an_interrupted_set_does_not_appear_and_is_begun_anew(tmp_path, monkeypa
         write_scenes(grid_city(), domains, 1.0, 96, tmp_path / 'set', num_processes=1)
     assert not (tmp_path / 'set').exists()
     assert write_scenes(grid_city(), domains, 1.0, 96, tmp_path / 'set', num_processes=1).splits['test'].tiles == 4
+
+
+@pytest.fixture
+def rendered(monkeypatch):
+    """Names of the tiles that have been rendered."""
+    write_tile, names = tiles.write_tile, []
+
+    def record(city, folder, job):
+        names.append(job.name)
+        return write_tile(city, folder, job)
+
+    monkeypatch.setattr(tiles, 'write_tile', record)
+    return names
+
+
+def at_angle(angle_deg, folder, like=None, **changes):
+    domains = {'source': Domain(2, (angle_deg, angle_deg), label='footprint'), 'val': Domain(1), 'test': Domain(2)}
+    arguments = {'seed': 5, 'gap_off_nadir_deg': {'source': 40}} | changes
+    return write_scenes(grid_city(), domains, 1.0, 64, folder, like=like, **arguments)
+
+
+def test_splits_that_come_out_the_same_are_rendered_once(tmp_path, rendered):
+    at_angle(20, tmp_path / 'main')
+    alone = at_angle(40, tmp_path / 'alone')
+    rendered.clear()
+    report = at_angle(40, tmp_path / 'copied', tmp_path / 'main')
+    assert rendered == ['source_00000', 'source_00001']
+    assert str(report) == str(alone)
+    files = sorted(path.relative_to(tmp_path / 'alone') for path in (tmp_path / 'alone').rglob('*.*'))
+    assert files == sorted(path.relative_to(tmp_path / 'copied') for path in (tmp_path / 'copied').rglob('*.*'))
+    for file in files:
+        assert (tmp_path / 'copied' / file).read_bytes() == (tmp_path / 'alone' / file).read_bytes(), file
+
+
+def test_a_set_that_comes_out_the_same_as_another_is_copied_whole(tmp_path, rendered):
+    at_angle(20, tmp_path / 'main')
+    rendered.clear()
+    assert at_angle(20, tmp_path / 'copied', tmp_path / 'main').written
+    assert not rendered
+
+
+@pytest.mark.parametrize('changes', [{'seed': 6}, {'min_area_px': 17}, {'gap_off_nadir_deg': {'source': 45}}])
+def test_splits_that_come_out_differently_are_rendered_anew(tmp_path, rendered, changes):
+    at_angle(20, tmp_path / 'main')
+    rendered.clear()
+    at_angle(40, tmp_path / 'other', tmp_path / 'main', **changes)
+    assert len(rendered) == 5
+
+
+def test_splits_of_another_city_are_rendered_anew(tmp_path, rendered):
+    write_scenes(grid_city(), {'test': Domain(1)}, 1.0, 64, tmp_path / 'main')
+    city = grid_city()
+    city.buildings.heights_m[0] += 0.1
+    write_scenes(city, {'test': Domain(1)}, 1.0, 64, tmp_path / 'other', like=tmp_path / 'main')
+    assert rendered == ['test_00000'] * 2
+
+
+def test_the_set_to_copy_from_must_be_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match='absent'):
+        at_angle(20, tmp_path / 'set', tmp_path / 'absent')
+    assert not (tmp_path / 'set').exists()
 
 
 def test_ground_shares_name_every_split(tmp_path):

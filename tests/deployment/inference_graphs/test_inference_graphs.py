@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmseg.models import EncoderDecoder
 
 from projects.deployment.exporting import read_info, write_onnx
 from projects.deployment.inference_graphs import build_graph, load_model
@@ -160,6 +161,19 @@ def test_a_model_of_another_kind_is_refused():
 
 def scattered_info():
     return ModelInfo.from_config(Config.fromfile(LEAVES['segmentation']))
+
+
+@pytest.mark.parametrize('method', ['kd', 'dml'])
+def test_networks_that_only_training_needs_are_left_out(method):
+    cfg = load_config(f'configs/buildings/shvit_unet_scenes_{method}.py', {'model.backbone.pretrained': False})
+    model = load_model(cfg)  # no teacher was trained
+    assert type(model) is EncoderDecoder
+    assert not any(name.startswith('peer') for name, _ in model.named_parameters())
+
+
+def test_a_peer_is_not_exported_in_place_of_the_first():
+    with pytest.raises(ValueError, match='only the first can be deployed'):
+        load_model(load_config('configs/buildings/shvit_unet_scenes_dml.py', {'model.predict_with': 'peer'}))
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):

@@ -1,0 +1,135 @@
+"""What is told about an export: JSON, Markdown, and a picture of both predictions."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from projects.atomic_files import replacing
+
+from .coco_results import InstanceMask, paste_masks
+from .detection_matching import match_detections
+from .drawing import draw_detections, draw_segmentation
+from .model_info import ModelInfo
+from .predictions import Detections, Prediction, Segmentation
+from .verified_export import Export
+
+SHOWN = 3  # images in the picture
+LEAST_SCORE = 0.3  # of detections that are drawn
+RED, BLUE = (220, 0, 0), (0, 60, 220)
+
+
+def write_report(export: Export) -> list[Path]:
+    """Write `FILE.json`, `FILE.md` and `FILE.png` beside an exported file; returns their names."""
+    paths = [export.path.with_name(f'{export.path.name}.{suffix}') for suffix in ('json', 'md', 'png')]
+    content = describe(export)
+    with replacing(paths[0]) as temporary:
+        temporary.write_text(json.dumps(content, indent=2), encoding='utf-8')
+    with replacing(paths[1]) as temporary:
+        temporary.write_text(render(content, paths[2].name), encoding='utf-8')
+    with replacing(paths[2]) as temporary:
+        _draw(export, temporary)
+    return paths
+
+
+def describe(export: Export) -> dict[str, Any]:
+    """Everything as numbers and names."""
+    info, latency_ms = export.info, export.latency_ms
+    return {
+        'file': export.path.name,
+        'config': info.config,
+        'task': info.task,
+        'precision': info.precision,
+        'input_size': info.input_size,
+        'batch_size': info.batch_size,
+        'file_mib': round(export.file_bytes / 2**20, 2),
+        'latency_ms': {name: round(value, 2) for name, value in latency_ms.items()},
+        'speedup': round(latency_ms['pytorch'] / latency_ms['exported'], 2),
+        'verification': export.verification.to_dict(),
+        'scores': export.scores,
+    }
+
+
+def render(content: dict[str, Any], picture: str) -> str:
+    """Return the same as Markdown."""
+    verification, latency_ms = content['verification'], content['latency_ms']
+    size = 'any size' if content['input_size'] is None else '{}x{} px'.format(*content['input_size'])
+    batch = 'any number' if content['batch_size'] is None else content['batch_size']
+    what = 'detections' if verification['is_detection'] else 'pixels'
+    lines = [
+        f'# {content["file"]}',
+        '',
+        f'{content["config"]}, {content["task"]}, {content["precision"]}; images of {size}, {batch} per call; '
+        f'{content["file_mib"]:.1f} MiB',
+        '',
+        '| | PyTorch | exported |',
+        '| --- | --- | --- |',
+        f'| latency of a batch (median, in turns) | {latency_ms["pytorch"]:.0f} ms | {latency_ms["exported"]:.0f} ms '
+        f'({content["speedup"]:.2f} times as fast) |',
+        f'| equal {what} on {verification["images"]} images | {verification["checked"]:,} | '
+        f'{verification["equal"]:,} ({verification["share"]:.3%}) |',
+    ]
+    before, after = content['scores'].get('pytorch', {}), content['scores'].get('exported', {})
+    lines += [f'| {name} | {before[name]:.4g} | {value:.4g} |' for name, value in after.items() if name in before]
+    if verification['note']:
+        lines += ['', f'Verified {verification["note"]}.']
+    if verification['worst']:
+        lines += ['', 'Largest deviations:', '']
+        lines += [f'- {case["image"]}: {case["text"]}' for case in verification['worst']]
+    return '\n'.join([*lines, '', f'![predictions]({picture})', ''])
+
+
+def _draw(export: Export, path: Path) -> None:
+    """One row per image: PyTorch, the export, and in red what differs."""
+    images = export.images[:SHOWN]
+    figure = Figure(figsize=(18, 5 * len(images)), layout='constrained')
+    for row, (name, pixels) in enumerate(images):
+        batch = np.repeat(pixels[None], export.info.batch_size or 1, axis=0)
+        first, second = export.reference(batch)[0], export.predictor(batch)[0]
+        difference, text = _difference(pixels, first, second, export)
+        panels = [
+            (f'{name}: PyTorch', _picture(pixels, first, export.info)),
+            (f'exported, {export.info.precision}', _picture(pixels, second, export.info)),
+            (text, difference),
+        ]
+        for column, (title, picture) in enumerate(panels):
+            axes = figure.add_subplot(len(images), 3, 3 * row + column + 1)
+            axes.imshow(picture)
+            axes.set_title(title)
+            axes.axis('off')
+    FigureCanvasAgg(figure).print_png(str(path))
+
+
+def _picture(pixels: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.ndarray:
+    if isinstance(prediction, Segmentation):
+        return draw_segmentation(pixels, prediction.labels, info.classes, info.palette)
+    shown = prediction.select(prediction.scores >= LEAST_SCORE)
+    height, width = pixels.shape[:2]
+    if shown.masks is not None and shown.masks.dtype == bool:  # PyTorch's, of the image
+        masks: list[InstanceMask] | None = [
+            InstanceMask(slice(0, height), slice(0, width), mask) for mask in shown.masks
+        ]
+    else:
+        masks = paste_masks(shown, (height, width), info.mask_threshold)
+    return draw_detections(pixels, shown, masks, info.classes, info.palette)
+
+
+def _difference(pixels: np.ndarray, first: Prediction, second: Prediction, export: Export) -> tuple[np.ndarray, str]:
+    """The image in grey: in red pixels of another class, or boxes of PyTorch alone; in blue those of the export."""
+    picture = np.repeat(pixels.mean(axis=2, keepdims=True) * 0.4 + 130, 3, axis=2).astype(np.uint8)
+    if isinstance(first, Segmentation):
+        differ = first.labels != second.labels
+        picture[differ] = RED
+        return picture, f'{differ.mean():.3%} of the pixels differ'
+    assert isinstance(first, Detections)
+    assert isinstance(second, Detections)
+    bounds = export.verification.bounds
+    matches = match_detections(first, second, bounds.iou, bounds.score, export.cutoffs)
+    for boxes, colour in ((first.boxes[matches.lost], RED), (second.boxes[matches.added], BLUE)):
+        for left, top, right, bottom in boxes.round().astype(int).tolist():
+            cv2.rectangle(picture, (left, top), (right, bottom), colour)
+    return picture, f'{len(matches.pairs)} detections equal, {len(matches.lost)} lost, {len(matches.added)} added'

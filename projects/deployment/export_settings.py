@@ -1,0 +1,57 @@
+"""What an export shall be."""
+
+from dataclasses import dataclass
+
+from .exporting import FORMATS
+from .verification import BOUNDS
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What to write.
+
+    Attributes:
+        format: 'onnx' or 'openvino'.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8'.
+        dynamic: Leave height, width and number of images open.
+        size: Height and width to fix the graph to; None: the recipe's.
+        batch_size: Number of images per call to fix it to; None: 1.
+        output: Of a segmentor, 'probabilities' or 'labels'.
+        images: Files, folders or globs to verify with; empty: the config's test set.
+        calibration: The same for int8, or a config (`.py`), whose training set is used; empty: that of the config.
+        with_scores: Score the test set before and after.
+
+    Raises:
+        ValueError: These do not go together.
+    """
+
+    format: str = 'onnx'
+    precision: str = 'fp32'
+    dynamic: bool = False
+    size: tuple[int, int] | None = None
+    batch_size: int | None = None
+    output: str = 'probabilities'
+    images: tuple[str, ...] = ()
+    calibration: tuple[str, ...] = ()
+    with_scores: bool = False
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise ValueError(f'format {self.format!r}: expected one of {", ".join(FORMATS)}')
+        if self.precision not in BOUNDS:
+            raise ValueError(f'precision {self.precision!r}: expected one of {", ".join(BOUNDS)}')
+        if self.format == 'onnx' and self.precision == 'bf16':
+            raise ValueError('ONNX Runtime computes no bfloat16 on processors: use --format openvino, or int8')
+        if self.format == 'onnx' and self.precision == 'fp16':
+            raise ValueError(
+                'ONNX Runtime computes fp16 on processors by converting to fp32 and back, slower than fp32: use '
+                '--format openvino, or int8'
+            )
+        if self.dynamic and (self.size or self.batch_size):
+            raise ValueError('--dynamic leaves size and batch open; leave out --size and --batch-size')
+        if self.size is not None and min(self.size) < 32:
+            raise ValueError(f'--size {self.size[0]}x{self.size[1]}: the networks take images of at least 32 px')
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f'--batch-size {self.batch_size}: expected 1 or more')
+        if self.calibration and self.precision != 'int8':
+            raise ValueError(f'--calibration is for --precision int8, not {self.precision}')

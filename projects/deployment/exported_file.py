@@ -1,0 +1,71 @@
+"""An exported model on disk: one `.onnx` file, or an `.xml` with its `.bin`."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .exporting import KEY, write_onnx
+from .inference_graphs.images import ImageGraph
+from .model_info import ModelInfo
+from .quantization import quantize_onnx
+from .runtimes.openvino_session import convert_onnx
+
+try:
+    import onnx
+    import openvino
+except ImportError as error:
+    raise ImportError(f"{error}; exports need the extra 'deploy': pip install -e '.[deploy]'") from error
+
+
+def write_exported(
+    graph: ImageGraph, info: ModelInfo, path: Path, example_size: tuple[int, int], calibration: Sequence[np.ndarray]
+) -> None:
+    """Write a graph in the precision that its description names.
+
+    Every format begins as ONNX, int8 included: a quantised file of one format computes what that of the other does.
+
+    Args:
+        graph: From `build_graph`.
+        info: Its description.
+        path: `.onnx` or `.xml`, in an existing folder.
+        example_size: Height and width to trace with.
+        calibration: (B, H, W, 3) uint8 images, for int8.
+
+    Raises:
+        ValueError: The network has something that ONNX has not, or there are too few images to calibrate.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        onnx_path = Path(folder, 'graph.onnx') if path.suffix == '.xml' or info.precision == 'int8' else path
+        write_onnx(graph, info, onnx_path, example_size)
+        if info.precision == 'int8':
+            quantized = Path(folder, 'quantized.onnx') if path.suffix == '.xml' else path
+            quantize_onnx(onnx_path, quantized, calibration)
+            onnx_path = quantized
+        if path.suffix == '.xml':
+            convert_onnx(onnx_path, path, info.to_json(), half_weights=info.precision != 'fp32')
+
+
+def write_description(path: Path, info: ModelInfo) -> None:
+    """Replace the description in a file's metadata; the graph stays as it is."""
+    if path.suffix == '.onnx':
+        model = onnx.load(path)
+        onnx.helper.set_model_props(model, {KEY: info.to_json()})
+        onnx.save(model, path)
+        return
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        model = openvino.Core().read_model(path)
+        model.set_rt_info(info.to_json(), [KEY])
+        openvino.save_model(model, Path(folder, path.name), compress_to_fp16=False)
+        del model  # it reads the weights from the file that is replaced now
+        move_exported(Path(folder, path.name), path)
+
+
+def move_exported(path: Path, out: Path) -> int:
+    """Give a file its final name, on the same disk; an `.xml` comes after its `.bin`. Returns the size in bytes."""
+    files = [path.with_suffix('.bin'), path] if path.suffix == '.xml' else [path]
+    size = sum(file.stat().st_size for file in files)
+    for file in files:
+        file.replace(out.with_suffix(file.suffix))
+    return size

@@ -1,0 +1,156 @@
+"""Which files a user means, what they are, and their pixels."""
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from projects.training.datasets import LoadImage, UnreadableImageError
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.ppm', '.pgm', '.tif', '.tiff')
+RASTER_SUFFIXES = ('.tif', '.tiff', '.vrt', '.jp2')
+VIDEO_SUFFIXES = ('.mp4', '.m4v', '.avi', '.mov', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv')
+ACCEPTED = f'images ({" ".join(IMAGE_SUFFIXES)}), rasters (.vrt .jp2, GeoTIFF), videos ({" ".join(VIDEO_SUFFIXES)})'
+IMAGE, RASTER, VIDEO = 'image', 'raster', 'video'
+MAX_IMAGE_PIXELS = 64_000_000  # a larger TIFF is read in windows
+GEOTIFF_TAGS = {33550, 33922, 34264, 34735}  # OGC 19-008r4: pixel scale, tie points, transformation, keys
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file to predict.
+
+    Attributes:
+        path: Where it is.
+        file_name: Its path below the folder that all inputs share.
+        name: What its results are called: `file_name` without a suffix, with it where files differ in that alone.
+        kind: `IMAGE`, `RASTER` or `VIDEO`.
+    """
+
+    path: Path
+    file_name: str
+    name: str
+    kind: str
+
+
+def find_inputs(inputs: Iterable[str | Path], out: str | Path | None = None) -> list[InputFile]:
+    """Files that were given as files, folders (searched to the bottom, without hidden files) or globs, in fixed order.
+
+    Args:
+        inputs: What the user wrote.
+        out: Folder of results, which is never searched.
+
+    Returns:
+        Each file once, by path.
+
+    Raises:
+        FileNotFoundError: A file, folder or match does not exist.
+        ValueError: A file is nothing that can be predicted, or a folder holds nothing such.
+    """
+    excluded = None if out is None else Path(out).resolve()
+    found: dict[Path, Path] = {}
+    roots = []
+    for given in inputs:
+        files, root = _files_of(str(given), excluded)
+        roots.append(os.path.abspath(root))  # noqa: PTH100 (links stay as they are)
+        for file in files:
+            found.setdefault(file.resolve(), file)
+    if not found:
+        raise ValueError(f'no inputs; expected {ACCEPTED}, folders of them, or globs')
+    shared = os.path.commonpath(roots)
+    relative = {file: Path(os.path.relpath(file, shared)) for file in found.values()}
+    stems = Counter(path.with_suffix('') for path in relative.values())
+    chosen = []
+    for file, path in relative.items():
+        name = path if stems[path.with_suffix('')] > 1 else path.with_suffix('')
+        chosen.append(InputFile(file, path.as_posix(), name.as_posix(), kind_of(file)))
+    return sorted(chosen, key=lambda one: one.file_name)
+
+
+def kind_of(path: Path) -> str:
+    """What a file is: `IMAGE`, `RASTER` or `VIDEO`.
+
+    A TIFF is a raster if it says where it lies (by its tags or a world file beside it), has more than
+    `MAX_IMAGE_PIXELS`, or is of a sort that pillow does not know.
+    """
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return VIDEO
+    if suffix not in RASTER_SUFFIXES:
+        return IMAGE
+    if suffix not in IMAGE_SUFFIXES or any(path.with_suffix(one).exists() for one in ('.tfw', '.tifw', '.tiffw')):
+        return RASTER
+    try:
+        with Image.open(path) as image:  # reads the tags alone
+            is_large = image.width * image.height > MAX_IMAGE_PIXELS
+            return RASTER if is_large or GEOTIFF_TAGS & set(getattr(image, 'tag_v2', ())) else IMAGE
+    except (UnidentifiedImageError, Image.DecompressionBombError):
+        return RASTER
+    except (OSError, ValueError, SyntaxError):  # broken: it is named when it is read
+        return IMAGE
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Pixels as training and testing see them: by OpenCV, turned upright by their EXIF orientation.
+
+    Of 16 bits the upper 8 are kept, grey becomes red, green and blue alike, palettes and CMYK become RGB, and what is
+    transparent shows the colour stored below it.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        UnreadableImageError: The file is absent, truncated or not an image.
+    """
+    if path.stat().st_size == 0:
+        raise UnreadableImageError(f'{path}: the file is empty')
+    loaded = LoadImage()({'img_path': str(path)})
+    if loaded is None or loaded['img'] is None:
+        raise UnreadableImageError(f'{path}: OpenCV cannot decode it')
+    return np.ascontiguousarray(loaded['img'][..., ::-1])
+
+
+def _files_of(given: str, excluded: Path | None) -> tuple[list[Path], Path]:
+    """Files that one argument stands for, and the folder that their names start below."""
+    path = Path(given).expanduser()
+    if path.is_dir():
+        files = [file for file in _walk(path, excluded) if _is_accepted(file)]
+        if not files:
+            raise ValueError(f'{path} and the folders in it hold nothing to predict; accepted are {ACCEPTED}')
+        return files, path
+    if path.is_file():
+        if not _is_accepted(path):
+            raise ValueError(f'cannot predict {path}: accepted are {ACCEPTED}')
+        return [path], path.parent
+    if not glob.has_magic(str(path)):
+        raise FileNotFoundError(f'no such file or folder: {path}; accepted are {ACCEPTED}, folders of them, and globs')
+    matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 (it may be absolute)
+    files = [
+        file for file in matches if file.is_file() and _is_accepted(file) and not _is_inside(file.resolve(), excluded)
+    ]
+    if not files:
+        raise FileNotFoundError(f'{given} matches {len(matches)} files, none to predict; accepted are {ACCEPTED}')
+    return files, Path(os.path.commonpath([file.parent for file in files]))
+
+
+def _walk(folder: Path, excluded: Path | None) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith('.') and not _is_inside((Path(root) / name).resolve(), excluded)
+        )
+        yield from (Path(root) / name for name in sorted(names) if not name.startswith('.'))
+
+
+def _is_inside(path: Path, folder: Path | None) -> bool:
+    return folder is not None and path.is_relative_to(folder)
+
+
+def _is_accepted(path: Path) -> bool:
+    return path.suffix.lower() in {*IMAGE_SUFFIXES, *RASTER_SUFFIXES, *VIDEO_SUFFIXES}

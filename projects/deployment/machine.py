@@ -1,0 +1,89 @@
+"""What a benchmark ran on, and how fast its matrix products are."""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ('torch', 'torchvision', 'timm', 'mmdet', 'mmsegmentation', 'onnx', 'onnxruntime', 'openvino', 'numpy')
+MATRIX_UNITS = ('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16', 'amx_int8', 'asimd', 'bf16', 'i8mm', 'sve')
+DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+SIDES = (512, 1024, 2048)
+REPEATS = 5
+
+
+def describe_machine() -> dict[str, Any]:
+    """Name the processor, its cores and the units that matter, the GPU if there is one, and all versions."""
+    machine: dict[str, Any] = {
+        'processor': processor_name(),
+        'cores': os.cpu_count(),
+        'instructions': [unit for unit in MATRIX_UNITS if unit in _fields('flags', 'Features').split()],
+        'system': f'{platform.system()} {platform.machine()}',
+        'python': platform.python_version(),
+        'versions': {name: version for name in PACKAGES if (version := _version(name)) is not None},
+    }
+    if torch.cuda.is_available():
+        machine['gpu'] = torch.cuda.get_device_name()
+    return machine
+
+
+def processor_name() -> str:
+    """Return the processor's name as the system gives it."""
+    return _fields('model name', 'Model') or platform.processor() or platform.machine()
+
+
+def measure_ceiling(
+    precision: str,
+    device: str = 'cpu',
+    sides: Sequence[int] = SIDES,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Measure the best rate of PyTorch's product of two square matrices, on as many threads as PyTorch now uses.
+
+    Args:
+        precision: 'fp32', 'bf16' or 'fp16'.
+        device: 'cpu' or 'cuda'.
+        sides: Widths of the matrices; the best counts.
+        clock: Seconds.
+
+    Returns:
+        GFLOP/s, two operations for each multiply-add; the fastest of some repetitions, as a ceiling is no average.
+    """
+    return max(_product_rate(side, DTYPES[precision], device, clock) for side in sides)
+
+
+def _product_rate(side: int, dtype: torch.dtype, device: str, clock: Callable[[], float]) -> float:
+    left, right = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
+    seconds = []
+    for _ in range(REPEATS + 1):
+        begin = clock()
+        torch.mm(left, right)
+        synchronise(device)
+        seconds.append(clock() - begin)
+    return 2 * side**3 / min(seconds[1:]) / 1e9
+
+
+def synchronise(device: str) -> None:
+    """Wait until a GPU has done what it was asked to do; a processor already has."""
+    if device == 'cuda':
+        torch.cuda.synchronize()
+
+
+def _fields(*names: str) -> str:
+    """The first of some fields that Linux tells of the processor; empty on other systems."""
+    path = Path('/proc/cpuinfo')
+    lines = path.read_text(encoding='utf-8').splitlines() if path.is_file() else []
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(':') for line in lines)}
+    return next((fields[name] for name in names if fields.get(name)), '')
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

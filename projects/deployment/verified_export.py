@@ -1,0 +1,187 @@
+"""From a config and a checkpoint to a file that was seen to say the same."""
+
+import copy
+import dataclasses
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from .calibration_images import NamedImage, calibration_images, images_of_dataset, images_of_files
+from .deployed_model import scores_of
+from .detection_matching import Cutoffs
+from .export_settings import ExportSettings
+from .export_verification import batches_of, cutoffs_of, verify_file, verify_twin, write
+from .exported_file import move_exported, write_description
+from .exporting import FORMATS
+from .inference_graphs import load_model
+from .model_info import ModelInfo
+from .model_table import CUSTOMARY_SIZES
+from .predictions import fit_size
+from .predictor import Predictor, open_predictor
+from .pytorch_reference import PyTorchReference
+from .verification import DeviationError, Verification
+
+NUM_IMAGES = 8  # to verify with, if they come from a data set
+NUM_CALIBRATION_IMAGES = 300  # NNCF's own choice
+ROUNDS = 5  # of timing
+
+
+@dataclass
+class Export:
+    """A file and what is known of it.
+
+    Attributes:
+        path: The file.
+        info: What is in its metadata.
+        verification: Of the whole file against PyTorch.
+        file_bytes: Size on disk.
+        latency_ms: Medians of 'pytorch' and 'exported', measured in turns on the first image.
+        scores: Of the test set by 'pytorch' and 'exported', where asked for.
+        images: What was verified with, and
+        predictor: what predicts them.
+        reference: OpenMMLab's own inference.
+        cutoffs: Of a detector.
+    """
+
+    path: Path
+    info: ModelInfo
+    verification: Verification
+    file_bytes: int
+    latency_ms: dict[str, float]
+    scores: dict[str, dict[str, float]]
+    images: list[NamedImage]
+    predictor: Predictor
+    reference: PyTorchReference
+    cutoffs: Cutoffs
+
+
+def export(
+    cfg: Config,
+    checkpoint: str | Path | None,
+    out: Path,
+    settings: ExportSettings,
+    report: Callable[[str], None] = lambda message: None,
+) -> Export:
+    """Export a model; `out` appears only if it says what the network says in PyTorch.
+
+    Args:
+        cfg: From `load_config`; for scores `set_up` too.
+        checkpoint: Of the whole model; None: the weights that the config starts from.
+        out: `.onnx` or `.xml`, in a folder that is made if need be.
+        settings: What to write.
+        report: Is told about each step.
+
+    Raises:
+        DeviationError: The export says something else; nothing is written.
+        FileNotFoundError: There are no images, or there is no checkpoint.
+        ValueError: The settings or the network do not allow it; the message says what to do.
+    """
+    if out.suffix != FORMATS[settings.format]:
+        raise ValueError(f'{out}: files of --format {settings.format} end in {FORMATS[settings.format]}')
+    if cfg.model.get('test_cfg', {}).get('mode', 'whole') != 'whole':
+        raise ValueError(
+            f'{cfg.filename} predicts in windows (model.test_cfg.mode={cfg.model.test_cfg.mode!r}), exported files '
+            'whole images: set --cfg-options model.test_cfg.mode=whole; tools/predict.py cuts rasters into windows'
+        )
+    info = dataclasses.replace(
+        ModelInfo.from_config(cfg), precision=settings.precision, output=settings.output, strides=()
+    )
+    images = _images(cfg, settings.images, info)
+    if not settings.dynamic:
+        size = settings.size or _usual_size(info, images[0])
+        info = dataclasses.replace(info, input_size=size, batch_size=settings.batch_size or 1)
+        images = _images(cfg, settings.images, info)
+    calibration = (
+        calibration_images(settings.calibration, cfg, info, NUM_CALIBRATION_IMAGES)
+        if settings.precision == 'int8'
+        else []
+    )
+    model = load_model(cfg, checkpoint)
+    reference = PyTorchReference(copy.deepcopy(model))
+    info = dataclasses.replace(info, strides=_strides(model))
+    if hasattr(model.backbone, 'fuse'):
+        model.backbone.fuse()
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f'.{out.stem}.') as folder:
+        written = Path(folder, out.name)
+        report(f'writing {info.precision} {settings.format}')
+        write(model, info, written, images, calibration)
+        report(f'verifying on {len(images)} images')
+        verification = verify_file(reference, written, info, images)
+        if not verification.is_telling:
+            report('nothing to compare; verifying a twin without threshold')
+            verification = verify_twin(model, reference, written, info, images, calibration)
+        if not verification.passed:
+            raise DeviationError(verification)
+        predictor = open_predictor(written)
+        batch = next(batches_of(images[:1], info))[1]
+        latency_ms = interleaved_latency_ms({'pytorch': reference, 'exported': predictor}, batch)
+        scores = {}
+        if settings.with_scores:
+            if checkpoint is None:
+                raise ValueError('--scores needs a checkpoint')
+            report('scoring the test set, before and after')
+            files = {'pytorch': checkpoint, 'exported': written}
+            scores = {name: _floats(scores_of(cfg, file)) for name, file in files.items()}
+        accuracy = {'verification': verification.to_dict(), 'scores': scores}
+        info = dataclasses.replace(info, accuracy=accuracy)
+        write_description(written, info)
+        file_bytes = move_exported(written, out)
+    return Export(
+        out,
+        info,
+        verification,
+        file_bytes,
+        latency_ms,
+        scores,
+        images,
+        predictor,
+        reference,
+        cutoffs_of(model.test_cfg),
+    )
+
+
+def interleaved_latency_ms(
+    predictors: dict[str, Callable[[np.ndarray], Any]], batch: np.ndarray, rounds: int = ROUNDS
+) -> dict[str, float]:
+    """Median times of predictors that take turns, after one round to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in predictors}
+    for _ in range(rounds + 1):
+        for name, predictor in predictors.items():
+            start = time.perf_counter()
+            predictor(batch)
+            times[name].append(time.perf_counter() - start)
+    return {name: 1000 * statistics.median(values[1:]) for name, values in times.items()}
+
+
+def _images(cfg: Config, given: Sequence[str], info: ModelInfo) -> list[NamedImage]:
+    return images_of_files(given, info, 10**6) if given else images_of_dataset(cfg, 'test', info, NUM_IMAGES)
+
+
+def _usual_size(info: ModelInfo, image: NamedImage) -> tuple[int, int]:
+    """Height and width of a graph for one size: where images keep their proportions, the customary or the first's."""
+    if info.scale is None or not info.keep_ratio:
+        return fit_size(info, image.pixels.shape[:2])
+    return CUSTOMARY_SIZES.get(info.scale, image.pixels.shape[:2])
+
+
+def _strides(model: Any) -> tuple[int, ...]:
+    if hasattr(model, 'decode_head'):
+        strides = model.backbone.strides
+        head = model.decode_head
+        chosen = getattr(head, 'feature_strides', None) or [strides[index] for index in np.atleast_1d(head.in_index)]
+        return tuple(int(stride) for stride in chosen)
+    head = model.rpn_head if hasattr(model, 'rpn_head') else model.bbox_head
+    return tuple(int(stride[0]) for stride in head.prior_generator.strides)
+
+
+def _floats(scores: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in scores.items()}

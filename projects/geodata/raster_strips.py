@@ -1,0 +1,163 @@
+"""Rasters that are computed strip by strip: each strip is a file of its own until all of them are one GeoTIFF."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from projects.geodata.gdal import rasterio
+
+TILE_PX = 256
+CHUNK_BYTES = 64 * 2**20  # read, and written, at once when strips become one file
+CACHE_BYTES = 256 * 2**20
+STRIP_CODEC = {'compress': 'zstd', 'zstd_level': 1}  # three times as fast as deflate; only this program reads strips
+PREDICTORS = {'u': 2, 'f': 3}  # of TIFF, by kind of number; they make deflate faster and files a quarter smaller
+
+
+@dataclass(frozen=True)
+class RasterLayer:
+    """What a raster holds.
+
+    Attributes:
+        dtype: Of its pixels: 'uint8', 'uint16' or 'float32'.
+        bands: Their descriptions.
+        overviews: How overviews are computed: 'average', or 'mode' for labels.
+        colours: RGB of the values 0, 1, ... of a band of labels, uint8 alone; (): none.
+    """
+
+    dtype: str
+    bands: tuple[str, ...]
+    overviews: str = 'average'
+    colours: tuple[tuple[int, int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class RasterGrid:
+    """Where a raster lies: its size, and the coordinate system and geotransform of rasterio (None: in pixels alone)."""
+
+    width: int
+    height: int
+    crs: Any = None
+    transform: Any = None
+
+    @classmethod
+    def of(cls, dataset: Any) -> 'RasterGrid':
+        """That of an open data set."""
+        placed = not dataset.transform.is_identity
+        return cls(dataset.width, dataset.height, dataset.crs, dataset.transform if placed else None)
+
+
+class LayerFile:
+    """A file that is being written, window by window."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def write(self, column: int, row: int, bands: np.ndarray, valid: np.ndarray | None) -> None:
+        """Write (B, h, w) values, and which of these pixels have data, (h, w) boolean; None: the file has no mask."""
+        window = rasterio.windows.Window(column, row, bands.shape[2], bands.shape[1])
+        self._dataset.write(bands, window=window)
+        if valid is not None:
+            self._dataset.write_mask(valid, window=window)
+
+
+@contextmanager
+def create_strip(path: Path, layer: RasterLayer, width: int, height: int) -> Iterator[LayerFile]:
+    """Write one strip of a layer, quickly; windows that are never written have no data."""
+    with _created(path, layer, RasterGrid(width, height), sparse_ok=True, **STRIP_CODEC) as dataset:
+        yield LayerFile(dataset)
+
+
+def join_strips(
+    path: Path,
+    layer: RasterLayer,
+    grid: RasterGrid,
+    strips: list[tuple[int, Path | None]],
+    has_mask: bool,
+    tags: dict[str, str],
+    advance: Callable[[int], None],
+) -> None:
+    """Write a tiled, compressed GeoTIFF with overviews, in constant memory.
+
+    Args:
+        path: The file to write; not atomic.
+        layer: What it holds.
+        grid: Where it lies.
+        strips: First row and file of each strip, from top to bottom; None: it holds no data.
+        has_mask: Whether the file says which pixels have data; False: all have.
+        tags: Metadata.
+        advance: Called with the number of rows that were written.
+    """
+    rows_px = TILE_PX * len(layer.bands) * np.dtype(layer.dtype).itemsize
+    step = max(CHUNK_BYTES // rows_px // TILE_PX, 1) * TILE_PX
+    codec = {'compress': 'deflate', 'zlevel': 1, 'predictor': PREDICTORS[np.dtype(layer.dtype).kind]}
+    placed = list(zip(strips, [row for row, _ in strips[1:]] + [grid.height], strict=True))
+    with (
+        rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES),
+        _created(path, layer, grid, num_threads='all_cpus', **codec) as out,
+        _OpenStrips() as opened,
+    ):
+        out.update_tags(**tags)
+        target = LayerFile(out)
+        for top in range(0, grid.height, TILE_PX):
+            bottom = min(top + TILE_PX, grid.height)
+            touched = [(*strip, end) for strip, end in placed if strip[0] < bottom and end > top]
+            opened.keep([file for _, file, _ in touched])
+            for left in range(0, grid.width, step):
+                shape = bottom - top, min(step, grid.width - left)
+                bands, valid = np.zeros((len(layer.bands), *shape), layer.dtype), np.zeros(shape, dtype=bool)
+                for row, file, end in touched:
+                    if file is not None:
+                        rows = slice(max(row, top), min(end, bottom))
+                        window = rasterio.windows.Window(left, rows.start - row, shape[1], rows.stop - rows.start)
+                        inside = slice(rows.start - top, rows.stop - top)
+                        bands[:, inside], valid[inside] = opened.read(file, window)
+                target.write(left, top, bands, valid if has_mask else None)
+            advance(bottom - top)
+    factors = [2**level for level in range(1, 32) if max(grid.width, grid.height) > TILE_PX * 2 ** (level - 1)]
+    options = {'GDAL_CACHEMAX': CACHE_BYTES, 'GDAL_NUM_THREADS': 'ALL_CPUS'}
+    with rasterio.Env(**options), _quietly(rasterio.open, path, 'r+') as out:
+        out.build_overviews(factors, rasterio.enums.Resampling[layer.overviews])
+
+
+class _OpenStrips(ExitStack):
+    """Strips that are open as long as they are needed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._datasets: dict[Path, Any] = {}
+        self.callback(self.keep, [])
+
+    def keep(self, files: list[Path | None]) -> None:
+        for file in [file for file in self._datasets if file not in files]:
+            self._datasets.pop(file).close()
+
+    def read(self, file: Path, window: Any) -> tuple[np.ndarray, np.ndarray]:
+        if file not in self._datasets:
+            self._datasets[file] = _quietly(rasterio.open, file)
+        dataset = self._datasets[file]
+        return dataset.read(window=window), dataset.read_masks(1, window=window) > 0
+
+
+@contextmanager
+def _created(path: Path, layer: RasterLayer, grid: RasterGrid, **codec: Any) -> Iterator[Any]:
+    profile: dict[str, Any] = {'driver': 'GTiff', 'width': grid.width, 'height': grid.height, 'dtype': layer.dtype}
+    profile |= {'count': len(layer.bands), 'tiled': True, 'blockxsize': TILE_PX, 'blockysize': TILE_PX}
+    profile |= {'BIGTIFF': 'IF_SAFER', 'interleave': 'band', 'photometric': 'minisblack', **codec}
+    profile |= {key: value for key, value in (('crs', grid.crs), ('transform', grid.transform)) if value is not None}
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), _quietly(rasterio.open, path, 'w', **profile) as dataset:
+        for number, description in enumerate(layer.bands, 1):
+            dataset.set_band_description(number, description)
+        if layer.colours:
+            dataset.write_colormap(1, {value: (*colour, 255) for value, colour in enumerate(layer.colours)})
+        yield dataset
+
+
+def _quietly(function: Callable, *args: Any, **options: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
+        return function(*args, **options)

@@ -1,0 +1,56 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio import Affine
+
+from projects.geodata.raster_strips import RasterGrid, RasterLayer, create_strip, join_strips
+
+PLACE = Affine(0.5, 0, 500000, 0, -0.5, 5_000_000)
+
+
+@pytest.mark.parametrize('has_mask', [True, False])
+def test_strips_of_any_height_become_one_raster(tmp_path, monkeypatch, has_mask):
+    monkeypatch.setattr('projects.geodata.raster_strips.CHUNK_BYTES', 2 * 256 * 256 * 4)  # one column of tiles at once
+    layer = RasterLayer('float32', ('a', 'b'))
+    values = np.random.default_rng(0).random((2, 700, 600)).astype(np.float32)
+    valid = np.ones((700, 600), dtype=bool)
+    if has_mask:
+        valid[300:520] = False
+        valid[:100, 50:60] = False
+    values[:, ~valid] = 0
+    rows = [0, 10, 300, 520, 700]
+    strips = []
+    for number, (top, bottom) in enumerate(pairwise(rows)):
+        path = tmp_path / f'{number}.tif'
+        if valid[top:bottom].any():
+            with create_strip(path, layer, 600, bottom - top) as strip:
+                for left, right in ((0, 250), (250, 600)):
+                    place = np.s_[top:bottom, left:right]
+                    strip.write(left, 0, values[:, place[0], place[1]], valid[place])
+        strips.append((top, path if path.exists() else None))
+    written = []
+    grid = RasterGrid(600, 700, 'EPSG:32633', PLACE)
+    join_strips(tmp_path / 'all.tif', layer, grid, strips, has_mask, {'KEY': 'value'}, written.append)
+    with rasterio.open(tmp_path / 'all.tif') as out:
+        np.testing.assert_array_equal(out.read(), values)
+        np.testing.assert_array_equal(out.dataset_mask() > 0, valid)
+        assert (out.descriptions, out.tags()['KEY']) == (('a', 'b'), 'value')
+        assert (out.crs, out.transform) == ('EPSG:32633', PLACE)
+        assert out.overviews(2) == [2, 4]
+    assert sum(written) == 700
+
+
+def test_overviews_of_labels_hold_labels(tmp_path):
+    layer = RasterLayer('uint8', ('class',), 'mode', ((0, 0, 0), (255, 0, 0)))
+    labels = np.zeros((1, 512, 512), dtype=np.uint8)
+    labels[0, :, 3:] = 200  # of every second pair of columns three quarters or all
+    with create_strip(tmp_path / 'a.tif', layer, 512, 512) as strip:
+        strip.write(0, 0, labels, np.ones((512, 512), dtype=bool))
+    join_strips(
+        tmp_path / 'b.tif', layer, RasterGrid(512, 512), [(0, tmp_path / 'a.tif')], False, {}, lambda rows: None
+    )
+    with rasterio.open(tmp_path / 'b.tif', overview_level=0) as half:
+        assert set(np.unique(half.read(1))) <= {0, 200}
+        assert half.colormap(1)[1] == (255, 0, 0, 255)

@@ -1,0 +1,88 @@
+"""The command line, on two very small networks of timm."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from projects.deployment import benchmark_run, speed_claims
+from projects.deployment.speed_claims_rule import Claim, Network
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'benchmark.py'
+
+
+@pytest.fixture
+def tool(tmp_path, monkeypatch):
+    """The tool, in a project with a README of its own."""
+    spec = importlib.util.spec_from_file_location('benchmark_tool', TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    (tmp_path / 'README.md').write_text('Before.\n<!-- speed claims -->\n<!-- /speed claims -->\nAfter.\n')
+    monkeypatch.setattr(tool, 'import_networks', lambda: None)  # of all tests in this process
+    monkeypatch.setattr(tool, 'ROOT', tmp_path)
+    monkeypatch.setattr(benchmark_run, 'measure_ceiling', lambda *_: 100.0)
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    yield tool
+    torch.set_num_threads(threads)
+
+
+def test_models_are_compared_and_all_results_written(tool, tmp_path, capsys):
+    command = ['timm:test_efficientnet', 'timm:test_byobnet', '--size', '64x96', '--runtime', 'eager', 'openvino']
+    command += ['--batch-sizes', '1', '2', '--rounds', '2', '--no-memory']
+    tool.main(command)
+    printed = capsys.readouterr().out
+    assert 'test_byobnet' in printed
+    assert 'openvino fp32' in printed
+    assert 'images of 64x96' in printed
+    folder = tmp_path / 'work_dirs' / 'benchmark'
+    assert sorted(path.name for path in folder.iterdir()) == ['chart.png', 'results.json', 'table.md']
+    data = json.loads((folder / 'results.json').read_text())
+    assert data['question']['subjects'] == command[:2]
+    assert [len(one) for one in data['measurements'].values()] == [4, 4]
+    assert (folder / 'table.md').read_text().count('\n| test_efficientnet |') == 2
+    tool.main(command)
+    assert json.loads((folder / 'results.json').read_text()) == data
+
+
+def test_claims_are_measured_and_written_into_the_readme(tool, tmp_path, monkeypatch, capsys):
+    quick, steady = Network('Quick', 'timm:test_efficientnet', 64), Network('Steady', 'timm:test_byobnet', 64)
+    for name in [*speed_claims.CLAIMS]:
+        monkeypatch.delitem(speed_claims.CLAIMS, name)
+    monkeypatch.setitem(speed_claims.CLAIMS, 'A', [Claim('A', 'abstract', quick, steady, {'CPU': 1e-6})])
+    tool.main(['--claims', '--write', '--rounds', '1', '--runtime', 'eager', 'traced'])
+    assert '| A: Quick @64 vs Steady @64, abstract, batch 1 | CPU 0.00 | ✗' not in capsys.readouterr().out
+    readme = (tmp_path / 'README.md').read_text()
+    assert readme.startswith('Before.\n<!-- speed claims -->\nMeasured by `tools/benchmark.py --claims` on ')
+    assert '| A: Quick @64 vs Steady @64, abstract, batch 1 | CPU 0.00 | ✓ ' in readme
+    assert 'TurboViT: 3.21 times lower latency' in readme
+    assert readme.endswith('<!-- /speed claims -->\nAfter.\n')
+
+
+@pytest.mark.parametrize(
+    ('command', 'message'),
+    [
+        ([], 'name one SUBJECT at least, or --claims alone'),
+        (['timm:a', '--claims'], 'name one SUBJECT at least, or --claims alone'),
+        (['timm:a', '--write'], '--write belongs to --claims'),
+        (['timm:a', '--size', '512'], "'512' is no size; expected HEIGHTxWIDTH"),
+        (['timm:a', '--size', '0x4'], 'no whole number above 0'),
+        (['timm:a', '--threads', '0'], "'0' is no whole number above 0"),
+        (['timm:a', '--runtime', 'tensorrt'], "invalid choice: 'tensorrt'"),
+        (['timm:a', '--rounds', '2', '--seconds', '3'], 'not allowed with argument'),
+    ],
+)
+def test_mistakes_on_the_command_line(tool, capsys, command, message):
+    with pytest.raises(SystemExit) as stop:
+        tool.main(command)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_model_ends_the_run_in_one_line(tool):
+    with pytest.raises(SystemExit, match=r"^benchmark: timm .* has no model 'shvit_s9'"):
+        tool.main(['timm:shvit_s9', '--rounds', '1'])
+    with pytest.raises(SystemExit, match=r'^benchmark: no exported file gone\.onnx'):
+        tool.main(['gone.onnx', '--rounds', '1'])

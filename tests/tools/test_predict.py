@@ -1,0 +1,175 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import torch
+from mmcv.transforms import Compose
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+from projects.deployment.model_info import SEGMENTATION, ModelInfo
+from projects.deployment.predictor import Predictor, open_predictor
+from projects.training.config import load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = 'configs/mobilenetv3_fpn_cityscapes.py'
+SMALL = {'test_dataloader.dataset.pipeline.1.scale': (128, 64), 'model.backbone.pretrained': False}
+OPTIONS = ['--cfg-options', 'test_dataloader.dataset.pipeline.1.scale=128,64', 'model.backbone.pretrained=False']
+BUILDINGS = ModelInfo(
+    SEGMENTATION, ('background', 'building'), ((0, 0, 0), (250, 80, 40)), (0.0,) * 3, (1.0,) * 3, threshold=0.5
+)
+
+spec = importlib.util.spec_from_file_location('predict', ROOT / 'tools' / 'predict.py')
+tool = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tool)
+
+
+def predict(*arguments):
+    """Run the tool; its exit message, None if all went well."""
+    try:
+        tool.main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return stop.code
+    return None
+
+
+@pytest.fixture(scope='module')
+def network(tmp_path_factory):
+    """A config's model, its checkpoint and images."""
+    from projects.deployment.inference_graphs import load_model
+
+    folder = tmp_path_factory.mktemp('network')
+    cfg = load_config(CONFIG, SMALL)
+    torch.manual_seed(0)
+    model = load_model(cfg)
+    for name, values in model.named_parameters():
+        if 'conv_seg' in name or 'output' in name:
+            torch.nn.init.normal_(values, std=0.5)
+    torch.save({'state_dict': model.state_dict(), 'meta': {}}, folder / 'weights.pth')
+    random = np.random.default_rng(0)
+    (folder / 'images').mkdir()
+    for index, size in enumerate([(60, 110), (100, 90)]):
+        coarse = random.integers(0, 256, (6, 7, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC).save(folder / 'images' / f'{index}.png')
+    return model, cfg, folder
+
+
+def test_a_config_predicts_what_mmseg_does(network, tmp_path, capsys):
+    model, cfg, folder = network
+    message = predict(CONFIG, folder / 'images', '--checkpoint', folder / 'weights.pth', '--out', tmp_path, *OPTIONS)
+    assert message is None
+    assert 'wrote' in capsys.readouterr().out
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        steps = [step for step in cfg.test_dataloader.dataset.pipeline if step['type'] != 'LoadSegmentation']
+        pipeline = Compose(steps)
+    for name in ('0', '1'):
+        sample = pipeline({'img_path': str(folder / 'images' / f'{name}.png'), 'reduce_zero_label': False})
+        with torch.no_grad():
+            result = model.test_step({'inputs': [sample['inputs']], 'data_samples': [sample['data_samples']]})
+        expected = result[0].pred_sem_seg.data[0].numpy()
+        labels = np.asarray(Image.open(tmp_path / 'masks' / f'{name}.png'))
+        assert labels.shape == expected.shape
+        assert (labels == expected).mean() > 0.999
+        assert len(np.unique(expected)) > 1
+    assert len((tmp_path / 'class_shares.csv').read_text().splitlines()) == 3
+
+
+def test_an_exported_file_predicts_what_its_config_does(network, tmp_path):
+    from projects.deployment.exporting import write_onnx
+
+    _, cfg, folder = network
+    checkpoint = folder / 'weights.pth'
+    predictor = open_predictor(cfg, checkpoint)
+    write_onnx(predictor.session.module, predictor.info, tmp_path / 'model.onnx', (64, 128))
+    assert predict(tmp_path / 'model.onnx', folder / 'images', '--out', tmp_path / 'onnx', '--write', 'masks') is None
+    assert sorted(path.name for path in (tmp_path / 'onnx').iterdir()) == ['.journal', 'masks']
+    for name in ('0', '1'):
+        image = np.asarray(Image.open(folder / 'images' / f'{name}.png'))
+        labels = np.asarray(Image.open(tmp_path / 'onnx' / 'masks' / f'{name}.png'))
+        assert (labels == predictor.predict_image(image).labels).mean() > 0.999
+
+
+def test_what_is_missing_is_said(network, tmp_path):
+    folder = network[2]
+    weights = ('--checkpoint', folder / 'weights.pth', '--out', tmp_path / 'out')
+    assert 'no such file or folder: absent.png' in predict(CONFIG, 'absent.png', *weights)
+    assert 'name its --checkpoint' in predict(CONFIG, folder / 'images', '--out', tmp_path / 'out')
+    assert 'gives overlays masks shares' in predict(CONFIG, folder / 'images', *weights, '--write', 'coco', *OPTIONS)
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.fixture
+def bright_buildings(monkeypatch):
+    """Bright is building, whatever model is named."""
+
+    def session(images):
+        return {'probabilities': (images[:, None, :, :, 0] > 128).astype(np.float32)}
+
+    monkeypatch.setattr(
+        'projects.deployment.predictor.open_predictor', lambda *args, **options: Predictor(session, BUILDINGS)
+    )
+
+
+def write_city(path, **place):
+    image = np.full((3, 300, 400), 40, dtype=np.uint8)
+    image[:, 50:110, 60:160] = 200
+    image[:, 200:240, 300:340] = 200
+    with rasterio.open(path, 'w', driver='GTiff', width=400, height=300, count=3, dtype='uint8', **place) as file:
+        file.write(image)
+
+
+@pytest.mark.parametrize('suffix', ['gpkg', 'geojson'])
+def test_a_geotiff_becomes_polygons_and_photos_pictures(bright_buildings, tmp_path, capsys, suffix):
+    place = {'crs': 'EPSG:32736', 'transform': rasterio.Affine(0.5, 0, 450000, 0, -0.5, 40000)}
+    write_city(tmp_path / 'city.tif', **place)
+    Image.new('RGB', (80, 60), 'white').save(tmp_path / 'photo.jpg')
+    arguments = (
+        'model.onnx',
+        tmp_path / 'city.tif',
+        tmp_path / 'photo.jpg',
+        '--out',
+        tmp_path / 'out',
+        '--window',
+        128,
+    )
+    assert predict(*arguments, '--polygons', suffix, '--min-area-m2', 20) is None
+    assert 'city.' + suffix in capsys.readouterr().out
+    polygons = geopandas.read_file(tmp_path / 'out' / 'polygons' / f'city.{suffix}').to_crs('EPSG:32736')
+    assert sorted(polygons.area.round().tolist()) == pytest.approx([400, 1500], rel=0.03)
+    with rasterio.open(tmp_path / 'out' / 'rasters' / 'city_probability.tif') as file:
+        assert file.transform == place['transform']
+    assert (tmp_path / 'out' / 'overlays' / 'photo.jpg').is_file()
+    assert predict(*arguments, '--polygons', suffix) == (
+        f'predict: {tmp_path / "out"} holds predictions already: continue them with --resume, or choose another --out'
+    )
+    assert predict(*arguments, '--polygons', suffix, '--resume') is None
+    assert '0 of 0 inputs; 2 were complete before' in capsys.readouterr().out
+
+
+def test_a_large_tiff_without_coordinates_gives_layers_and_says_why_no_polygons(
+    bright_buildings, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr('projects.deployment.image_files.MAX_IMAGE_PIXELS', 1000)
+    write_city(tmp_path / 'city.tif')
+    assert predict('model.onnx', tmp_path / 'city.tif', '--out', tmp_path / 'out') is None
+    assert 'city: no polygons' in capsys.readouterr().out
+    assert (tmp_path / 'out' / 'rasters' / 'city_probability.tif').is_file()
+
+
+def test_what_cannot_be_read_is_listed_in_the_end(bright_buildings, tmp_path):
+    (tmp_path / 'in').mkdir()
+    for name in ('good', 'bad'):
+        Image.new('RGB', (80, 60), 'white').save(tmp_path / 'in' / f'{name}.png')
+    (tmp_path / 'in' / 'bad.png').write_bytes((tmp_path / 'in' / 'bad.png').read_bytes()[:60])
+    (tmp_path / 'in' / 'broken.vrt').write_text('no raster')
+    message = predict('model.onnx', tmp_path / 'in', '--out', tmp_path / 'out')
+    assert message.startswith('predict: 2 inputs could not be predicted')
+    assert 'bad.png: ' in message
+    assert 'broken.vrt: ' in message
+    settings = json.loads((tmp_path / 'out' / '.journal' / 'settings.json').read_text())
+    assert settings['write'] == ['overlays', 'masks', 'shares']
+    assert (tmp_path / 'out' / 'masks' / 'good.png').is_file()

@@ -1,0 +1,99 @@
+#!/usr/bin/env python
+"""Export a model for ONNX Runtime or OpenVINO, verified against PyTorch.
+
+tools/export.py configs/shvit_fpn_ade20k.py work_dirs/shvit_fpn_ade20k/iter_40000.pth --format openvino --precision bf16
+tools/export.py configs/shvit_maskrcnn_coco.py epoch_12.pth --format onnx --dynamic --images photos/
+tools/export.py configs/shvit_fpn_ade20k.py iter_400.pth --format openvino --precision int8 --sample --scores
+
+Exit codes: 0 the file and its report (FILE.json, .md, .png) are written, 1 nothing is: it deviates, or cannot be made.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+
+def size(text: str) -> tuple[int, int]:
+    """Height and width from `512x512`."""
+    match = re.fullmatch(r'(\d+)x(\d+)', text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f'{text!r}: expected HEIGHTxWIDTH, e.g. 800x1280')
+    return int(match[1]), int(match[2])
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Export a model, verified against PyTorch.')
+    add = parser.add_argument
+    add('config', metavar='CONFIG', help='config file')
+    add('checkpoint', metavar='CHECKPOINT', help='weights of the whole model')
+    add('--format', choices=['onnx', 'openvino'], required=True)
+    add('--precision', choices=['fp32', 'fp16', 'bf16', 'int8'], default='fp32', help='default: fp32')
+    add('--dynamic', action='store_true', help='leave height, width and number of images open')
+    add('--size', type=size, metavar='HxW', help="fixed height and width (default: the recipe's)")
+    add('--batch-size', type=int, help='fixed number of images per call (default: 1)')
+    add('--output', choices=['probabilities', 'labels'], default='probabilities', help='of a segmentor')
+    add('--images', nargs='+', default=[], metavar='PATH', help='to verify with (default: of the test set)')
+    add(
+        '--calibration',
+        nargs='+',
+        default=[],
+        metavar='PATH',
+        help='images, folders, globs, or a config, to calibrate int8 with (default: the training set)',
+    )
+    add('--scores', action='store_true', help='score the test set before and after')
+    add('--sample', action='store_true', help='use the small generated data set')
+    add('--out', type=Path, metavar='FILE', help='default: work_dirs/CONFIG/CONFIG_PRECISION.onnx or .xml')
+    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Export, and print what was found."""
+    args = parse_args(arguments)
+    try:
+        from projects.deployment.export_report import write_report
+        from projects.deployment.export_settings import ExportSettings
+        from projects.deployment.exporting import FORMATS
+        from projects.deployment.verification import DeviationError
+        from projects.deployment.verified_export import export
+        from projects.sample_data import use_sample
+        from projects.training.config import load_config
+        from projects.training.launch import set_up
+
+        settings = ExportSettings(
+            format=args.format,
+            precision=args.precision,
+            dynamic=args.dynamic,
+            size=args.size,
+            batch_size=args.batch_size,
+            output=args.output,
+            images=tuple(args.images),
+            calibration=tuple(args.calibration),
+            with_scores=args.scores,
+        )
+        cfg = load_config(args.config, args.cfg_options, use_sample if args.sample else None)
+        set_up(cfg, args.out and args.out.parent)
+        name = f'{Path(cfg.filename).stem}_{args.precision}{FORMATS[args.format]}'
+        exported = export(cfg, args.checkpoint, args.out or Path(cfg.work_dir, name), settings, print)
+        reports = write_report(exported)
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f'export: {error}')
+    except DeviationError as error:
+        sys.exit(f'export: nothing was written, the export does not say what the network says: {error}')
+    latency_ms = exported.latency_ms
+    print(exported.verification)
+    for metric, before in exported.scores.get('pytorch', {}).items():
+        print(f'{metric}: {before:.4g} before, {exported.scores["exported"].get(metric, float("nan")):.4g} after')
+    print(
+        f'{latency_ms["pytorch"]:.0f} ms in PyTorch, {latency_ms["exported"]:.0f} ms exported '
+        f'({latency_ms["pytorch"] / latency_ms["exported"]:.2f} times as fast)'
+    )
+    print(f'wrote {exported.path} ({exported.file_bytes / 2**20:.1f} MiB), {", ".join(map(str, reports))}')
+
+
+if __name__ == '__main__':
+    main()

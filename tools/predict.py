@@ -1,0 +1,177 @@
+#!/usr/bin/env python
+"""Predict images, folders, globs, videos and GeoTIFFs.
+
+tools/predict.py configs/shvit_maskrcnn_coco.py photos/ --checkpoint epoch_12.pth --out predictions
+tools/predict.py model.onnx 'drone/**/*.jpg' film.mp4 --out predictions --resume
+tools/predict.py buildings.xml city.tif --out predictions --polygons gpkg --regularise
+torchrun --nproc-per-node 8 tools/predict.py model.onnx photos/ --out predictions
+
+Exit codes: 0 all was predicted, 1 some inputs could not be (they are listed, all others are done) or nothing was begun.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import DictAction
+from mmengine.logging import MMLogger
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Predict images, folders, globs, videos and GeoTIFFs.')
+    add = parser.add_argument
+    add('model', metavar='MODEL', help='config (.py), or exported file (.onnx, .xml)')
+    add('inputs', metavar='INPUT', nargs='+', help='image, folder, quoted glob, video, or raster')
+    add('--checkpoint', metavar='FILE', help='weights, of a config')
+    add('--out', metavar='DIR', type=Path, required=True, help='folder of the results')
+    add('--write', nargs='+', help='of overlays, masks, coco (detectors), shares (segmentors); default: all that apply')
+    add('--score-threshold', type=float, default=0.3, help='weaker detections are left out (default: 0.3)')
+    add('--batch-size', type=int, default=1, help='images of equal size at once (default: 1)')
+    add('--resume', action='store_true', help='go on where a run was stopped')
+    add('--runtime', choices=['eager', 'compile', 'onnxruntime', 'openvino'], help='default: by the file name of MODEL')
+    add('--device', default='cpu', help='cpu or cuda (default: cpu)')
+    add('--precision', choices=['fp32', 'bf16', 'fp16'], help='to compute in (default: what MODEL was made for)')
+    add('--threads', type=int, help="of the processor (default: the runtime's choice)")
+    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    raster = parser.add_argument_group('rasters').add_argument
+    raster('--window', type=int, default=512, help='side of the windows in pixels (default: 512)')
+    raster('--overlap', type=int, help='of windows, in pixels (default: an eighth or quarter of a window)')
+    raster('--bands', type=int, nargs='+', help='one band, or those of red, green and blue (from 1)')
+    raster('--gsd', type=float, metavar='METRES', help='resample to this ground sample distance')
+    raster('--layers', nargs='+', default=[], help='of probability, labels, confidence, probabilities')
+    raster('--polygons', choices=['gpkg', 'geojson', 'none'], default='gpkg', help='of buildings (default: gpkg)')
+    raster('--min-area-m2', type=float, default=0.0, help='leave out smaller buildings (default: 0)')
+    raster('--regularise', action='store_true', help='right angles')
+    args = parser.parse_args(arguments)
+    if not 0 <= args.score_threshold <= 1:
+        parser.error(f'--score-threshold {args.score_threshold}: expected 0 to 1')
+    if args.batch_size < 1:
+        parser.error(f'--batch-size {args.batch_size}: expected 1 or more')
+    return args
+
+
+def open_model(args: argparse.Namespace) -> Any:
+    """The predictor, of a config with its overrides or of an exported file."""
+    import torch
+
+    from projects.deployment.predictor import open_predictor
+    from projects.training.config import load_config, locate
+
+    model = locate(args.model)
+    options = {key: getattr(args, key) for key in ('runtime', 'device', 'precision', 'threads')}
+    if args.device == 'cuda' and 'LOCAL_RANK' in os.environ:
+        torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
+    if model.suffix != '.py':
+        if args.cfg_options:
+            raise ValueError(f'--cfg-options are for configs; {model.name} is as it was exported')
+        return open_predictor(model, args.checkpoint, **options)
+    if args.checkpoint is None:
+        raise ValueError(f'{model.name} is a config, whose weights are random; name its --checkpoint')
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('WARNING')  # mmengine tells of each weight how it was initialised
+    try:
+        return open_predictor(load_config(model, args.cfg_options), args.checkpoint, **options)
+    finally:
+        logger.setLevel(level)
+
+
+def describe_identity(args: argparse.Namespace, info: Any) -> dict[str, Any]:
+    """What the results depend on, for `--resume`."""
+    from projects.deployment.prediction_run import digest
+    from projects.training.config import locate
+
+    model = locate(args.model)
+    files = [model, model.with_suffix('.bin'), *([Path(args.checkpoint)] if args.checkpoint else [])]
+    keys = ('runtime', 'precision', 'cfg_options', 'window', 'overlap', 'bands', 'gsd', 'layers')
+    weights = digest(*(file for file in files if file.is_file()))
+    return {'model': info.config, 'weights': weights, **{key: getattr(args, key) for key in keys}}
+
+
+def predict(args: argparse.Namespace) -> tuple[Any, list[str]]:
+    """Predict everything; a report, None in all processes but the first, and lines about polygons."""
+    from projects.deployment.image_files import RASTER, find_inputs
+    from projects.deployment.prediction_files import PredictionSettings, writable
+    from projects.deployment.prediction_run import leave_processes, predict_inputs
+
+    files = find_inputs(args.inputs, args.out)
+    if any(file.kind == RASTER for file in files):  # which need the extra 'geo'
+        from projects.deployment.raster_prediction import RasterSettings, predict_raster
+    predictor = open_model(args)
+    possible = writable(predictor.info)
+    unfit = set(args.write or ()) - set(possible)
+    if unfit:
+        raise ValueError(f'--write {" ".join(sorted(unfit))}: {predictor.info.task} gives {" ".join(possible)}')
+    settings = PredictionSettings(tuple(args.write or possible), args.score_threshold, args.batch_size)
+    identity = describe_identity(args, predictor.info)
+
+    def predict_one_raster(file: Any, folder: Path) -> Any:
+        how = RasterSettings(
+            window_px=args.window,
+            overlap_px=args.overlap,
+            batch_size=args.batch_size,
+            bands=None if args.bands is None else tuple(args.bands),
+            gsd_m=args.gsd,
+            layers=tuple(args.layers),
+            min_score=args.score_threshold,
+        )
+        return predict_raster(predictor, file.path, folder, how, resume=args.resume, model_id=identity['weights'])
+
+    options = {'identity': identity, 'resume': args.resume, 'predict_raster': predict_one_raster}
+    report = predict_inputs(predictor, files, args.out, settings, **options)
+    leave_processes()
+    if report is None or not report.rasters or args.polygons == 'none':
+        return report, []
+    return report, write_polygons_of(args, predictor.info, report.rasters)
+
+
+def write_polygons_of(args: argparse.Namespace, info: Any, rasters: dict[str, dict[str, Path]]) -> list[str]:
+    """Write buildings of probability rasters, or a detector's objects, as polygons; say what was written."""
+    from projects.building_extraction.vectorization import VectorizationSettings
+    from projects.building_extraction.vectorization_files import vectorise_raster
+    from projects.geodata.vector_files import geopandas, write_polygons
+
+    lines = []
+    for name, layers in rasters.items():
+        path = args.out / 'polygons' / f'{name}.{args.polygons}'
+        try:
+            if 'probability' in layers:
+                settings = VectorizationSettings(info.threshold, args.min_area_m2, None, args.regularise)
+                polygons = vectorise_raster(layers['probability'], settings)
+            elif 'instances' in layers:
+                polygons = geopandas.read_file(layers['instances'])
+            else:
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_polygons(polygons, path)
+            lines.append(f'wrote {path}: {len(polygons)} polygons')
+        except ValueError as error:
+            lines.append(f'{name}: no polygons: {error}')
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Predict, and print what was written and what could not be."""
+    args = parse_args(arguments)
+    try:
+        report, lines = predict(args)
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        sys.exit(f'predict: {error}')
+    except KeyboardInterrupt:
+        sys.exit(f'predict: stopped; go on with --resume --out {args.out}')
+    if report is None:
+        return
+    speed = f', {report.images_per_s:.1f} images/s' if report.images_per_s else ''
+    before = f'; {report.num_complete} were complete before' if report.num_complete else ''
+    wrote = f'wrote {args.out}: {report.num_predicted} of {report.num_files} inputs{speed}{before}'
+    print('\n'.join([*report.notes, *lines, wrote]))
+    if report.failed:
+        listed = '\n'.join(f'  {path}: {reason}' for path, reason in report.failed)
+        sys.exit(f'predict: {len(report.failed)} inputs could not be predicted, or not to their end:\n{listed}')
+
+
+if __name__ == '__main__':
+    main()
