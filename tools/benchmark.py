@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from projects.deployment.benchmark_run import Settings
+    from projects.deployment.benchmark.run import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PRECISIONS = ('fp32', 'bf16', 'fp16')
@@ -93,11 +93,11 @@ def compare(args: argparse.Namespace) -> None:
     """Time the subjects."""
     from rich.console import Console
 
-    from projects.deployment.benchmark_chart import write_chart
-    from projects.deployment.benchmark_report import caption, markdown, rich_table, rows_of
-    from projects.deployment.benchmark_results import Results
-    from projects.deployment.benchmark_run import question_of, run_benchmark
-    from projects.deployment.benchmark_subjects import open_subject
+    from projects.deployment.benchmark.chart import write_chart
+    from projects.deployment.benchmark.report import caption, markdown, rich_table, rows_of
+    from projects.deployment.benchmark.results import Results
+    from projects.deployment.benchmark.run import question_of, run_benchmark
+    from projects.deployment.benchmark.subjects import open_subject
     from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
 
     settings = settings_of(args, ('eager', 'onnxruntime', 'openvino'), (1, 2, 4, 8), 5.0)
@@ -118,9 +118,9 @@ def compare(args: argparse.Namespace) -> None:
 
 def check_claims(args: argparse.Namespace) -> None:
     """Measure the claims, group after group."""
-    from projects.deployment.model_table import replace_table
-    from projects.deployment.speed_claims_report import render_claims
-    from projects.deployment.speed_claims_run import run_claims
+    from projects.deployment.benchmark.speed_claims_report import render_claims
+    from projects.deployment.benchmark.speed_claims_run import run_claims
+    from projects.deployment.model_table.table import replace_table
     from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
 
     settings = settings_of(args, ('eager', 'traced', 'onnxruntime', 'openvino'), (), 1.5)
@@ -140,7 +140,7 @@ def settings_of(
     args: argparse.Namespace, runtimes: tuple[str, ...], batch_sizes: tuple[int, ...], seconds: float
 ) -> 'Settings':
     """Read the settings, with defaults for what is not given."""
-    from projects.deployment.benchmark_run import Settings
+    from projects.deployment.benchmark.run import Settings
 
     return Settings(
         runtimes=tuple(args.runtime or runtimes),

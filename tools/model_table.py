@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from projects.deployment.model_table import FLAG, read_row, render, replace_table, stale_lines
+from projects.deployment.model_table.table import FLAG, read_row, render, replace_table, stale_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 

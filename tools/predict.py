@@ -81,7 +81,7 @@ def open_model(args: argparse.Namespace) -> Any:
 
 def describe_identity(args: argparse.Namespace, info: Any) -> dict[str, Any]:
     """What the results depend on, for `--resume`."""
-    from projects.deployment.prediction_run import digest
+    from projects.deployment.image_prediction.run import digest
     from projects.training.config import locate
 
     model = locate(args.model)
@@ -93,13 +93,13 @@ def describe_identity(args: argparse.Namespace, info: Any) -> dict[str, Any]:
 
 def predict(args: argparse.Namespace) -> tuple[Any, list[str]]:
     """Predict everything; a report, None in all processes but the first, and lines about polygons."""
-    from projects.deployment.image_files import RASTER, find_inputs
-    from projects.deployment.prediction_files import PredictionSettings, writable
-    from projects.deployment.prediction_run import leave_processes, predict_inputs
+    from projects.deployment.image_prediction.image_files import RASTER, find_inputs
+    from projects.deployment.image_prediction.prediction_files import PredictionSettings, writable
+    from projects.deployment.image_prediction.run import leave_processes, predict_inputs
 
     files = find_inputs(args.inputs, args.out)
     if any(file.kind == RASTER for file in files):  # which need the extra 'geo'
-        from projects.deployment.raster_prediction import RasterSettings, predict_raster
+        from projects.deployment.raster_prediction.prediction import RasterSettings, predict_raster
     predictor = open_model(args)
     possible = writable(predictor.info)
     unfit = set(args.write or ()) - set(possible)

@@ -8,11 +8,10 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope, init_default_scope
 
+from projects.deployment.image_prediction.image_files import IMAGE, find_inputs, read_image
+from projects.deployment.model_info import ModelInfo
+from projects.deployment.predictions import fit_size, resize_image
 from projects.training.config import load_config
-
-from .image_files import IMAGE, find_inputs, read_image
-from .model_info import ModelInfo
-from .predictions import fit_size, resize_image
 
 
 class NamedImage(NamedTuple):

@@ -18,10 +18,8 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from projects.training.launch import score, test
-
-from .model_info import ModelInfo
-from .predictions import (
+from projects.deployment.model_info import ModelInfo
+from projects.deployment.predictions import (
     Detections,
     Segmentation,
     paste_mask,
@@ -29,7 +27,8 @@ from .predictions import (
     resize_image,
     resize_segmentation,
 )
-from .predictor import open_predictor
+from projects.deployment.predictor import open_predictor
+from projects.training.launch import score, test
 
 EXPORTED = ('.onnx', '.xml')
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from .exporting import FORMATS
-from .verification import BOUNDS
+from projects.deployment.exporting import FORMATS
+from projects.deployment.verification import BOUNDS
 
 
 @dataclass(frozen=True)

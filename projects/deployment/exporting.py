@@ -8,9 +8,8 @@ from pathlib import Path
 import torch
 
 from projects.atomic_files import replacing
-
-from .inference_graphs.images import ImageGraph
-from .model_info import ModelInfo
+from projects.deployment.inference_graphs.images import ImageGraph
+from projects.deployment.model_info import ModelInfo
 
 try:
     import onnx
@@ -68,7 +67,7 @@ def write_openvino(graph: ImageGraph, info: ModelInfo, path: str | Path, example
 
     Arguments and errors as of `write_onnx`; `path` is the `.xml`.
     """
-    from .runtimes.openvino_session import convert_onnx
+    from projects.deployment.runtimes.openvino_session import convert_onnx
 
     path = Path(path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.stem}.') as folder:
@@ -98,7 +97,7 @@ def read_info(path: str | Path) -> ModelInfo:
             raise ValueError(f'{path} is no ONNX file: {error}') from error
         found = {prop.key: prop.value for prop in model.metadata_props}
     else:
-        from .runtimes.openvino_session import read_metadata
+        from projects.deployment.runtimes.openvino_session import read_metadata
 
         found = read_metadata(path)
     if KEY not in found:

@@ -113,7 +113,9 @@ class ModelInfo:
         return cls(
             task=task,
             classes=classes,
-            palette=tuple(tuple(int(level) for level in colour) for colour in metainfo['palette'])[: len(classes)],
+            palette=tuple((int(red), int(green), int(blue)) for red, green, blue in metainfo['palette'])[
+                : len(classes)
+            ],
             mean=_rgb(preprocessor.mean),
             std=_rgb(preprocessor.std),
             scale=None if resize is None else tuple(resize['scale']),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from .model_info import ModelInfo
+from projects.deployment.model_info import ModelInfo
 
 
 @dataclass(frozen=True)

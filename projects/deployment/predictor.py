@@ -7,10 +7,8 @@ from typing import Protocol
 import numpy as np
 from mmengine.config import Config
 
-from projects.training.config import load_config
-
-from .model_info import ModelInfo
-from .predictions import (
+from projects.deployment.model_info import ModelInfo
+from projects.deployment.predictions import (
     Detections,
     Prediction,
     Segmentation,
@@ -20,6 +18,7 @@ from .predictions import (
     resize_image,
     resize_segmentation,
 )
+from projects.training.config import load_config
 
 RUNS = {  # what each runtime opens
     'eager': ('.py',),
@@ -137,8 +136,8 @@ def open_predictor(
             raise ValueError(f'{path.name} holds its weights; a checkpoint ({checkpoint}) belongs to a config')
         return _open_exported(path, runtime, device, precision, threads)
 
-    from .inference_graphs import build_graph, load_model
-    from .runtimes.torch_session import TorchSession
+    from projects.deployment.inference_graphs import build_graph, load_model
+    from projects.deployment.runtimes.torch_session import TorchSession
 
     cfg = model if isinstance(model, Config) else load_config(path)
     info = dataclasses.replace(ModelInfo.from_config(cfg), precision=precision or 'fp32', output=output)
@@ -148,17 +147,17 @@ def open_predictor(
 
 
 def _open_exported(path: Path, runtime: str, device: str, precision: str | None, threads: int | None) -> Predictor:
-    from .exporting import read_info
+    from projects.deployment.exporting import read_info
 
     info = read_info(path)
     if runtime == 'openvino':
-        from .runtimes.openvino_session import OpenVINOSession
+        from projects.deployment.runtimes.openvino_session import OpenVINOSession
 
         default = None if info.precision == 'int8' else info.precision
         return Predictor(OpenVINOSession(path, precision or default, threads), info)
     if precision not in (None, info.precision):
         raise ValueError(f'{path.name} computes in {info.precision}; for {precision}, export it with --precision')
 
-    from .runtimes.onnxruntime_session import OnnxRuntimeSession
+    from projects.deployment.runtimes.onnxruntime_session import OnnxRuntimeSession
 
     return Predictor(OnnxRuntimeSession(path, device, threads), info)

@@ -41,33 +41,47 @@ def quantize_onnx(path: str | Path, out: str | Path, images: Sequence[np.ndarray
     nncf.set_log_level(logging.ERROR)
     model = onnx.load(path)
     name = model.graph.input[0].name
-    quantized = nncf.quantize(
-        model,
-        nncf.Dataset([{name: image} for image in images]),
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(images),
-        ignored_scope=nncf.IgnoredScope(names=kept_in_float(model), validate=False),
-    )
+    try:
+        quantized = nncf.quantize(
+            model,
+            nncf.Dataset([{name: image} for image in images]),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(images),
+            ignored_scope=nncf.IgnoredScope(names=kept_in_float(model), validate=False),
+        )
+    except nncf.InternalError as error:
+        raise ValueError(
+            f'NNCF cannot quantise this network: {error}. Calibrate with other images (--calibration), or use '
+            '--precision bf16'
+        ) from error
     onnx.helper.set_model_props(quantized, {prop.key: prop.value for prop in model.metadata_props})
     with replacing(out) as temporary:
         onnx.save(quantized, temporary)
 
 
 def kept_in_float(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes between the last learnt layers and an output, or the regions of a RoIAlign.
+    """Names of the nodes between the last learnt layers and an output, and of those around a RoIAlign.
 
-    RoIAligns themselves are among them: on a level without regions there are no values to calibrate with.
+    Before it these are the decoding and choice of regions. It and what follows up to the next learnt layer are left out
+    because on a level without regions there are no values to calibrate with.
     """
-    makers = {output: node for node in model.graph.node for output in node.output}
+    nodes = model.graph.node
+    makers = {name: node for node in nodes for name in node.output}
     pending = [output.name for output in model.graph.output]
     kept: dict[str, None] = {}
-    for node in model.graph.node:
+    after_regions: set[str] = set()
+    for node in nodes:  # in the order of computation
         if node.op_type == 'RoiAlign':
-            kept[node.name] = None
             pending += node.input[1:]  # the regions and their images, not the map
+        if node.op_type == 'RoiAlign' or (node.op_type not in LEARNT and after_regions & set(node.input)):
+            kept[node.name] = None
+            after_regions |= set(node.output)
+    seen: set[str] = set()
     while pending:
-        node = makers.get(pending.pop())
-        if node is not None and node.op_type not in LEARNT and node.name not in kept:
+        name = pending.pop()
+        node = makers.get(name)
+        if node is not None and name not in seen and node.op_type not in LEARNT:
+            seen.add(name)
             kept[node.name] = None
             pending += node.input
     return list(kept)

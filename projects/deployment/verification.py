@@ -36,9 +36,9 @@ class Bounds:
 
 # fp32 differs in the order of sums alone. fp16 keeps 11 significant bits and bfloat16 8, each rounding of which is off
 # by up to 2**-11 and 2**-8 of the value; over some sixty layers independent roundings add up to about eight times that,
-# 0.4 % and 3 %, of a logit or of a box; which of several
-# overlapping boxes stays is then often decided by rounding. int8 keeps 8 bits of a whole layer's range: these bounds only tell a
-# useful network from a broken one, and how good it is the scores of the data set have to say.
+# 0.4 % and 3 %, of a logit or of a box; rounding then often decides which of several overlapping boxes stays. int8
+# keeps 8 bits of a whole layer's range: these bounds only tell a useful network from a broken one, and how good it is
+# the scores of the data set have to say.
 BOUNDS = {
     'fp32': Bounds(0.999, 1e-3, 0.99, 1e-3, 0.99, 0.0, 0.02, 0.0),
     'fp16': Bounds(0.995, 0.005, 0.95, 0.01, 0.97, 0.02, 0.1, 0.1),

@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from .calibration_images import NamedImage, calibration_images, images_of_dataset, images_of_files
-from .deployed_model import scores_of
-from .detection_matching import Cutoffs
-from .export_settings import ExportSettings
-from .export_verification import batches_of, cutoffs_of, verify_file, verify_twin, write
-from .exported_file import move_exported, write_description
-from .exporting import FORMATS
-from .inference_graphs import load_model
-from .model_info import ModelInfo
-from .model_table import CUSTOMARY_SIZES
-from .predictions import fit_size
-from .predictor import Predictor, open_predictor
-from .pytorch_reference import PyTorchReference
-from .verification import DeviationError, Verification
+from projects.deployment.calibration_images import NamedImage, calibration_images, images_of_dataset, images_of_files
+from projects.deployment.deployed_model import scores_of
+from projects.deployment.detection_matching import Cutoffs
+from projects.deployment.export_settings import ExportSettings
+from projects.deployment.export_verification import batches_of, cutoffs_of, verify_file, verify_twin, write
+from projects.deployment.exported_file import move_exported, write_description
+from projects.deployment.exporting import FORMATS
+from projects.deployment.inference_graphs import load_model
+from projects.deployment.model_info import ModelInfo
+from projects.deployment.model_table.table import CUSTOMARY_SIZES
+from projects.deployment.predictions import fit_size
+from projects.deployment.predictor import Predictor, open_predictor
+from projects.deployment.pytorch_reference import PyTorchReference
+from projects.deployment.verification import DeviationError, Verification
 
 NUM_IMAGES = 8  # to verify with, if they come from a data set
 NUM_CALIBRATION_IMAGES = 300  # NNCF's own choice

@@ -7,6 +7,18 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner.amp import autocast
+from torch import Tensor, nn
+
+
+class Float32Conv2d(nn.Conv2d):
+    """A convolution that a processor does in float32 under autocast to bfloat16."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the type that it has; in float32 on a processor, in that of autocast elsewhere."""
+        if x.device.type != 'cpu':
+            return super().forward(x)
+        with torch.autocast('cpu', enabled=False):
+            return super().forward(x.to(torch.float32, memory_format=torch.channels_last)).to(x.dtype)
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -15,10 +27,29 @@ class BFloat16OptimWrapper(OptimWrapper):
 
     mmengine's AmpOptimWrapper asks for an accelerator and scales the loss; bfloat16 has the exponent range of float32,
     so that no loss scale is needed.
+
+    Note:
+        oneDNN has no fast kernel for the input's gradient of a strided depthwise convolution in bfloat16: it takes 7
+        to 60 times as long as in float32, for each of SHViT's patch mergings. On a processor these convolutions stay in
+        float32, and become `Float32Conv2d` for that; parameters and their names remain.
     """
 
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._prepared: nn.Module | None = None
+
     @contextmanager
-    def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Autocast the forward pass of `model`."""
+        if model is not self._prepared:
+            keep_strided_depthwise_in_float32(model)
+            self._prepared = model
         with super().optim_context(model), autocast(dtype=torch.bfloat16):
             yield
+
+
+def keep_strided_depthwise_in_float32(model: nn.Module) -> None:
+    """Turn each strided depthwise `nn.Conv2d` of a model into a `Float32Conv2d`, in place."""
+    for module in model.modules():
+        if type(module) is nn.Conv2d and module.groups == module.in_channels > 1 and max(module.stride) > 1:
+            module.__class__ = Float32Conv2d

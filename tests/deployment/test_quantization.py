@@ -83,4 +83,4 @@ def test_regions_and_results_stay_in_float_and_what_is_between_does_not():
     nodes = [helper.make_node(kind, given, made, name=name) for name, (kind, given, made) in names.items()]
     output = helper.make_tensor_value_info('scores', TensorProto.FLOAT, None)
     model = helper.make_model(helper.make_graph(nodes, 'detector', [], [output]))
-    assert sorted(kept_in_float(model)) == ['decode', 'exp', 'roi', 'softmax']
+    assert sorted(kept_in_float(model)) == ['decode', 'exp', 'flat', 'roi', 'softmax']

@@ -153,7 +153,7 @@ def test_a_geotiff_becomes_polygons_and_photos_pictures(bright_buildings, tmp_pa
 def test_a_large_tiff_without_coordinates_gives_layers_and_says_why_no_polygons(
     bright_buildings, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr('projects.deployment.image_files.MAX_IMAGE_PIXELS', 1000)
+    monkeypatch.setattr('projects.deployment.image_prediction.image_files.MAX_IMAGE_PIXELS', 1000)
     write_city(tmp_path / 'city.tif')
     assert predict('model.onnx', tmp_path / 'city.tif', '--out', tmp_path / 'out') is None
     assert 'city: no polygons' in capsys.readouterr().out

@@ -14,7 +14,8 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
 from mmseg.models import EncoderDecoder
 
-from ..model_info import ModelInfo
+from projects.deployment.model_info import ModelInfo
+
 from .dense_detection import DenseDetectionGraph
 from .images import ImageGraph
 from .mask_rcnn import MaskRCNNGraph

@@ -1,0 +1,62 @@
+"""How much memory a model takes."""
+
+import importlib
+import multiprocessing
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+CALLS = 3
+
+
+def peak_memory_mb(open_call: Callable[[], Callable[[], object]], libraries: Sequence[str] = ()) -> float:
+    """Measure, in a process of its own, what opening and calling a model adds to the memory in use (RSS).
+
+    Args:
+        open_call: Opens the model and returns what calls it; can be pickled.
+        libraries: Modules to import first, whose memory does not count.
+
+    Returns:
+        The largest increase over the memory in use after the imports, in MB (10^6 bytes).
+
+    Raises:
+        OSError: The system is not Linux, whose /proc says it.
+        RuntimeError: The process failed; the message says why.
+    """
+    if not Path('/proc/self/status').is_file():
+        raise OSError('/proc/self/status: peak memory is measured on Linux alone')
+    # a copy of this process would have its memory, too; copies of one that has imported the libraries start at once
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['projects.deployment.benchmark.sessions'])
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_measure, args=(theirs, open_call, tuple(libraries)), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        answer = ours.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f'the process that measured memory ended with exit code {process.exitcode}') from None
+    process.join()
+    if isinstance(answer, str):
+        raise RuntimeError(answer)
+    return answer
+
+
+def _measure(connection: Connection, open_call: Callable[[], Callable[[], object]], libraries: tuple[str, ...]) -> None:
+    try:
+        for library in libraries:
+            importlib.import_module(library)
+        before = _memory_mb('VmRSS')
+        Path('/proc/self/clear_refs').write_text('5')  # the peak starts anew: man 5 proc
+        call = open_call()
+        for _ in range(CALLS):
+            call()
+        connection.send(_memory_mb('VmHWM') - before)
+    except Exception as error:  # of any library; the caller raises it
+        connection.send(f'{type(error).__name__}: {error}')
+
+
+def _memory_mb(field: str) -> float:
+    lines = Path('/proc/self/status').read_text(encoding='utf-8').splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f'{field}:'))

@@ -1,0 +1,167 @@
+"""A benchmark's results as a table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from rich.table import Table
+
+from projects.deployment.benchmark.results import Results
+from projects.deployment.benchmark.timing import Case, Measurement, Quartiles, ratios
+
+COLUMNS = (
+    'model',
+    'params, M',
+    'MACs, G',
+    'runtime',
+    'threads',
+    'latency, ms',
+    'images/s',
+    'GFLOP/s',
+    'MB',
+    'speed, ×',
+)
+TEXT_COLUMNS = ('model', 'runtime')
+
+
+@dataclass(frozen=True)
+class Row:
+    """A case on some threads.
+
+    Attributes:
+        case: Model, runtime and precision.
+        threads: Of the processor.
+        latency_ms: Of one image; None: only larger batches were measured.
+        best: The measurement at the batch size of the highest throughput.
+        speed: Images per second over those of the first row with as many threads, at the smallest batch size, round by
+            round.
+        params: Parameters of the model.
+        macs: Multiply-adds of an image.
+        ceiling_gflops: Rate of matrix products on these threads in this precision.
+        memory_mb: What opening and calling the model took, at most.
+    """
+
+    case: Case
+    threads: int
+    latency_ms: Quartiles | None
+    best: Measurement
+    speed: Quartiles
+    params: int | None
+    macs: int | None
+    ceiling_gflops: float | None
+    memory_mb: float | None
+
+    @property
+    def gflops(self) -> float | None:
+        """Operations per nanosecond at the best throughput, two for each multiply-add."""
+        return None if self.macs is None else 2 * self.macs * self.best.throughput / 1e9
+
+    def cells(self) -> list[str]:
+        """Return what stands in the row."""
+        gflops = '–'
+        if self.gflops is not None:
+            share = '' if self.ceiling_gflops is None else f' ({self.gflops / self.ceiling_gflops:.0%})'
+            gflops = f'{self.gflops:.0f}{share}'
+        return [
+            self.case.subject,
+            '–' if self.params is None else digits(self.params / 1e6),
+            '–' if self.macs is None else digits(self.macs / 1e9),
+            f'{self.case.runtime} {self.case.precision}',
+            str(self.threads),
+            '–' if self.latency_ms is None else with_range(self.latency_ms),
+            f'{digits(self.best.throughput)} (b{self.best.batch_size})',
+            gflops,
+            '–' if self.memory_mb is None else f'{self.memory_mb:.0f}',
+            with_range(self.speed),
+        ]
+
+
+def rows_of(results: Results) -> list[Row]:
+    """Return a row for each case and number of threads, in the order of measurement."""
+    by_case: dict[tuple[Case, int], list[Measurement]] = {}
+    for one in results.measurements():
+        by_case.setdefault((one.case, one.threads), []).append(one)
+    data = results.data
+    rows: list[Row] = []
+    for (case, threads), measured in by_case.items():
+        smallest = min(measured, key=lambda one: one.batch_size)
+        base = next(
+            one for one in results.measurements() if one.threads == threads and one.batch_size == smallest.batch_size
+        )
+        about = data['subjects'][case.subject]
+        rows.append(
+            Row(
+                case=case,
+                threads=threads,
+                latency_ms=smallest.latency_ms if smallest.batch_size == 1 else None,
+                best=max(measured, key=lambda one: one.throughput),
+                speed=ratios(base, smallest),
+                params=about['params'],
+                macs=about['macs'],
+                ceiling_gflops=data['ceilings'].get(str(threads), {}).get(case.precision),
+                memory_mb=data['memory_mb'].get(str(case)),
+            )
+        )
+    return rows
+
+
+def rich_table(rows: Sequence[Row]) -> Table:
+    """Return the table for a terminal, with a line between models."""
+    table = Table(header_style='bold')
+    for name in COLUMNS:
+        table.add_column(name, justify='left' if name in TEXT_COLUMNS else 'right', overflow='fold')
+    for row, following in zip_longest(rows, rows[1:]):
+        table.add_row(*row.cells(), end_section=following is None or following.case.subject != row.case.subject)
+    return table
+
+
+def markdown(results: Results) -> str:
+    """Return the table as Markdown, with what one must know to read it, and what was left out."""
+    lines = [
+        caption(results.data),
+        '',
+        markdown_line(COLUMNS),
+        markdown_line(['---' if name in TEXT_COLUMNS else '---:' for name in COLUMNS]),
+        *(markdown_line(row.cells()) for row in rows_of(results)),
+    ]
+    left_out = [f'- {case}: {reason}' for case, reason in results.data['left_out'].items()]
+    if left_out:
+        lines += ['', 'Left out:', '', *left_out]
+    return '\n'.join(lines)
+
+
+def caption(data: dict[str, Any]) -> str:
+    """Say where and how the results were measured, and what the columns mean."""
+    machine = data['machine']
+    device = machine['gpu'] if data['question'].get('device') == 'cuda' else machine['processor']
+    ceilings = '; '.join(
+        f'{threads} thread{"s" if threads != "1" else ""}: '
+        + ', '.join(f'{precision} {rate:.0f}' for precision, rate in rates.items())
+        for threads, rates in data['ceilings'].items()
+    )
+    versions = ', '.join(f'{name} {version}' for name, version in machine['versions'].items())
+    return (
+        f'Measured on {device} ({machine["cores"]} cores; {" ".join(machine["instructions"])}), {data["begun"][:10]}, '
+        f'images of {"x".join(map(str, data["question"]["size"]))}. Models take turns; median and, in brackets, '
+        'quartiles over the rounds. eager: as built, batch norms not folded; traced: folded and traced, the '
+        'protocol of the authors; compile, onnxruntime, openvino: folded. Latency: one image. Images/s: at the best '
+        'batch size (b). GFLOP/s: two operations per multiply-add, and the share of what matrix products reach '
+        f'({ceilings}). MB: the most that opening and calling the model adds to the memory of a process. Speed: '
+        f'against the first row with as many threads, round by round. {versions}.'
+    )
+
+
+def with_range(quartiles: Quartiles) -> str:
+    """Return a median with its quartiles, such as '4.81 (4.70–4.95)'."""
+    return f'{digits(quartiles.median)} ({digits(quartiles.low)}–{digits(quartiles.high)})'
+
+
+def digits(value: float) -> str:
+    """Three digits or the whole number: 0.71, 4.80, 16.7, 396."""
+    return f'{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}'
+
+
+def markdown_line(cells: Sequence[str]) -> str:
+    """Return one line of a table."""
+    return f'| {" | ".join(cells)} |'

@@ -1,0 +1,1 @@
+"""Predictions on images, folders of them, and videos: overlays, masks, COCO files."""

@@ -1,0 +1,1 @@
+"""What every config costs, beside what was published."""

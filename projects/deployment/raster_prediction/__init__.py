@@ -1,0 +1,1 @@
+"""Predictions on georeferenced images of any size, window by window."""

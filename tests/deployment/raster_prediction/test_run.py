@@ -1,0 +1,163 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from projects.deployment.model_info import SEGMENTATION, ModelInfo
+from projects.deployment.predictor import Predictor
+from projects.deployment.raster_prediction.prediction import RasterSettings, predict_raster
+
+INFO = ModelInfo(SEGMENTATION, ('ground', 'building'), ((0, 0, 0), (9, 0, 0)), (0, 0, 0), (1, 1, 1), threshold=0.5)
+SETTINGS = RasterSettings(window_px=64, overlap_px=16, probability_dtype='float32')
+ROOT = Path(__file__).parents[3]
+
+
+class Model:
+    """Probabilities that depend on where a pixel lies in its window, so that seams are seen; may fail, or be slow."""
+
+    def __init__(self, fail_at=None, seconds=0.0):
+        self.fail_at, self.seconds, self.calls = fail_at, seconds, 0
+
+    def __call__(self, images):
+        self.calls += 1
+        time.sleep(self.seconds)
+        if self.calls == self.fail_at:
+            raise RuntimeError('out of memory')
+        height, width = images.shape[1:3]
+        tilt = np.linspace(0, 0.5, height)[:, None] * np.linspace(0, 1, width)
+        return {'probabilities': (images.mean(axis=3) / 510 + tilt)[:, None].astype(np.float32)}
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / 'a.tif'
+    bands = np.random.default_rng(0).integers(1, 255, (3, 400, 300)).astype(np.uint8)
+    profile = {
+        'height': 400,
+        'width': 300,
+        'crs': 'EPSG:32633',
+        'transform': rasterio.Affine(0.5, 0, 5e5, 0, -0.5, 5e6),
+    }
+    with rasterio.open(path, 'w', driver='GTiff', count=3, dtype='uint8', **profile) as out:
+        out.write(bands)
+    return path
+
+
+def read(path):
+    with rasterio.open(path) as source:
+        return source.read(), source.dataset_mask()
+
+
+def uninterrupted(image, tmp_path):
+    folder = tmp_path / 'whole'
+    folder.mkdir()
+    return read(predict_raster(Predictor(Model(), INFO), image, folder, SETTINGS).files['probability'])
+
+
+def assert_equal(one, other):
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_that_failed_continues_to_the_same_pixels(image, tmp_path):
+    expected = uninterrupted(image, tmp_path)
+    for fail_at in (1, 6, 9):
+        out = tmp_path / f'out{fail_at}'
+        out.mkdir()
+        with pytest.raises(RuntimeError, match='out of memory'):
+            predict_raster(Predictor(Model(fail_at), INFO), image, out, SETTINGS)
+        assert [file.name for file in out.iterdir()] == ['.a.partial']
+        model = Model()
+        result = predict_raster(Predictor(model, INFO), image, out, SETTINGS, resume=True)
+        assert_equal(read(result.files['probability']), expected)
+        finished = (fail_at - 1) // 2  # rows; two batches each
+        assert model.calls == 2 * (8 - finished) + (2 if finished else 0)  # once more the row above the first
+        assert sorted(file.name for file in out.iterdir()) == ['a_prediction.json', 'a_probability.tif']
+
+
+def test_a_killed_process_continues_to_the_same_pixels(image, tmp_path):
+    expected = uninterrupted(image, tmp_path)
+    program = (
+        'import sys; sys.path.insert(0, sys.argv[1]); from test_run import *; '
+        'predict_raster(Predictor(Model(seconds=0.1), INFO), sys.argv[2], sys.argv[3], SETTINGS)'
+    )
+    arguments = [sys.executable, '-c', program, str(Path(__file__).parent), str(image), str(tmp_path)]
+    process = subprocess.Popen(arguments, cwd=ROOT, env=os.environ | {'PYTHONPATH': str(ROOT)})
+    deadline = time.monotonic() + 120
+    while not (tmp_path / '.a.partial/strip_000002.json').exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / 'a_probability.tif').exists()
+    model = Model()
+    result = predict_raster(Predictor(model, INFO), image, tmp_path, SETTINGS, resume=True)
+    assert_equal(read(result.files['probability']), expected)
+    assert model.calls < 2 * 8
+
+
+def test_a_run_is_continued_with_the_same_image_model_and_settings_alone(image, tmp_path):
+    with pytest.raises(RuntimeError):
+        predict_raster(Predictor(Model(6), INFO), image, tmp_path, SETTINGS, model_id='abc')
+    with pytest.raises(ValueError, match=r'2 finished strips.*--resume'):
+        predict_raster(Predictor(Model(), INFO), image, tmp_path, SETTINGS, model_id='abc')
+    with pytest.raises(ValueError, match='settings overlap_px: 16 then, 8 now'):
+        predict_raster(
+            Predictor(Model(), INFO), image, tmp_path, replace(SETTINGS, overlap_px=8), resume=True, model_id='abc'
+        )
+    with pytest.raises(ValueError, match="model id: 'abc' then, 'xyz' now"):
+        predict_raster(Predictor(Model(), INFO), image, tmp_path, SETTINGS, resume=True, model_id='xyz')
+    os.utime(image, (0, 0))
+    with pytest.raises(ValueError, match='image modified_ns'):
+        predict_raster(Predictor(Model(), INFO), image, tmp_path, SETTINGS, resume=True, model_id='abc')
+
+
+def test_a_finished_run_is_not_repeated(image, tmp_path):
+    first = predict_raster(Predictor(Model(), INFO), image, tmp_path, SETTINGS)
+    model = Model()
+    assert predict_raster(Predictor(model, INFO), image, tmp_path, SETTINGS, resume=True) == first
+    assert not model.calls
+    with pytest.raises(ValueError, match='another run'):
+        predict_raster(Predictor(model, INFO), image, tmp_path, replace(SETTINGS, batch_size=2), resume=True)
+    assert predict_raster(Predictor(model, INFO), image, tmp_path, replace(SETTINGS, batch_size=2)).num_windows == 48
+    assert model.calls == 24
+
+
+def test_two_processes_do_not_write_the_same_result(image, tmp_path):
+    class Nested(Model):
+        def __call__(self, images):
+            if not self.calls:
+                with pytest.raises(ValueError, match='another process is writing'):
+                    predict_raster(Predictor(Model(), INFO), image, tmp_path, SETTINGS)
+            return super().__call__(images)
+
+    predict_raster(Predictor(Nested(), INFO), image, tmp_path, SETTINGS)
+
+
+def test_processes_share_the_strips_without_seams(image, tmp_path):
+    expected = uninterrupted(image, tmp_path)
+    program = (
+        'import sys; sys.path.insert(0, sys.argv[1]); from test_run import *; model = Model(); '
+        'result = predict_raster(Predictor(model, INFO), sys.argv[2], sys.argv[3], SETTINGS); '
+        "Path(sys.argv[3], os.environ['RANK'] + '.json').write_text(json.dumps([model.calls, result is None]))"
+    )
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    variables = {'PYTHONPATH': str(ROOT), 'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
+    arguments = [sys.executable, '-c', program, str(Path(__file__).parent), str(image), str(tmp_path)]
+    processes = [
+        subprocess.Popen(arguments, cwd=ROOT, env=os.environ | variables | {'RANK': rank}) for rank in ('0', '1')
+    ]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+    assert_equal(read(tmp_path / 'a_probability.tif'), expected)
+    assert json.loads((tmp_path / '0.json').read_text()) == [2 * 4, False]
+    assert json.loads((tmp_path / '1.json').read_text()) == [2 * 5, True]  # the row above its first one, too
