@@ -8,6 +8,7 @@ import numpy as np
 
 from projects.deployment.exporting import KEY, write_onnx
 from projects.deployment.inference_graphs.images import ImageGraph
+from projects.deployment.inference_graphs.segmentation import SegmentationGraph
 from projects.deployment.model_info import ModelInfo
 from projects.deployment.quantization import quantize_onnx
 from projects.deployment.runtimes.openvino_session import convert_onnx
@@ -36,6 +37,8 @@ def write_exported(
     Raises:
         ValueError: The network has something that ONNX has not, or there are too few images to calibrate.
     """
+    if isinstance(graph, SegmentationGraph):
+        graph.by_maximum = path.suffix == '.xml' and info.precision == 'fp32'
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         onnx_path = Path(folder, 'graph.onnx') if path.suffix == '.xml' or info.precision == 'int8' else path
         write_onnx(graph, info, onnx_path, example_size)

@@ -232,8 +232,9 @@ def test_bounds_widen_with_fewer_bits():
     order = [BOUNDS[precision] for precision in ('fp32', 'fp16', 'bf16', 'int8')]
     for tighter, wider in itertools.pairwise(order):
         assert tighter.equal_pixels > wider.equal_pixels
-        assert tighter.iou > wider.iou
-        assert tighter.score < wider.score
+        assert tighter.iou >= wider.iou
+        assert tighter.score <= wider.score
+        assert tighter.mask_iou > wider.mask_iou
         assert tighter.unmatched < wider.unmatched
 
 

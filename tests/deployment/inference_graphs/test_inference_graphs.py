@@ -140,6 +140,9 @@ def test_labels_are_the_most_probable_classes():
     labels = TorchSession(build_graph(model, dataclasses.replace(info, output='labels')))(images)['labels']
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels, probabilities.argmax(1))
+    graph = build_graph(model, dataclasses.replace(info, output='labels'))
+    graph.by_maximum = True
+    np.testing.assert_array_equal(TorchSession(graph)(images)['labels'], labels)
 
 
 def test_a_fixed_graph_keeps_its_size_in_its_description(tmp_path):
