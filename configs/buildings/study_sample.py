@@ -93,6 +93,8 @@ options = {
     'model.backbone.pretrained': False,
     'model.decode_head.in_channels': [16, 32, 64, 128, 224, 320],
     'model.decode_head.decoder_options': dict(decoder_channels=(128, 96, 64, 32, 16, 8)),
+    'train_dataloader.dataset.pipeline.0.keep_mib': 64,
+    'train_dataloader.dataset.pipeline.1.keep_mib': 64,
     'train_dataloader.dataset.pipeline.2.crop_size': 128,
     'train_dataloader.num_workers': 0,
     'train_dataloader.persistent_workers': False,

@@ -8,11 +8,14 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from projects.sample_data.samples import SAMPLES, Sample
+from projects.training.optim_wrapper import has_bfloat16_units
 
 SAMPLE_ROOT = Path(__file__).resolve().parents[2] / 'data' / 'sample'
 NUM_ROIS = 64  # per image, of which at most a quarter are positives; 512 in the recipes, and most of a step's time
 NUM_CANDIDATES = 500  # boxes per level that the RPN compares; 2000 in the recipes
 MAX_LEARNING_RATE = 1e-3
+KEEP_MIB = 64  # of decoded files, which is all of a sample
+KEEPING = ('LoadImage', 'LoadSegmentation', 'LoadAerialImage', 'LoadBuildingMask')
 SPLITS = ('train', 'val', 'test')
 TRAINED_HERE = re.compile(r'(work_dirs/[^/]+)/(epoch|iter)_\d+\.pth')
 
@@ -53,18 +56,15 @@ def use_sample(cfg: Config, root: Path = SAMPLE_ROOT, tiny: bool = False) -> Non
         cfg.custom_hooks = []
 
 
-def has_bfloat16_units() -> bool:
-    """Whether the processor multiplies bfloat16 in hardware (x86 on Linux: AVX512_BF16 or AMX)."""
-    cpuinfo = Path('/proc/cpuinfo')
-    return cpuinfo.is_file() and re.search(r'\b(avx512_bf16|amx_bf16)\b', cpuinfo.read_text()) is not None
-
-
 def _move_data(cfg: Config, folder: Path) -> None:
-    """Points data sets and metrics to a folder; so few images are loaded best without other processes."""
+    """Points data sets and metrics to a folder; so few images are loaded best once, and without other processes."""
     cfg.data_root = str(folder)
     for split in SPLITS:
         cfg[f'{split}_dataloader'].update(num_workers=0, persistent_workers=False)
         cfg[f'{split}_dataloader'].dataset.data_root = str(folder)
+        for transform in _nodes(cfg[f'{split}_dataloader'].dataset.pipeline):
+            if transform.get('type') in KEEPING:
+                transform.keep_mib = KEEP_MIB
     for split in ('val', 'test'):
         for metric in _nodes(cfg[f'{split}_evaluator']):
             if 'ann_file' in metric:

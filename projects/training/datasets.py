@@ -17,6 +17,7 @@ from mmengine.registry import DATASETS, FUNCTIONS, TRANSFORMS
 from PIL import Image
 
 from .annotations import IndexedAnnotations, read_annotations
+from .decoded_files import DecodedFiles
 
 
 class UnreadableImageError(OSError):
@@ -45,12 +46,22 @@ class LoadImage(LoadImageFromFile):
     that does not end with its end-of-image marker (ISO/IEC 10918-1, B.1.1.3) is therefore decoded by pillow first,
     which refuses truncated files.
 
+    Args:
+        keep_mib: Decoded images that stay in memory, in MiB for each process.
+        **kwargs: Of mmcv's `LoadImageFromFile`.
+
     Raises:
         UnreadableImageError: The file is absent, truncated or not an image; names the file and the reason.
     """
 
+    def __init__(self, *, keep_mib: float = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.decoded = DecodedFiles(keep_mib)
+
     def transform(self, results: dict) -> dict:
         path = results['img_path']
+        if (kept := self.decoded.get(path)) is not None:
+            return results | {'img': kept, 'img_shape': kept.shape[:2], 'ori_shape': kept.shape[:2]}
         try:
             with open(path, 'rb') as file:  # noqa: PTH123 (a path as text, once per image)
                 if file.read(2) == b'\xff\xd8':
@@ -58,9 +69,12 @@ class LoadImage(LoadImageFromFile):
                     if b'\xff\xd9' not in file.read():  # truncated, or followed by the maker's own data
                         with Image.open(path) as image:
                             image.load()
-            return super().transform(results)
+            results = super().transform(results)
         except (OSError, AssertionError, cv2.error) as error:
             raise UnreadableImageError(f'{path}: {error}') from error
+        if results is not None:  # as with ignore_empty=True
+            self.decoded.put(path, results['img'])
+        return results
 
 
 class SurvivingDataset:

@@ -1,13 +1,22 @@
 """Mixed precision in bfloat16."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner.amp import autocast
 from torch import Tensor, nn
+
+
+def has_bfloat16_units() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware (x86 on Linux: AVX512_BF16 or AMX)."""
+    cpuinfo = Path('/proc/cpuinfo')
+    return cpuinfo.is_file() and re.search(r'\b(avx512_bf16|amx_bf16)\b', cpuinfo.read_text()) is not None
 
 
 class Float32Conv2d(nn.Conv2d):
@@ -30,11 +39,11 @@ class BFloat16OptimWrapper(OptimWrapper):
 
     Note:
         oneDNN has no fast kernel for the input's gradient of a strided depthwise convolution in bfloat16: it takes 7
-        to 60 times as long as in float32, for each of SHViT's patch mergings. On a processor these convolutions stay in
+        to 70 times as long as in float32, for each of SHViT's patch mergings. On a processor these convolutions stay in
         float32, and become `Float32Conv2d` for that; parameters and their names remain.
     """
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._prepared: nn.Module | None = None
 

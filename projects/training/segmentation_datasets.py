@@ -15,6 +15,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
 from .datasets import SurvivingDataset, UnreadableImageError
+from .decoded_files import DecodedFiles
 
 IGNORED = 255  # label of pixels that are neither trained on nor scored
 UNKNOWN = 254  # marks values that no label map of the data set may hold
@@ -34,20 +35,32 @@ class LoadSegmentation(LoadAnnotations):
     An image that comes without a label map, as from mmseg's `inference_model`, stays without one.
     In a sample marked `unreadable`, which stands in for a bad one, a bad label map is replaced by ignored labels.
 
+    Args:
+        keep_mib: Decoded label maps that stay in memory, in MiB for each process.
+        **kwargs: Of mmseg's `LoadAnnotations`.
+
     Raises:
         UnreadableImageError: The label map is absent, truncated, of another size than the image, has several channels
             or holds values that the data set does not know; names the file and what is wrong.
     """
 
+    def __init__(self, *, keep_mib: float = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.decoded = DecodedFiles(keep_mib)
+
     def _load_seg_map(self, results: dict) -> None:
         if 'seg_map_path' not in results:
             return
-        try:
-            labels = self._read(results['seg_map_path'], results['ori_shape'][:2], results['label_lookup'])
-        except UnreadableImageError:
-            if not results.get('unreadable', False):
-                raise
-            labels = np.full(results['ori_shape'][:2], IGNORED, np.uint8)
+        path = results['seg_map_path']
+        labels = self.decoded.get(path)
+        if labels is None:
+            try:
+                labels = self._read(path, results['ori_shape'][:2], results['label_lookup'])
+                self.decoded.put(path, labels)
+            except UnreadableImageError:
+                if not results.get('unreadable', False):
+                    raise
+                labels = np.full(results['ori_shape'][:2], IGNORED, np.uint8)
         results['gt_seg_map'] = labels
         results['seg_fields'].append('gt_seg_map')
 

@@ -178,6 +178,7 @@ def test_the_full_sample_has_sizes_of_its_own(name, tmp_path, request, monkeypat
     use_sample(cfg, tmp_path)
     side = cfg.train_dataloader.dataset.pipeline[2].scale[1]
     assert side == 128
+    assert [transform.get('keep_mib') for transform in cfg.train_dataloader.dataset.pipeline[:3]] == [64, 64, None]
     assert cfg.data_root == str(tmp_path / {'ade20k': 'ADEChallengeData2016', 'cityscapes': 'cityscapes'}[name])
     sample = SAMPLES[cfg.train_dataloader.dataset.type]
     assert cfg.train_cfg.max_iters == cfg.train_cfg.val_interval == sample.length >= 100

@@ -55,6 +55,22 @@ def save(tmp_path, **model):
     return str(path)
 
 
+@pytest.mark.parametrize(
+    ('given', 'fused'),
+    [({'type': 'Adam'}, True), ({'type': 'Adam', 'fused': False}, False), ({'type': 'SGD', 'foreach': True}, None)],
+)
+def test_an_optimiser_is_fused_unless_its_config_says_otherwise(given, fused, tmp_path):
+    built = runner(tmp_path, training=True)
+    config = {'type': 'OptimWrapper', 'optimizer': {'lr': 0.1, **given}}
+    assert built.build_optim_wrapper(config).optimizer.defaults['fused'] is fused
+    assert config['optimizer'] == {'lr': 0.1, **given}
+
+
+def test_an_optimiser_without_a_fused_step_is_built_as_it_is(tmp_path):
+    built = runner(tmp_path, training=True).build_optim_wrapper({'optimizer': {'type': 'RMSprop', 'lr': 0.1}})
+    assert 'fused' not in built.optimizer.defaults
+
+
 def test_mmengine_writes_local_files_through_the_atomic_backend(tmp_path):
     assert isinstance(get_file_backend(str(tmp_path)), AtomicLocalBackend)
     AtomicLocalBackend().put(b'one', tmp_path / 'new' / 'file')
