@@ -159,10 +159,10 @@ def open_raster(
 ) -> Iterator[Raster]:
     """Open an image that GDAL reads (GeoTIFF, VRT, JPEG 2000, ...) as RGB, lazily.
 
-    One band is read as grey, of three or more the first three as red, green and blue. Eight-bit values are kept, all
-    others scaled so that the percentiles `PERCENTILES` of a sample of the bands together become 0 and 255. Pixels have
-    data where the no-data value, mask or alpha band of the file says so. An image in longitude and latitude is
-    resampled, as it is read, to its UTM zone, since its pixels are not square on the ground.
+    One band is read as grey; as red, green and blue those that the file calls so, else the first three. Eight-bit
+    values are kept, all others scaled so that the percentiles `PERCENTILES` of a sample of the bands together become 0
+    and 255. Pixels have data where the no-data value, mask or alpha band of the file says so. An image in longitude and
+    latitude is resampled, as it is read, to its UTM zone, since its pixels are not square on the ground.
 
     Args:
         path: The image.

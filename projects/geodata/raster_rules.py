@@ -12,6 +12,7 @@ from projects.geodata.coordinate_systems import metres_per_unit, utm_zone
 from projects.geodata.gdal import rasterio
 
 ColorInterp, MaskFlags = rasterio.enums.ColorInterp, rasterio.enums.MaskFlags
+RGB = ColorInterp.red, ColorInterp.green, ColorInterp.blue
 PERCENTILES = (2.0, 98.0)  # of pixels that are not 8 bits deep: these values become 0 and 255
 SAMPLE_GRID, SAMPLE_PX = 16, 64  # windows of 64 x 64 pixels, 16 x 16 of them, from which percentiles are taken
 
@@ -60,7 +61,7 @@ def _is_north_up(source: Any) -> bool:
 
 
 def choose_bands(source: Any, path: Path, bands: tuple[int, ...] | None) -> tuple[tuple[int, ...], str]:
-    """One band is grey, of three or more besides alpha the first three are red, green and blue.
+    """One band is grey; red, green and blue are those that the file calls so, else the first three besides alpha.
 
     Args:
         source: Open data set.
@@ -82,9 +83,10 @@ def choose_bands(source: Any, path: Path, bands: tuple[int, ...] | None) -> tupl
         return tuple(bands), f'bands {list(bands)} as asked'
     if source.colorinterp[0] == ColorInterp.palette:
         raise ValueError(f'{path} has a colour table; expand it first: gdal_translate -expand rgb {path.name} rgb.tif')
-    if len(colours) == 2:
-        raise ValueError(f'{path} has 2 bands besides alpha; choose 1 or 3 with bands')
-    chosen = tuple(colours[:3])
+    if len(colours) in (0, 2):
+        raise ValueError(f'{path} has {len(colours)} bands besides alpha; choose 1 or 3 with bands')
+    named = [source.colorinterp.index(use) + 1 for use in RGB if use in source.colorinterp]
+    chosen = tuple(named if len(named) == 3 else colours[:3])
     return chosen, f'bands {list(chosen)} of {source.count} ({"grey" if len(chosen) == 1 else "red, green, blue"})'
 
 

@@ -68,7 +68,8 @@ class LayerFile:
 @contextmanager
 def create_strip(path: Path, layer: RasterLayer, width: int, height: int) -> Iterator[LayerFile]:
     """Write one strip of a layer, quickly; windows that are never written have no data."""
-    with _created(path, layer, RasterGrid(width, height), sparse_ok=True, **STRIP_CODEC) as dataset:
+    grid = RasterGrid(width, height)
+    with _raising(path), _created(path, layer, grid, sparse_ok=True, **STRIP_CODEC) as dataset:
         yield LayerFile(dataset)
 
 
@@ -91,12 +92,16 @@ def join_strips(
         has_mask: Whether the file says which pixels have data; False: all have.
         tags: Metadata.
         advance: Called with the number of rows that were written.
+
+    Raises:
+        OSError: The disk is full, or a strip is broken.
     """
     rows_px = TILE_PX * len(layer.bands) * np.dtype(layer.dtype).itemsize
     step = max(CHUNK_BYTES // rows_px // TILE_PX, 1) * TILE_PX
     codec = {'compress': 'deflate', 'zlevel': 1, 'predictor': PREDICTORS[np.dtype(layer.dtype).kind]}
     placed = list(zip(strips, [row for row, _ in strips[1:]] + [grid.height], strict=True))
     with (
+        _raising(path),
         rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES),
         _created(path, layer, grid, num_threads='all_cpus', **codec) as out,
         _OpenStrips() as opened,
@@ -120,8 +125,11 @@ def join_strips(
             advance(bottom - top)
     factors = [2**level for level in range(1, 32) if max(grid.width, grid.height) > TILE_PX * 2 ** (level - 1)]
     options = {'GDAL_CACHEMAX': CACHE_BYTES, 'GDAL_NUM_THREADS': 'ALL_CPUS'}
-    with rasterio.Env(**options), _quietly(rasterio.open, path, 'r+') as out:
-        out.build_overviews(factors, rasterio.enums.Resampling[layer.overviews])
+    with _raising(path), rasterio.Env(**options):
+        _quietly(rasterio.open, path).close()  # 'r+' has a TypeError for what is no image
+        with _quietly(rasterio.open, path, 'r+') as out:  # reads the whole file
+            out.build_overviews(factors, rasterio.enums.Resampling[layer.overviews])
+        _check_readable(path, len(factors))
 
 
 class _OpenStrips(ExitStack):
@@ -155,6 +163,24 @@ def _created(path: Path, layer: RasterLayer, grid: RasterGrid, **codec: Any) -> 
         if layer.colours:
             dataset.write_colormap(1, {value: (*colour, 255) for value, colour in enumerate(layer.colours)})
         yield dataset
+
+
+@contextmanager
+def _raising(path: Path) -> Iterator[None]:
+    """Make an OSError of all that GDAL raises."""
+    try:
+        yield
+    except (rasterio.errors.RasterioError, rasterio._err.CPLE_BaseError) as error:  # the latter has no public name
+        raise OSError(f'cannot write {path}: {error.__cause__ or error}; is the disk full?') from error
+
+
+def _check_readable(path: Path, num_overviews: int) -> None:
+    """Read what was written last: rasterio closes a file without an exception when the end does not fit on the disk."""
+    for options in [{'overview_level': level} for level in range(num_overviews)] or [{}]:
+        with _quietly(rasterio.open, path, **options) as source:
+            for _, window in source.block_windows(1):
+                source.read(window=window)
+                source.read_masks(1, window=window)
 
 
 def _quietly(function: Callable, *args: Any, **options: Any) -> Any:

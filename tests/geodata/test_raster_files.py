@@ -41,6 +41,15 @@ def test_bands_become_red_green_and_blue(tmp_path):
     np.testing.assert_array_equal(rgb, bands[[4, 3, 1]].transpose(1, 2, 0))
 
 
+def test_bands_that_the_file_names_are_red_green_and_blue(tmp_path):
+    bands = noise(4)
+    path = write(tmp_path / 'a.tif', bands, photometric='minisblack')
+    uses = rasterio.enums.ColorInterp
+    with rasterio.open(path, 'r+') as file:
+        file.colorinterp = [uses.blue, uses.green, uses.red, uses.undefined]
+    np.testing.assert_array_equal(read_all(path)[0], bands[[2, 1, 0]].transpose(1, 2, 0))
+
+
 def test_a_window_beyond_the_image_is_filled_and_without_data(tmp_path):
     bands = noise(3)
     with open_raster(write(tmp_path / 'a.tif', bands)) as raster:

@@ -1,3 +1,4 @@
+import resource
 from itertools import pairwise
 
 import numpy as np
@@ -54,3 +55,25 @@ def test_overviews_of_labels_hold_labels(tmp_path):
     with rasterio.open(tmp_path / 'b.tif', overview_level=0) as half:
         assert set(np.unique(half.read(1))) <= {0, 200}
         assert half.colormap(1)[1] == (255, 0, 0, 255)
+
+
+@pytest.mark.parametrize('size_px', [200, 500])  # without and with overviews, which are written last
+def test_what_does_not_fit_on_the_disk_is_not_called_written(tmp_path, size_px):
+    layer, grid = RasterLayer('float32', ('a',)), RasterGrid(size_px, size_px)
+    values = np.random.default_rng(0).random((1, size_px, size_px)).astype(np.float32)
+    with create_strip(tmp_path / 'a.tif', layer, size_px, size_px) as strip:
+        strip.write(0, 0, values, np.ones((size_px, size_px), dtype=bool))
+
+    def join(name):
+        join_strips(tmp_path / name, layer, grid, [(0, tmp_path / 'a.tif')], True, {}, lambda rows: None)
+
+    join('whole.tif')
+    whole = (tmp_path / 'whole.tif').stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for share in (0.3, 0.7, 0.9, 0.99):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(share * whole), limits[1]))  # as full a disk as tests may have
+        try:
+            with pytest.raises(OSError, match='disk full'):
+                join(f'{share}.tif')
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)

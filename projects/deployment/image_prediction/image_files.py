@@ -65,9 +65,11 @@ def find_inputs(inputs: Iterable[str | Path], out: str | Path | None = None) -> 
     shared = os.path.commonpath(roots)
     relative = {file: Path(os.path.relpath(file, shared)) for file in found.values()}
     stems = Counter(path.with_suffix('') for path in relative.values())
+    taken = set(relative.values())
     chosen = []
     for file, path in relative.items():
-        name = path if stems[path.with_suffix('')] > 1 else path.with_suffix('')
+        stem = path.with_suffix('')
+        name = path if stems[stem] > 1 or stem in taken else stem
         chosen.append(InputFile(file, path.as_posix(), name.as_posix(), kind_of(file)))
     return sorted(chosen, key=lambda one: one.file_name)
 

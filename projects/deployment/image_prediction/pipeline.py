@@ -8,7 +8,16 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from projects.deployment.predictions import Prediction, Segmentation, fit_size, rescale_detections, resize_image
+from projects.deployment.predictions import (
+    Prediction,
+    Segmentation,
+    content_size,
+    crop_prediction,
+    fit_image,
+    fit_size,
+    rescale_detections,
+    resize_image,
+)
 from projects.deployment.predictions import resize_segmentation as resize_whole
 from projects.deployment.predictor import Predictor
 
@@ -96,7 +105,7 @@ def predict_each(
             size = fit_size(info, image.shape[:2])
             if min(size) < MIN_SIDE_PX:
                 raise ValueError(f'the network needs {MIN_SIDE_PX} px at least, it would see {size[1]}x{size[0]}')
-            return LoadedImage(item, image, resize_image(image, size))
+            return LoadedImage(item, image, fit_image(image, info))
         except (OSError, ValueError, MemoryError) as error:
             return FailedImage(item, str(error) or type(error).__name__)
 
@@ -135,10 +144,11 @@ def to_image(
 ) -> Prediction:
     """Bring a prediction from the network's size to the image's; a segmentor's labels alone."""
     size = loaded.image.shape[:2]
+    content = content_size(predictor.info, size)
+    prediction = crop_prediction(prediction, content)
     if isinstance(prediction, Segmentation):
         return Segmentation(labels_at(prediction, size, predictor))
-    chosen = prediction.select(prediction.scores >= score_threshold)
-    return rescale_detections(chosen, loaded.resized.shape[:2], size)
+    return rescale_detections(prediction.select(prediction.scores >= score_threshold), content, size)
 
 
 def labels_at(segmentation: Segmentation, size: tuple[int, int], predictor: Predictor) -> np.ndarray:

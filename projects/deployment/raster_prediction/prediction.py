@@ -24,7 +24,7 @@ from projects.deployment.raster_prediction.results import (
     progress_bar,
     segmented_strip,
 )
-from projects.deployment.raster_prediction.run import RasterRun, join_processes, wait_for_all
+from projects.deployment.raster_prediction.run import RasterRun, join_processes, together
 from projects.deployment.raster_prediction.windows import WindowAxis, window_side
 from projects.geodata.raster_files import Raster, open_raster
 
@@ -118,20 +118,25 @@ def predict_raster(
         raise FileNotFoundError(f'the folder {out_dir} for results does not exist; create it first')
     rank, num_processes = join_processes()
     with ExitStack() as stack:
-        as_stored = settings.gsd_m is None
-        cached_rows = 2 * max(predictor.info.input_size or (settings.window_px,))
-        raster = stack.enter_context(
-            open_raster(path, bands=settings.bands, gsd_m=settings.gsd_m, as_stored=as_stored, cached_rows=cached_rows)
-        )
-        job = _plan(predictor, raster, settings)
-        run = stack.enter_context(RasterRun(out_dir, path.stem, _identity(path, predictor.info, settings, model_id)))
-        earlier = run.finished_report() if resume else None
-        if earlier is None:
-            if rank == 0:
+        with together(num_processes):
+            as_stored = settings.gsd_m is None
+            cached_rows = 2 * max(predictor.info.input_size or (settings.window_px,))
+            raster = stack.enter_context(
+                open_raster(
+                    path, bands=settings.bands, gsd_m=settings.gsd_m, as_stored=as_stored, cached_rows=cached_rows
+                )
+            )
+            job = _plan(predictor, raster, settings)
+            run = RasterRun(out_dir, path.stem, _identity(path, predictor.info, settings, model_id))
+            stack.enter_context(run)
+            earlier = run.finished_report() if resume else None
+            pending = [row for row in range(len(job.rows.starts)) if not run.is_finished(row)]
+            if earlier is None and rank == 0:
                 run.begin(resume)
-            wait_for_all(num_processes)
-            _predict_strips(job, run, rank, num_processes)
-            wait_for_all(num_processes)
+        if earlier is None:
+            with together(num_processes):
+                share = slice(len(pending) * rank // num_processes, len(pending) * (rank + 1) // num_processes)
+                _predict_strips(job, run, pending[share], rank == 0)
             if rank == 0:
                 earlier = finish_raster(job, run, path)
     return None if rank or earlier is None else _result(earlier, out_dir)
@@ -172,16 +177,14 @@ def _identity(path: Path, info: ModelInfo, settings: RasterSettings, model_id: s
     return {'image': image, 'model': {**asdict(info), 'id': model_id}, 'settings': asdict(settings)}
 
 
-def _predict_strips(job: RasterJob, run: RasterRun, rank: int, num_processes: int) -> None:
-    """Predict this process's share of the strips that are not finished."""
-    pending = [row for row in range(len(job.rows.starts)) if not run.is_finished(row)]
-    mine = pending[len(pending) * rank // num_processes : len(pending) * (rank + 1) // num_processes]
+def _predict_strips(job: RasterJob, run: RasterRun, mine: list[int], shown: bool) -> None:
+    """Predict this process's share of the strips."""
     above = {row - 1 for row in mine if row} if job.rows.ramp_px else set()  # their lower ramps are blended in
     sequence = sorted({*mine, *above})
     blender = RowBlender(job.rows, job.columns)
     per_row = len(job.columns.starts)
     results = predict_windows(job.predictor, job.raster, job.rows, job.columns, sequence, job.batch_size)
-    with closing(results), progress_bar('Predicting', len(sequence) * per_row, rank == 0) as advance:
+    with closing(results), progress_bar('Predicting', len(sequence) * per_row, shown) as advance:
         for row in sequence:
             windows = _counted(islice(results, per_row), advance)
             if row not in mine:

@@ -171,6 +171,6 @@ def progress_bar(description: str, total: int, shown: bool) -> Iterator[Callable
     columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()
     times = TimeElapsedColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
-    with Progress(*columns, *times, console=console, transient=True, disable=not shown) as progress:
+    with Progress(*columns, *times, console=console, transient=console.is_terminal, disable=not shown) as progress:
         task = progress.add_task(description, total=total)
         yield lambda count: progress.advance(task, count)

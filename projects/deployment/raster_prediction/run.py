@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -144,3 +146,25 @@ def wait_for_all(num_processes: int) -> None:
     """Go on when all processes have come here."""
     if num_processes > 1:
         distributed.barrier()
+
+
+@contextmanager
+def together(num_processes: int) -> Iterator[None]:
+    """Go on when all processes have done a block; if one of them could not, none goes on.
+
+    Raises:
+        OSError: The block raised it in this process.
+        ValueError: The block raised it in this process, or failed in another one alone.
+    """
+    error: Exception | None = None
+    try:
+        yield
+    except (ValueError, OSError) as raised:
+        error = raised
+    reasons: list[str | None] = [None] * num_processes
+    if num_processes > 1:
+        distributed.all_gather_object(reasons, None if error is None else str(error))
+    if error is not None:
+        raise error
+    if failed := [reason for reason in reasons if reason is not None]:
+        raise ValueError(f'another process failed: {failed[0]}')

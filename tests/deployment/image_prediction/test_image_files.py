@@ -34,6 +34,12 @@ def test_folders_are_searched_to_the_bottom_in_fixed_order(tmp_path):
     assert files[1].file_name == 'a/2.JPG'
 
 
+def test_a_name_that_is_another_file_s_keeps_its_suffix(tmp_path):
+    for name in ('x.jpg', 'x.png', 'x.png.jpg', 'y.png'):
+        (tmp_path / name).touch()
+    assert [file.name for file in find_inputs([tmp_path])] == ['x.jpg', 'x.png', 'x.png.jpg', 'y']
+
+
 def test_equal_names_in_different_folders_stay_apart(tmp_path):
     touch(tmp_path, 'a/1.png', 'b/1.png', 'b/1.jpg')
     assert names(find_inputs([tmp_path / 'a', tmp_path / 'b'])) == ['a/1', 'b/1.jpg', 'b/1.png']

@@ -5,7 +5,9 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,22 +26,21 @@ ROOT = Path(__file__).parents[3]
 class Model:
     """Probabilities that depend on where a pixel lies in its window, so that seams are seen; may fail, or be slow."""
 
-    def __init__(self, fail_at=None, seconds=0.0):
-        self.fail_at, self.seconds, self.calls = fail_at, seconds, 0
+    def __init__(self, fail_at=None, seconds=0.0, error=RuntimeError):
+        self.fail_at, self.error, self.seconds, self.calls = fail_at, error, seconds, 0
 
     def __call__(self, images):
         self.calls += 1
         time.sleep(self.seconds)
         if self.calls == self.fail_at:
-            raise RuntimeError('out of memory')
+            raise self.error('out of memory')
         height, width = images.shape[1:3]
         tilt = np.linspace(0, 0.5, height)[:, None] * np.linspace(0, 1, width)
         return {'probabilities': (images.mean(axis=3) / 510 + tilt)[:, None].astype(np.float32)}
 
 
-@pytest.fixture
-def image(tmp_path):
-    path = tmp_path / 'a.tif'
+def write_image(folder):
+    path = folder / 'a.tif'
     bands = np.random.default_rng(0).integers(1, 255, (3, 400, 300)).astype(np.uint8)
     profile = {
         'height': 400,
@@ -50,6 +51,67 @@ def image(tmp_path):
     with rasterio.open(path, 'w', driver='GTiff', count=3, dtype='uint8', **profile) as out:
         out.write(bands)
     return path
+
+
+@pytest.fixture
+def image(tmp_path):
+    return write_image(tmp_path)
+
+
+def start(function, *arguments):
+    process = os.fork()
+    if not process:
+        try:
+            function(*arguments)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return process
+
+
+def share_work(folder, rank):
+    os.environ['RANK'] = str(rank)
+    model = Model()
+    result = predict_raster(Predictor(model, INFO), folder / 'a.tif', folder / 'shared', SETTINGS)
+    with pytest.raises(
+        (OSError, ValueError), match=r'^out of memory$' if rank else 'another process failed: out of memory'
+    ):
+        predict_raster(
+            Predictor(Model(1 if rank else None, error=OSError), INFO),
+            folder / 'a.tif',
+            folder / 'failed',
+            SETTINGS,
+        )
+    (folder / f'{rank}.json').write_text(json.dumps([model.calls, result is None]))
+
+
+def work_in_other_processes(folder):
+    """Predict in one process that is killed, and in two that share the work; they share one import of torch."""
+    predict = partial(predict_raster, Predictor(Model(seconds=0.1), INFO), folder / 'a.tif', folder / 'killed')
+    killed = start(predict, SETTINGS)
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    os.environ |= {'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
+    sharing = [start(share_work, folder, rank) for rank in (0, 1)]
+    while not (folder / 'killed/.a.partial/strip_000002.json').exists() and not os.waitpid(killed, os.WNOHANG)[0]:
+        time.sleep(0.02)
+    os.kill(killed, signal.SIGKILL)
+    assert [os.waitpid(process, 0)[1] for process in (killed, *sharing)] == [signal.SIGKILL, 0, 0]
+
+
+@pytest.fixture(scope='module')
+def other_processes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('processes')
+    write_image(folder)
+    for name in ('killed', 'shared', 'failed', 'whole'):
+        (folder / name).mkdir()
+    program = 'import sys; sys.path.insert(0, sys.argv[1]); import test_run as t; t.work_in_other_processes'
+    program += '(t.Path(sys.argv[2]))'  # not forked from here: GDAL may have threads already
+    arguments = [sys.executable, '-c', program, str(Path(__file__).parent), str(folder)]
+    subprocess.run(arguments, cwd=ROOT, env=os.environ | {'PYTHONPATH': str(ROOT)}, check=True, timeout=300)
+    return folder
 
 
 def read(path):
@@ -84,23 +146,13 @@ def test_a_run_that_failed_continues_to_the_same_pixels(image, tmp_path):
         assert sorted(file.name for file in out.iterdir()) == ['a_prediction.json', 'a_probability.tif']
 
 
-def test_a_killed_process_continues_to_the_same_pixels(image, tmp_path):
-    expected = uninterrupted(image, tmp_path)
-    program = (
-        'import sys; sys.path.insert(0, sys.argv[1]); from test_run import *; '
-        'predict_raster(Predictor(Model(seconds=0.1), INFO), sys.argv[2], sys.argv[3], SETTINGS)'
-    )
-    arguments = [sys.executable, '-c', program, str(Path(__file__).parent), str(image), str(tmp_path)]
-    process = subprocess.Popen(arguments, cwd=ROOT, env=os.environ | {'PYTHONPATH': str(ROOT)})
-    deadline = time.monotonic() + 120
-    while not (tmp_path / '.a.partial/strip_000002.json').exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / 'a_probability.tif').exists()
+def test_a_killed_process_continues_to_the_same_pixels(other_processes):
+    image, folder = other_processes / 'a.tif', other_processes / 'killed'
+    assert not (folder / 'a_probability.tif').exists()
     model = Model()
-    result = predict_raster(Predictor(model, INFO), image, tmp_path, SETTINGS, resume=True)
-    assert_equal(read(result.files['probability']), expected)
+    result = predict_raster(Predictor(model, INFO), image, folder, SETTINGS, resume=True)
+    whole = predict_raster(Predictor(Model(), INFO), image, other_processes / 'whole', SETTINGS)
+    assert_equal(read(result.files['probability']), read(whole.files['probability']))
     assert model.calls < 2 * 8
 
 
@@ -142,22 +194,12 @@ def test_two_processes_do_not_write_the_same_result(image, tmp_path):
     predict_raster(Predictor(Nested(), INFO), image, tmp_path, SETTINGS)
 
 
-def test_processes_share_the_strips_without_seams(image, tmp_path):
-    expected = uninterrupted(image, tmp_path)
-    program = (
-        'import sys; sys.path.insert(0, sys.argv[1]); from test_run import *; model = Model(); '
-        'result = predict_raster(Predictor(model, INFO), sys.argv[2], sys.argv[3], SETTINGS); '
-        "Path(sys.argv[3], os.environ['RANK'] + '.json').write_text(json.dumps([model.calls, result is None]))"
-    )
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    variables = {'PYTHONPATH': str(ROOT), 'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
-    arguments = [sys.executable, '-c', program, str(Path(__file__).parent), str(image), str(tmp_path)]
-    processes = [
-        subprocess.Popen(arguments, cwd=ROOT, env=os.environ | variables | {'RANK': rank}) for rank in ('0', '1')
-    ]
-    assert [process.wait(timeout=300) for process in processes] == [0, 0]
-    assert_equal(read(tmp_path / 'a_probability.tif'), expected)
-    assert json.loads((tmp_path / '0.json').read_text()) == [2 * 4, False]
-    assert json.loads((tmp_path / '1.json').read_text()) == [2 * 5, True]  # the row above its first one, too
+def test_processes_share_the_strips_without_seams(other_processes, tmp_path):
+    whole = predict_raster(Predictor(Model(), INFO), other_processes / 'a.tif', tmp_path, SETTINGS)
+    assert_equal(read(other_processes / 'shared/a_probability.tif'), read(whole.files['probability']))
+    assert json.loads((other_processes / '0.json').read_text()) == [2 * 4, False]
+    assert json.loads((other_processes / '1.json').read_text()) == [2 * 5, True]  # the row above its first one, too
+
+
+def test_what_fails_in_one_process_fails_in_all(other_processes):
+    assert [file.name for file in (other_processes / 'failed').iterdir()] == ['.a.partial']
