@@ -22,9 +22,11 @@ from projects.deployment.model_info import ModelInfo
 from projects.deployment.predictions import (
     Detections,
     Segmentation,
+    content_size,
+    crop_prediction,
+    fit_image,
     paste_mask,
     rescale_detections,
-    resize_image,
     resize_segmentation,
 )
 from projects.deployment.predictor import open_predictor
@@ -146,18 +148,23 @@ class DeployedModel(BaseModel):
     def _predict(self, image: Tensor, sample: Any) -> Any:
         info = self.predictor.info
         pixels = np.ascontiguousarray(image.numpy()[::-1].transpose(1, 2, 0))
-        resized = resize_image(pixels, info.input_size or pixels.shape[:2])
-        if resized is not pixels and not self._has_warned:
+        fitted, content = pixels, pixels.shape[:2]
+        if info.input_size not in (None, content):
+            fitted, content = fit_image(pixels, info), content_size(info, content)
             size = 'x'.join(map(str, info.input_size or ()))
-            print_log(f'all images are resized to {size} px, which the graph is fixed to', 'current', logging.WARNING)
-            self._has_warned = True
-        prediction = self.predictor(np.repeat(resized[None], info.batch_size or 1, axis=0))[0]
+            self._warn_once(f'images are made to fit {size} px, the size of the graph')
+        prediction = crop_prediction(self.predictor.predict_fitted(fitted), content)
         if isinstance(prediction, Segmentation):
             _add_segmentation(sample, resize_segmentation(prediction, sample.ori_shape[:2], info))
         else:
-            detections = rescale_detections(prediction, resized.shape[:2], pixels.shape[:2])
+            detections = rescale_detections(prediction, content, pixels.shape[:2])
             _add_detections(sample, detections, info.mask_threshold)
         return sample
+
+    def _warn_once(self, message: str) -> None:
+        if not self._has_warned:
+            print_log(message, 'current', logging.WARNING)
+            self._has_warned = True
 
 
 @MODEL_WRAPPERS.register_module()

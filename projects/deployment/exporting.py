@@ -1,7 +1,5 @@
-"""Graphs as files: ONNX, and through it OpenVINO."""
+"""Graphs as ONNX files, and the descriptions that exported files carry."""
 
-import dataclasses
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -62,22 +60,6 @@ def write_onnx(graph: ImageGraph, info: ModelInfo, path: str | Path, example_siz
         onnx.save(model, temporary)
 
 
-def write_openvino(graph: ImageGraph, info: ModelInfo, path: str | Path, example_size: tuple[int, int]) -> None:
-    """Write a graph, with its description, as OpenVINO's `.xml` and `.bin`, both complete or not at all.
-
-    Arguments and errors as of `write_onnx`; `path` is the `.xml`.
-    """
-    from projects.deployment.runtimes.openvino_session import convert_onnx
-
-    path = Path(path)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.stem}.') as folder:
-        write_onnx(graph, info, Path(folder, 'graph.onnx'), example_size)
-        written = Path(folder, path.name)
-        convert_onnx(Path(folder, 'graph.onnx'), written, info.to_json(), half_weights=info.precision != 'fp32')
-        written.with_suffix('.bin').replace(path.with_suffix('.bin'))
-        written.replace(path)
-
-
 def read_info(path: str | Path) -> ModelInfo:
     """The description in an exported file.
 
@@ -103,8 +85,3 @@ def read_info(path: str | Path) -> ModelInfo:
     if KEY not in found:
         raise ValueError(f'{path} does not describe its classes and images; export it with tools/export.py')
     return ModelInfo.from_json(found[KEY])
-
-
-def with_precision(info: ModelInfo, precision: str) -> ModelInfo:
-    """The description of the same graph in another precision."""
-    return dataclasses.replace(info, precision=precision)

@@ -49,7 +49,7 @@ Prediction = Segmentation | Detections
 
 
 def fit_size(info: ModelInfo, size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width in pixels that a model's recipe resizes an image to, as mmcv's `Resize` does.
+    """Height and width in pixels of what a network is given for an image, as mmcv's `Resize` makes it.
 
     Args:
         info: Its `input_size`, if the graph is fixed, else its `scale`.
@@ -69,6 +69,55 @@ def fit_size(info: ModelInfo, size: tuple[int, int]) -> tuple[int, int]:
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize (H, W, 3) bilinearly to a height and width; the same array if it has that size."""
     return image if image.shape[:2] == size else cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def content_size(info: ModelInfo, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width in pixels that an image itself takes of its `fit_size`; what remains is padding.
+
+    Where recipes keep proportions, an image is made to fit into the size that a graph is fixed to; one that the recipe
+    leaves as it is, is never enlarged.
+    """
+    if info.input_size is None or not info.keep_ratio:
+        return fit_size(info, size)
+    factor = min(info.input_size[0] / size[0], info.input_size[1] / size[1])
+    factor = factor if info.scale else min(factor, 1.0)
+    height, width = (max(int(side * factor + 0.5), 1) for side in size)
+    return height, width
+
+
+def fit_image(image: np.ndarray, info: ModelInfo) -> np.ndarray:
+    """What a network is given for an image (H, W, 3): resized and, below and to the right, padded with the mean colour.
+
+    That colour is 0 where the graph has normalised it, as mmdet's and mmseg's padding is.
+    """
+    resized = resize_image(image, content_size(info, image.shape[:2]))
+    height, width = fit_size(info, image.shape[:2])
+    if resized.shape[:2] == (height, width):
+        return resized
+    below, right = height - resized.shape[0], width - resized.shape[1]
+    return cv2.copyMakeBorder(resized, 0, below, 0, right, cv2.BORDER_CONSTANT, value=np.rint(info.mean).tolist())
+
+
+def crop_prediction(prediction: Prediction, size: tuple[int, int]) -> Prediction:
+    """Take away what was predicted for the padding of `fit_image`.
+
+    Args:
+        prediction: In the network's pixels.
+        size: `content_size` of the image.
+    """
+    height, width = size
+    if isinstance(prediction, Segmentation):
+        probabilities = prediction.probabilities
+        cropped = None if probabilities is None else probabilities[:, :height, :width]
+        return Segmentation(prediction.labels[:height, :width], cropped)
+    boxes = np.minimum(prediction.boxes, np.array([width, height] * 2, dtype=np.float32))
+    if np.array_equal(boxes, prediction.boxes):
+        return prediction
+    masks = prediction.masks
+    if masks is not None:
+        masks = np.stack([_crop_mask(*one) for one in zip(masks, prediction.boxes, boxes, strict=True)])
+    chosen = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+    return replace(prediction, boxes=boxes, masks=masks).select(chosen)
 
 
 def resize_segmentation(segmentation: Segmentation, size: tuple[int, int], info: ModelInfo) -> Segmentation:
@@ -137,6 +186,15 @@ def paste_mask(
     across = _interpolation(columns, mask.shape[1])
     down = _interpolation(rows, mask.shape[0])
     return slice(top, bottom), slice(left, right), down @ mask @ across.T >= threshold
+
+
+def _crop_mask(mask: np.ndarray, box: np.ndarray, cropped: np.ndarray) -> np.ndarray:
+    """The mask (h, w) of a box for a part of the box that has the same left and top, at the same size."""
+    height, width = mask.shape
+    share = (cropped[2:] - cropped[:2]) / np.maximum(box[2:] - box[:2], 1e-6)
+    across = _interpolation(np.clip((np.arange(width) + 0.5) * share[0] - 0.5, 0, None), width)
+    down = _interpolation(np.clip((np.arange(height) + 0.5) * share[1] - 0.5, 0, None), height)
+    return down @ mask @ across.T
 
 
 def _interpolation(places: np.ndarray, size: int) -> np.ndarray:

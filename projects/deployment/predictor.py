@@ -12,10 +12,11 @@ from projects.deployment.predictions import (
     Detections,
     Prediction,
     Segmentation,
-    fit_size,
+    content_size,
+    crop_prediction,
+    fit_image,
     labels_of,
     rescale_detections,
-    resize_image,
     resize_segmentation,
 )
 from projects.training.config import load_config
@@ -72,13 +73,19 @@ class Predictor:
         return [everything.select(one[np.argsort(-outputs['scores'][one], kind='stable')]) for one in chosen]
 
     def predict_image(self, image: np.ndarray) -> Prediction:
-        """Predict one image, (H, W, 3) uint8 RGB, as the recipe does: resized, predicted, and brought back."""
-        size = image.shape[:2]
-        resized = resize_image(image, fit_size(self.info, size))
-        prediction = self(resized[None])[0]
+        """Predict one image, (H, W, 3) uint8 RGB, as the recipe does: resized, predicted, and brought back.
+
+        For a graph of fixed size, an image whose proportions the recipe keeps is padded (see `fit_image`).
+        """
+        size, content = image.shape[:2], content_size(self.info, image.shape[:2])
+        prediction = crop_prediction(self.predict_fitted(fit_image(image, self.info)), content)
         if isinstance(prediction, Segmentation):
             return resize_segmentation(prediction, size, self.info)
-        return rescale_detections(prediction, resized.shape[:2], size)
+        return rescale_detections(prediction, content, size)
+
+    def predict_fitted(self, image: np.ndarray) -> Prediction:
+        """Predict one image at the network's scale, whatever number of images the graph is fixed to."""
+        return self(np.repeat(image[None], self.info.batch_size or 1, axis=0))[0]
 
     def _check(self, images: np.ndarray) -> None:
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
@@ -131,14 +138,19 @@ def open_predictor(
         raise ValueError(f'runtime {runtime or "by name"} and {path.name}: {expected}')
     if device not in ('cpu', 'cuda') or (device == 'cuda' and runtime == 'openvino'):
         raise ValueError(f'device {device!r} with {runtime}: expected cpu, or cuda with another runtime than openvino')
+    if precision not in (None, 'fp32', 'bf16', 'fp16'):
+        raise ValueError(f'precision {precision!r}: expected fp32, bf16 or fp16; int8 is what files are exported in')
+    if threads is not None and threads < 1:
+        raise ValueError(f'threads {threads}: expected 1 or more')
     if path.suffix != '.py':
         if checkpoint is not None:
             raise ValueError(f'{path.name} holds its weights; a checkpoint ({checkpoint}) belongs to a config')
         return _open_exported(path, runtime, device, precision, threads)
 
     from projects.deployment.inference_graphs import build_graph, load_model
-    from projects.deployment.runtimes.torch_session import TorchSession
+    from projects.deployment.runtimes.torch_session import TorchSession, check_device
 
+    check_device(device, precision or 'fp32')  # before weights are fetched
     cfg = model if isinstance(model, Config) else load_config(path)
     info = dataclasses.replace(ModelInfo.from_config(cfg), precision=precision or 'fp32', output=output)
     graph = build_graph(load_model(cfg, checkpoint), info)
@@ -153,8 +165,10 @@ def _open_exported(path: Path, runtime: str, device: str, precision: str | None,
     if runtime == 'openvino':
         from projects.deployment.runtimes.openvino_session import OpenVINOSession
 
-        default = None if info.precision == 'int8' else info.precision
-        return Predictor(OpenVINOSession(path, precision or default, threads), info)
+        if info.precision == 'int8':
+            return Predictor(OpenVINOSession(path, precision, threads), info)
+        info = dataclasses.replace(info, precision=precision or info.precision)
+        return Predictor(OpenVINOSession(path, info.precision, threads), info)
     if precision not in (None, info.precision):
         raise ValueError(f'{path.name} computes in {info.precision}; for {precision}, export it with --precision')
 

@@ -14,6 +14,9 @@ from projects.deployment.model_info import INSTANCES, SEGMENTATION, ModelInfo
 from projects.deployment.predictions import (
     Detections,
     Segmentation,
+    content_size,
+    crop_prediction,
+    fit_image,
     fit_size,
     labels_of,
     paste_mask,
@@ -50,6 +53,50 @@ def test_an_image_is_resized_as_by_mmcv():
     assert resize_image(image, (37, 53)) is image
     assert np.array_equal(resize_image(image, (61, 87)), mmcv.imresize(image, (87, 61)))
     assert np.array_equal(resize_image(image, (20, 31)), mmcv.imresize(image, (31, 20)))
+
+
+FIXED = replace(INFO, input_size=(80, 128), scale=(1333, 800), mean=(123.675, 116.28, 103.53))
+
+
+def test_an_image_fits_into_the_size_of_a_graph_with_its_proportions():
+    assert content_size(FIXED, (43, 64)) == (80, 119)
+    assert content_size(FIXED, (64, 48)) == (80, 60)
+    assert content_size(FIXED, (1, 1000)) == (1, 128)
+    assert content_size(FIXED, (80, 128)) == (80, 128)
+    assert content_size(replace(FIXED, keep_ratio=False), (64, 48)) == (80, 128)
+    unscaled = replace(FIXED, scale=None)
+    assert content_size(unscaled, (40, 60)) == (40, 60), 'never enlarged'
+    assert content_size(unscaled, (160, 160)) == (80, 80)
+    for height, width in np.random.default_rng(0).integers(1, 3000, (300, 2)).tolist():
+        fitted = content_size(FIXED, (height, width))
+        assert fitted[0] <= 80
+        assert fitted[1] <= 128
+        assert 80 in fitted or 128 in fitted
+
+
+def test_what_remains_has_the_mean_colour():
+    image = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    fitted = fit_image(image, FIXED)
+    assert fitted.shape == (80, 128, 3)
+    assert np.array_equal(fitted[:, :80], mmcv.imresize(image, (80, 80)))
+    assert (fitted[:, 80:] == (124, 116, 104)).all()
+    assert fit_image(image, replace(FIXED, input_size=(60, 60))) is image
+    assert fit_image(image, replace(FIXED, keep_ratio=False)).shape == (80, 128, 3)
+
+
+def test_predictions_for_the_padding_are_taken_away():
+    probabilities = np.random.default_rng(0).random((2, 8, 10), np.float32)
+    cropped = crop_prediction(Segmentation(probabilities.argmax(0), probabilities), (8, 7))
+    assert np.array_equal(cropped.probabilities, probabilities[:, :, :7])
+    assert np.array_equal(cropped.labels, probabilities[:, :, :7].argmax(0))
+    assert crop_prediction(Segmentation(probabilities.argmax(0)), (5, 10)).labels.shape == (5, 10)
+    boxes = np.array([[0, 0, 4, 4], [2, 2, 10, 6], [7, 0, 9, 9]], np.float32)
+    ramp = np.tile(np.arange(28, dtype=np.float32) / 28, (3, 28, 1))
+    found = crop_prediction(Detections(boxes, np.float32([0.9, 0.8, 0.7]), np.arange(3), ramp), (8, 6))
+    assert found.boxes.tolist() == [[0, 0, 4, 4], [2, 2, 6, 6]]
+    assert found.labels.tolist() == [0, 1]
+    assert np.array_equal(found.masks[0], ramp[0])
+    np.testing.assert_allclose(found.masks[1][:, 1:], ramp[1][:, 1:] / 2 - 0.25 / 28, atol=1e-6)
 
 
 SIZES = [((24, 32), (51, 77)), ((48, 64), (24, 32)), ((40, 56), (29, 31)), ((16, 16), (16, 40))]

@@ -30,7 +30,7 @@ def tool(tmp_path, monkeypatch):
     torch.set_num_threads(threads)
 
 
-def test_models_are_compared_and_all_results_written(tool, tmp_path, capsys):
+def test_models_are_compared_and_all_results_written(tool, tmp_path, capsys, logged):
     command = ['timm:test_efficientnet', 'timm:test_byobnet', '--size', '64x96', '--runtime', 'eager', 'openvino']
     command += ['--batch-sizes', '1', '2', '--rounds', '2', '--no-memory']
     tool.main(command)
@@ -46,6 +46,7 @@ def test_models_are_compared_and_all_results_written(tool, tmp_path, capsys):
     assert (folder / 'table.md').read_text().count('\n| test_efficientnet |') == 2
     tool.main(command)
     assert json.loads((folder / 'results.json').read_text()) == data
+    assert any('are kept; delete it to measure anew' in message for message in logged)
 
 
 def test_claims_are_measured_and_written_into_the_readme(tool, tmp_path, monkeypatch, capsys):

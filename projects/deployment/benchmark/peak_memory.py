@@ -1,5 +1,7 @@
 """How much memory a model takes."""
 
+import ctypes
+import gc
 import importlib
 import multiprocessing
 from collections.abc import Callable, Sequence
@@ -7,10 +9,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 CALLS = 3
+# a copy of this process would have its memory, too; copies of one that has imported the libraries start at once
+CONTEXT = multiprocessing.get_context('forkserver')
 
 
 def peak_memory_mb(open_call: Callable[[], Callable[[], object]], libraries: Sequence[str] = ()) -> float:
-    """Measure, in a process of its own, what opening and calling a model adds to the memory in use (RSS).
+    """Measure, in a process of its own, what an opened model and its calls add to the memory in use (RSS).
+
+    What opening it takes for a while does not count: benchmarks build networks in other ways than users do.
 
     Args:
         open_call: Opens the model and returns what calls it; can be pickled.
@@ -25,11 +31,9 @@ def peak_memory_mb(open_call: Callable[[], Callable[[], object]], libraries: Seq
     """
     if not Path('/proc/self/status').is_file():
         raise OSError('/proc/self/status: peak memory is measured on Linux alone')
-    # a copy of this process would have its memory, too; copies of one that has imported the libraries start at once
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['projects.deployment.benchmark.sessions'])
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(theirs, open_call, tuple(libraries)), daemon=True)
+    CONTEXT.set_forkserver_preload(['projects.deployment.benchmark.sessions'])
+    ours, theirs = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_measure, args=(theirs, open_call, tuple(libraries)), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -48,8 +52,11 @@ def _measure(connection: Connection, open_call: Callable[[], Callable[[], object
         for library in libraries:
             importlib.import_module(library)
         before = _memory_mb('VmRSS')
-        Path('/proc/self/clear_refs').write_text('5')  # the peak starts anew: man 5 proc
         call = open_call()
+        gc.collect()
+        if hasattr(libc := ctypes.CDLL(None), 'malloc_trim'):  # of glibc: gives free memory back
+            libc.malloc_trim(0)
+        Path('/proc/self/clear_refs').write_text('5')  # the peak starts anew: man 5 proc
         for _ in range(CALLS):
             call()
         connection.send(_memory_mb('VmHWM') - before)

@@ -39,7 +39,7 @@ class Row:
         params: Parameters of the model.
         macs: Multiply-adds of an image.
         ceiling_gflops: Rate of matrix products on these threads in this precision.
-        memory_mb: What opening and calling the model took, at most.
+        memory_mb: What the opened model and its calls took, at most.
     """
 
     case: Case
@@ -147,7 +147,7 @@ def caption(data: dict[str, Any]) -> str:
         'quartiles over the rounds. eager: as built, batch norms not folded; traced: folded and traced, the '
         'protocol of the authors; compile, onnxruntime, openvino: folded. Latency: one image. Images/s: at the best '
         'batch size (b). GFLOP/s: two operations per multiply-add, and the share of what matrix products reach '
-        f'({ceilings}). MB: the most that opening and calling the model adds to the memory of a process. Speed: '
+        f'({ceilings}). MB: the most that the opened model and its calls add to the memory of a process. Speed: '
         f'against the first row with as many threads, round by round. {versions}.'
     )
 

@@ -45,6 +45,8 @@ class Results:
             same = ('format', 'question', 'machine')
             if all(kept.get(key) == self.data[key] for key in same):
                 self.data = kept
+                message = f'{path} holds measurements of {kept["begun"]}, which are kept; delete it to measure anew'
+                print_log(message, logger='current', level=logging.WARNING)
 
     def save(self) -> None:
         """Write the file."""

@@ -181,5 +181,7 @@ def _one_line(error: Exception) -> str:
 
 
 def question_of(subjects: Sequence[str], size: tuple[int, int], settings: Settings) -> dict[str, Any]:
-    """Describe a benchmark, for `Results`."""
-    return {'subjects': list(subjects), 'size': list(size), **asdict(settings)}
+    """Describe a benchmark, for `Results`; files that were written anew make another one of it."""
+    files = [Path(part) for subject in subjects for part in subject.split('@')]
+    written_ns = {str(path): path.stat().st_mtime_ns for path in files if path.is_file()}
+    return {'subjects': list(subjects), 'written_ns': written_ns, 'size': list(size), **asdict(settings)}

@@ -33,6 +33,8 @@ class OnnxRuntimeSession:
             raise ValueError(f'ONNX Runtime has no {provider} here: pip install onnxruntime-gpu, or use --device cpu')
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # threads that wait for the next call leave the cores to others
+        options.add_session_config_entry('session.force_spinning_stop', '1')
         if threads is not None:
             options.intra_op_num_threads = threads
         try:

@@ -24,7 +24,7 @@ class OpenVINOSession:
         threads: Of the processor; None: one per core.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: There is no such file, or no `.bin` beside an `.xml`.
         ValueError: It is no model that OpenVINO reads, or the processor has no such precision.
     """
 
@@ -36,15 +36,13 @@ class OpenVINOSession:
         needed = {'bf16': 'BF16', 'fp16': 'FP16'}.get(precision or 'fp32', 'FP32')
         if needed not in capabilities:
             raise ValueError(f'this processor does not compute in {precision}; OpenVINO offers {capabilities}')
-        options: dict[str, str | int] = {'PERFORMANCE_HINT': 'LATENCY'}
+        # pinned, the threads of several sessions and processes would all take the first cores
+        options: dict[str, str | int | bool] = {'PERFORMANCE_HINT': 'LATENCY', 'ENABLE_CPU_PINNING': False}
         if precision is not None:
             options['INFERENCE_PRECISION_HINT'] = HINTS[precision]
         if threads is not None:
             options['INFERENCE_NUM_THREADS'] = threads
-        try:
-            model = core.read_model(path)
-        except RuntimeError as error:
-            raise ValueError(f'{path} is no model that OpenVINO reads: {error}') from error
+        model = _read(core, path)
         self.output_names = [output.any_name for output in model.outputs]
         self._compiled = core.compile_model(model, 'CPU', options)
         self._requests = threading.local()
@@ -77,8 +75,15 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     Raises:
         ValueError: It is no model that OpenVINO reads.
     """
-    try:
-        model = openvino.Core().read_model(path)
-    except RuntimeError as error:
-        raise ValueError(f'{path} is no model that OpenVINO reads: {error}') from error
+    model = _read(openvino.Core(), path)
     return {KEY: model.get_rt_info([KEY]).astype(str)} if model.has_rt_info([KEY]) else {}
+
+
+def _read(core: openvino.Core, path: str | Path) -> openvino.Model:
+    if Path(path).suffix == '.xml' and not Path(path).with_suffix('.bin').is_file():
+        raise FileNotFoundError(f'{path} has its weights in {Path(path).with_suffix(".bin").name}, which is missing')
+    try:
+        return core.read_model(path)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ValueError(f'{path} is damaged, or no model that OpenVINO reads: {reason}') from error

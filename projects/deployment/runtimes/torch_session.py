@@ -18,7 +18,7 @@ class TorchSession:
         threads: Of the processor, for all PyTorch in this process; None: as they are.
 
     Raises:
-        ValueError: An unknown precision, or fp16 on a processor.
+        ValueError: See `check_device`.
     """
 
     def __init__(
@@ -29,11 +29,7 @@ class TorchSession:
         compiled: bool = False,
         threads: int | None = None,
     ) -> None:
-        if precision not in DTYPES or (precision == 'fp16' and device == 'cpu'):
-            raise ValueError(
-                f'precision {precision!r} on {device}: PyTorch computes in fp32 or bf16, and on GPUs in fp16; int8 is '
-                'for exported files'
-            )
+        check_device(device, precision)
         if threads is not None:
             torch.set_num_threads(threads)
         self.device, self.precision = torch.device(device), precision
@@ -52,3 +48,18 @@ class TorchSession:
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         arrays = [(output.float() if output.is_floating_point() else output).cpu().numpy() for output in outputs]
         return dict(zip(self.output_names, arrays, strict=True))
+
+
+def check_device(device: str, precision: str) -> None:
+    """Refuse what PyTorch cannot do here.
+
+    Raises:
+        ValueError: An unknown precision, fp16 on a processor, or no GPU.
+    """
+    if precision not in DTYPES or (precision == 'fp16' and device == 'cpu'):
+        raise ValueError(
+            f'precision {precision!r} on {device}: PyTorch computes in fp32 or bf16, and on GPUs in fp16; int8 is for '
+            'exported files'
+        )
+    if device == 'cuda' and not torch.cuda.is_available():
+        raise ValueError('PyTorch finds no GPU here: use --device cpu')

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 import torch
@@ -136,3 +137,13 @@ def test_memory_is_measured_once_for_each_case(subjects, tmp_path, monkeypatch):
     assert results.data['memory_mb'] == {'a, eager fp32': 12, 'b, eager fp32': 12, 'b, onnxruntime fp32': 12}
     assert results.data['left_out'] == {'memory of a, onnxruntime fp32': 'RuntimeError: no memory'}
     assert len(asked) == 4
+
+
+def test_a_file_that_was_written_anew_is_measured_anew(tmp_path):
+    file = tmp_path / 'a.onnx'
+    asked = []
+    for second in (1, 1, 2):
+        file.touch()
+        os.utime(file, (second, second))
+        asked.append(question_of([str(file), f'config.py@{file}', 'timm:test_vit'], (32, 32), Settings()))
+    assert asked[0] == asked[1] != asked[2]

@@ -1,16 +1,18 @@
 import pytest
 import timm
 from mmengine.registry import MODELS
+from torch import nn
 
 import projects.efficient_models  # noqa: F401
 from projects.deployment.benchmark import speed_claims_run
+from projects.deployment.benchmark.networks import TensorsOut
 from projects.deployment.benchmark.results import Results
 from projects.deployment.benchmark.run import Settings
 from projects.deployment.benchmark.speed_claims import CLAIMS, UNMEASURED
 from projects.deployment.benchmark.speed_claims_report import measured_ratios, render_claims
 from projects.deployment.benchmark.speed_claims_rule import HOLDS, LESS, SLOWER, Claim, Network, Unmeasured
 from projects.deployment.benchmark.speed_claims_run import build, networks_of, parts_of, run_claims
-from projects.deployment.benchmark.subjects import Subject
+from projects.deployment.benchmark.subjects import Subject, network_subject
 from projects.deployment.benchmark.timing import Case, Measurement
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
 
@@ -135,17 +137,33 @@ def test_the_table_shows_claimed_measured_and_verdict(results):
     assert '1 thread, ' in text
 
 
+def build_tiny(network, fold):
+    """A convolution in place of a network."""
+    return network_subject(network.label, TensorsOut(nn.Conv2d(3, 4, 3)), (32, 32), None)
+
+
+def test_a_network_is_built_under_its_label():
+    subject = build(QUICK, fold_batch_norms)
+    assert (subject.name, subject.size, subject.fold) == ('Quick @64', (64, 64), fold_batch_norms)
+
+
 def test_networks_are_measured_in_groups_and_an_interrupted_run_continues(tmp_path, monkeypatch):
     groups = {'one': [CLAIM], 'two': [CLAIM]}
     settings = Settings(('eager', 'traced'), batch_sizes=(1,), rounds=1, memory=False)
     monkeypatch.setattr(speed_claims_run, 'measure_ceilings', lambda *_: None)
+    monkeypatch.setattr(speed_claims_run, 'build', build_tiny)
     results = run_claims(tmp_path / 'a.json', settings, fold_batch_norms, lambda *_: None, groups)
     found = [one.case for one in results.measurements('one')]
     assert found == [Case(one.label, runtime, 'fp32') for one in (QUICK, STEADY) for runtime in settings.runtimes]
     del results.data['measurements']['two']
     results.save()
     built = []
-    monkeypatch.setattr(speed_claims_run, 'build', lambda network, fold: built.append(network) or build(network, fold))
+
+    def build_again(network, fold):
+        built.append(network)
+        return build_tiny(network, fold)
+
+    monkeypatch.setattr(speed_claims_run, 'build', build_again)
     again = run_claims(tmp_path / 'a.json', settings, fold_batch_norms, lambda *_: None, groups)
     assert built == [QUICK, STEADY]
     assert again.measurements('one') == results.measurements('one')

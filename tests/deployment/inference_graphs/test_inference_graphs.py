@@ -31,9 +31,26 @@ LEAVES = {
 }
 
 
+NARROW_NECK = {'model.neck.out_channels': 16}
+NARROW = {
+    'RetinaNet': {'model.bbox_head.in_channels': 16, 'model.bbox_head.feat_channels': 16} | NARROW_NECK,
+    'Mask R-CNN': {
+        'model.rpn_head.in_channels': 16,
+        'model.rpn_head.feat_channels': 16,
+        'model.roi_head.bbox_roi_extractor.out_channels': 16,
+        'model.roi_head.bbox_head.in_channels': 16,
+        'model.roi_head.bbox_head.fc_out_channels': 64,
+        'model.roi_head.mask_roi_extractor.out_channels': 16,
+        'model.roi_head.mask_head.in_channels': 16,
+        'model.roi_head.mask_head.conv_out_channels': 16,
+    }
+    | NARROW_NECK,
+}
+
+
 @pytest.fixture(scope='module', params=LEAVES)
 def opened(request):
-    cfg = load_config(LEAVES[request.param])
+    cfg = load_config(LEAVES[request.param], NARROW.get(request.param))
     cfg.model.backbone.pretrained = False
     if request.param == 'UPerNet':
         cfg.model.backbone.arch = 'xxs'
@@ -120,7 +137,8 @@ def test_a_file_says_what_its_graph_says_at_any_size_and_batch(opened, tmp_path)
 
 
 def test_nothing_found_is_an_empty_result(tmp_path):
-    cfg = load_config(LEAVES['Mask R-CNN'], {'model.backbone.pretrained': False, 'model.test_cfg.rcnn.score_thr': 1.0})
+    options = {'model.backbone.pretrained': False, 'model.test_cfg.rcnn.score_thr': 1.0}
+    cfg = load_config(LEAVES['Mask R-CNN'], NARROW['Mask R-CNN'] | options)
     model, info = scattered(cfg)
     graph = build_graph(model, info)
     path = tmp_path / 'graph.onnx'
