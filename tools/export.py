@@ -55,11 +55,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Export, and print what was found."""
     args = parse_args(arguments)
     try:
-        from projects.deployment.export_report import write_report
-        from projects.deployment.export_settings import ExportSettings
-        from projects.deployment.exporting import FORMATS
-        from projects.deployment.verification import DeviationError
-        from projects.deployment.verified_export import export
+        from projects.deployment.export.onnx_files import FORMATS
+        from projects.deployment.export.report import write_report
+        from projects.deployment.export.settings import ExportSettings
+        from projects.deployment.export.verification import DeviationError
+        from projects.deployment.export.verified_export import export
         from projects.sample_data import use_sample
         from projects.training.config import load_config
         from projects.training.launch import set_up

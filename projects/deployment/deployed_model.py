@@ -1,6 +1,7 @@
 """Scores of exported files and runtimes: data set, pipeline, evaluator and pictures as for PyTorch."""
 
 import copy
+import dataclasses
 import logging
 import tempfile
 from pathlib import Path
@@ -43,6 +44,7 @@ def scores_of(
     device: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
+    input_size: tuple[int, int] | None = None,
     augment: bool = False,
 ) -> dict[str, float]:
     """Score a checkpoint or an exported file on the test set of a config.
@@ -56,6 +58,7 @@ def scores_of(
         device: 'cpu' or 'cuda'; None: the processor.
         precision: 'fp32', 'bf16' or 'fp16'.
         threads: Threads of the processor.
+        input_size: Height and width that images are made to fit, to compare a checkpoint with an export of this size.
         augment: Average over the scales and flips of the config's `tta_pipeline`; for mmengine's own loop alone.
 
     Returns:
@@ -68,7 +71,9 @@ def scores_of(
     """
     cfg, file = copy.deepcopy(cfg), Path(file)
     options = {'runtime': runtime, 'device': device, 'precision': precision, 'threads': threads}
-    chosen = {key: value for key, value in options.items() if value is not None}
+    chosen: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    if input_size is not None:
+        chosen['input_size'] = input_size
     exported = file.suffix in EXPORTED
     if not exported and not chosen:
         return test(cfg, file, augment)
@@ -110,16 +115,26 @@ class DeployedModel(BaseModel):
         model: Of `open_predictor`, as `options`: a config or an exported file.
         task: What the data set is for, of `ModelInfo`.
         classes: Those of the data set.
+        input_size: Height and width that images are made to fit; None: those of the model.
         **options: `checkpoint`, `runtime`, `device`, `precision` and `threads`.
 
     Raises:
         ValueError: The model does another task, or has other classes.
     """
 
-    def __init__(self, model: str, task: str, classes: tuple[str, ...], **options: Any) -> None:
+    def __init__(
+        self,
+        model: str,
+        task: str,
+        classes: tuple[str, ...],
+        input_size: tuple[int, int] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__()
         self._has_warned = False
         self.predictor = open_predictor(model, **options)
+        if input_size is not None:
+            self.predictor.info = dataclasses.replace(self.predictor.info, input_size=(input_size[0], input_size[1]))
         info = self.predictor.info
         if info.task != task:
             raise ValueError(f'{model} does {info.task}; the config is for {task}')

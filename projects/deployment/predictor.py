@@ -159,7 +159,7 @@ def open_predictor(
 
 
 def _open_exported(path: Path, runtime: str, device: str, precision: str | None, threads: int | None) -> Predictor:
-    from projects.deployment.exporting import read_info
+    from projects.deployment.export.onnx_files import read_info
 
     info = read_info(path)
     if runtime == 'openvino':

@@ -17,12 +17,12 @@ from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
-from projects.deployment.detection_matching import match_detections
-from projects.deployment.export_verification import cutoffs_of
+from projects.deployment.export.detection_matching import match_detections
+from projects.deployment.export.file_verification import cutoffs_of
+from projects.deployment.export.pytorch_reference import PyTorchReference
 from projects.deployment.inference_graphs import load_model
 from projects.deployment.predictions import Detections, paste_mask
 from projects.deployment.predictor import open_predictor
-from projects.deployment.pytorch_reference import PyTorchReference
 from projects.training.config import load_config
 from projects.training.datasets import LoadImage
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from projects.deployment import export_verification
-from projects.deployment.exporting import read_info
+from projects.deployment.export import file_verification as export_verification
+from projects.deployment.export.onnx_files import read_info
 from projects.deployment.inference_graphs import load_model
 from projects.deployment.predictor import open_predictor
 from projects.training.config import load_config

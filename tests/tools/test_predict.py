@@ -79,7 +79,7 @@ def test_a_config_predicts_what_mmseg_does(network, tmp_path, capsys):
 
 
 def test_an_exported_file_predicts_what_its_config_does(network, tmp_path):
-    from projects.deployment.exporting import write_onnx
+    from projects.deployment.export.onnx_files import write_onnx
 
     _, cfg, folder = network
     checkpoint = folder / 'weights.pth'

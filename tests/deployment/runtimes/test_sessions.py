@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from projects.deployment.exporting import read_info
+from projects.deployment.export.onnx_files import read_info
 from projects.deployment.predictor import open_predictor
 from projects.deployment.runtimes.onnxruntime_session import OnnxRuntimeSession
 from projects.deployment.runtimes.openvino_session import OpenVINOSession, convert_onnx

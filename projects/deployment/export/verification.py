@@ -38,9 +38,9 @@ class Bounds:
 # fp32 differs in the order of sums alone. fp16 keeps 11 significant bits and bfloat16 8, each rounding of which is off
 # by up to 2**-11 and 2**-8 of the value; over some sixty layers independent roundings add up to about eight times that,
 # 0.4 % and 3 %, of a logit or of a box; rounding then often decides which of several overlapping boxes stays. Partners
-# of a lower precision are therefore the same object by the loosest criterion of COCO, an IoU of 0.5; nine or eight of ten
-# detections must have one: that tells a useful network from a broken one, and how good it is the scores of the data set
-# have to say.
+# of a lower precision are therefore the same object by COCO's loosest criterion, an IoU of 0.5; nine or eight of ten
+# must have one: that tells a useful network from a broken one, and how good it is the scores of the data set have to
+# say.
 BOUNDS = {
     'fp32': Bounds(0.999, 1e-3, 0.99, 1e-3, 0.99, 0.0, 0.02, 0.0),
     'fp16': Bounds(0.995, 0.005, 0.5, 0.1, 0.9, 0.05, 0.0, 0.3),

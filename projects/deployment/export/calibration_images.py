@@ -10,7 +10,7 @@ from mmengine.registry import DATASETS, DefaultScope, init_default_scope
 
 from projects.deployment.image_prediction.image_files import IMAGE, find_inputs, read_image
 from projects.deployment.model_info import ModelInfo
-from projects.deployment.predictions import fit_size, resize_image
+from projects.deployment.predictions import fit_image
 from projects.training.config import load_config
 
 
@@ -103,5 +103,4 @@ def _pixels(tensor: Any) -> np.ndarray:
 
 
 def _fitted(name: str, image: np.ndarray, info: ModelInfo, is_scaled: bool = False) -> NamedImage:
-    size = image.shape[:2] if is_scaled and info.input_size is None else fit_size(info, image.shape[:2])
-    return NamedImage(name, resize_image(image, size))
+    return NamedImage(name, image if is_scaled and info.input_size is None else fit_image(image, info))

@@ -6,7 +6,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from projects.deployment.quantization import kept_in_float, quantize_onnx
+from projects.deployment.export.quantization import kept_in_float, quantize_onnx
 
 
 class Tiny(nn.Module):

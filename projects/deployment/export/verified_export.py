@@ -13,20 +13,25 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from projects.deployment.calibration_images import NamedImage, calibration_images, images_of_dataset, images_of_files
 from projects.deployment.deployed_model import scores_of
-from projects.deployment.detection_matching import Cutoffs
-from projects.deployment.export_settings import ExportSettings
-from projects.deployment.export_verification import batches_of, cutoffs_of, verify_file, verify_twin, write
-from projects.deployment.exported_file import move_exported, write_description
-from projects.deployment.exporting import FORMATS
+from projects.deployment.export.calibration_images import (
+    NamedImage,
+    calibration_images,
+    images_of_dataset,
+    images_of_files,
+)
+from projects.deployment.export.detection_matching import Cutoffs
+from projects.deployment.export.exported_file import move_exported, write_description
+from projects.deployment.export.file_verification import batches_of, cutoffs_of, verify_file, verify_twin, write
+from projects.deployment.export.onnx_files import FORMATS
+from projects.deployment.export.pytorch_reference import PyTorchReference
+from projects.deployment.export.settings import ExportSettings
+from projects.deployment.export.verification import DeviationError, Verification
 from projects.deployment.inference_graphs import load_model
 from projects.deployment.model_info import ModelInfo
 from projects.deployment.model_table.table import CUSTOMARY_SIZES
 from projects.deployment.predictions import fit_size
 from projects.deployment.predictor import Predictor, open_predictor
-from projects.deployment.pytorch_reference import PyTorchReference
-from projects.deployment.verification import DeviationError, Verification
 
 NUM_IMAGES = 8  # to verify with, if they come from a data set
 NUM_CALIBRATION_IMAGES = 300  # NNCF's own choice
@@ -129,8 +134,8 @@ def export(
             if checkpoint is None:
                 raise ValueError('--scores needs a checkpoint')
             report('scoring the test set, before and after')
-            files = {'pytorch': checkpoint, 'exported': written}
-            scores = {name: _floats(scores_of(cfg, file)) for name, file in files.items()}
+            before = scores_of(cfg, checkpoint, runtime='eager', input_size=info.input_size)
+            scores = {'pytorch': _floats(before), 'exported': _floats(scores_of(cfg, written))}
         accuracy = {'verification': verification.to_dict(), 'scores': scores}
         info = dataclasses.replace(info, accuracy=accuracy)
         write_description(written, info)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from projects.deployment.exporting import FORMATS
-from projects.deployment.verification import BOUNDS
+from projects.deployment.export.onnx_files import FORMATS
+from projects.deployment.export.verification import BOUNDS
 
 
 @dataclass(frozen=True)

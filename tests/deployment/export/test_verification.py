@@ -4,11 +4,11 @@ import json
 import numpy as np
 import pytest
 
-from projects.deployment.comparison import verify
-from projects.deployment.detection_matching import Cutoffs, match_detections, pairwise_iou
+from projects.deployment.export.comparison import verify
+from projects.deployment.export.detection_matching import Cutoffs, match_detections, pairwise_iou
+from projects.deployment.export.verification import BOUNDS, DeviationError
 from projects.deployment.model_info import DETECTION, INSTANCES, SEGMENTATION, ModelInfo
 from projects.deployment.predictions import Detections, Segmentation
-from projects.deployment.verification import BOUNDS, DeviationError
 
 IMAGES = np.zeros((1, 100, 100, 3), dtype=np.uint8)
 

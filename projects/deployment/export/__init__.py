@@ -1,0 +1,1 @@
+"""A trained model as a file that was seen to say the same."""
