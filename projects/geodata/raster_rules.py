@@ -14,6 +14,7 @@ from projects.geodata.gdal import rasterio
 ColorInterp, MaskFlags = rasterio.enums.ColorInterp, rasterio.enums.MaskFlags
 RGB = ColorInterp.red, ColorInterp.green, ColorInterp.blue
 PERCENTILES = (2.0, 98.0)  # of pixels that are not 8 bits deep: these values become 0 and 255
+MAX_SIDE_PX = 400_000  # of what is resampled; rows of windows must fit into memory
 SAMPLE_GRID, SAMPLE_PX = 16, 64  # windows of 64 x 64 pixels, 16 x 16 of them, from which percentiles are taken
 
 
@@ -105,6 +106,11 @@ def resampled(source: Any, gsd_m: float | None) -> Any:
         reduction = gsd_m / scale / transform.a
         width, height = max(round(width / reduction), 1), max(round(height / reduction), 1)
         transform @= rasterio.Affine.scale(reduction)
+    if max(width, height) > MAX_SIDE_PX:
+        raise ValueError(
+            f'{source.name} would be {width} x {height} px at {gsd_m or "its own"} m a pixel, more than {MAX_SIDE_PX} '
+            'on a side; choose a coarser gsd_m, or cut it into parts: gdal_translate -srcwin ...'
+        )
     return rasterio.vrt.WarpedVRT(
         source,
         crs=crs,

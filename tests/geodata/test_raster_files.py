@@ -202,3 +202,12 @@ def test_a_written_geotiff_is_read_by_every_reader(tmp_path):
     assert not list(tmp_path.glob('.*'))
     with pytest.raises(ValueError, match=r'ends in \.tif'):
         write_geotiff(tmp_path / 'a.png', rgb)
+
+
+def test_what_would_become_too_large_is_not_resampled(tmp_path):
+    write_geotiff(tmp_path / 'a.tif', np.zeros((8, 8), np.uint8), (1000, 0, 500000, 0, -1000, 4000000), 'EPSG:32633')
+    with (
+        pytest.raises(ValueError, match=r'8\d{6} x 8\d{6} px at 0\.001 m'),
+        open_raster(tmp_path / 'a.tif', gsd_m=0.001),
+    ):
+        pass

@@ -131,4 +131,5 @@ def _difference(pixels: np.ndarray, first: Prediction, second: Prediction, expor
     for boxes, colour in ((first.boxes[matches.lost], RED), (second.boxes[matches.added], BLUE)):
         for left, top, right, bottom in boxes.round().astype(int).tolist():
             cv2.rectangle(picture, (left, top), (right, bottom), colour)
-    return picture, f'{len(matches.pairs)} detections equal, {len(matches.lost)} lost, {len(matches.added)} added'
+    counts = f'{len(matches.lost)} lost, {len(matches.added)} added, {matches.ties} ties'
+    return picture, f'{len(matches.pairs)} detections equal, {counts}'
