@@ -26,9 +26,10 @@ from projects.deployment.predictions import (
     content_size,
     crop_prediction,
     fit_image,
-    paste_mask,
+    paste_whole_masks,
     rescale_detections,
     resize_segmentation,
+    rgb_pixels,
 )
 from projects.deployment.predictor import open_predictor
 from projects.training.launch import score, test
@@ -70,10 +71,9 @@ def scores_of(
             exported files do not do: windows (`mode='slide'`) and test-time augmentation.
     """
     cfg, file = copy.deepcopy(cfg), Path(file)
-    options = {'runtime': runtime, 'device': device, 'precision': precision, 'threads': threads}
-    chosen: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    if input_size is not None:
-        chosen['input_size'] = input_size
+    options: dict[str, Any] = {'runtime': runtime, 'device': device, 'precision': precision, 'threads': threads}
+    options['input_size'] = input_size
+    chosen = {key: value for key, value in options.items() if value is not None}
     exported = file.suffix in EXPORTED
     if not exported and not chosen:
         return test(cfg, file, augment)
@@ -162,7 +162,7 @@ class DeployedModel(BaseModel):
 
     def _predict(self, image: Tensor, sample: Any) -> Any:
         info = self.predictor.info
-        pixels = np.ascontiguousarray(image.numpy()[::-1].transpose(1, 2, 0))
+        pixels = rgb_pixels(image)
         fitted, content = pixels, pixels.shape[:2]
         if info.input_size not in (None, content):
             fitted, content = fit_image(pixels, info), content_size(info, content)
@@ -213,12 +213,8 @@ def _add_detections(sample: DetDataSample, detections: Detections, mask_threshol
         labels=torch.from_numpy(detections.labels),
     )
     if detections.masks is not None:
-        size = sample.ori_shape[:2]
-        masks = np.zeros((len(boxes), *size), dtype=bool)
-        for mask, probabilities, box in zip(masks, detections.masks, boxes, strict=True):
-            rows, columns, inside = paste_mask(probabilities, box, size, mask_threshold)
-            mask[rows, columns] = inside
-        instances.masks = torch.from_numpy(masks)
+        placed = dataclasses.replace(detections, boxes=boxes)
+        instances.masks = torch.from_numpy(paste_whole_masks(placed, sample.ori_shape[:2], mask_threshold))
     sample.pred_instances = instances
 
 

@@ -12,6 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
 SEGMENTATION, DETECTION, INSTANCES = 'semantic segmentation', 'object detection', 'instance segmentation'
+KEY = 'skyline'  # of the JSON in the metadata of a file
 FORMAT = 1  # of the JSON; other numbers are refused
 
 

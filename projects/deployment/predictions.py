@@ -1,6 +1,7 @@
 """What models say about images, and its way back from the network's image to the user's."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -64,6 +65,11 @@ def fit_size(info: ModelInfo, size: tuple[int, int]) -> tuple[int, int]:
         return info.scale[1], info.scale[0]
     factor = min(max(info.scale) / max(size), min(info.scale) / min(size))
     return int(height * factor + 0.5), int(width * factor + 0.5)
+
+
+def rgb_pixels(inputs: Any) -> np.ndarray:
+    """(H, W, 3) RGB of a pipeline's tensor (3, H, W), BGR."""
+    return np.ascontiguousarray(inputs.numpy()[::-1].transpose(1, 2, 0))
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -186,6 +192,16 @@ def paste_mask(
     across = _interpolation(columns, mask.shape[1])
     down = _interpolation(rows, mask.shape[0])
     return slice(top, bottom), slice(left, right), down @ mask @ across.T >= threshold
+
+
+def paste_whole_masks(detections: Detections, size: tuple[int, int], threshold: float) -> np.ndarray:
+    """Boolean masks as large as the image, (N, H, W), from those at RoI size; see `paste_mask`."""
+    assert detections.masks is not None
+    whole = np.zeros((len(detections.boxes), *size), dtype=bool)
+    for mask, probabilities, box in zip(whole, detections.masks, detections.boxes, strict=True):
+        rows, columns, inside = paste_mask(probabilities, box, size, threshold)
+        mask[rows, columns] = inside
+    return whole
 
 
 def _crop_mask(mask: np.ndarray, box: np.ndarray, cropped: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from projects.deployment.export.detection_matching import match_detections
 from projects.deployment.export.file_verification import cutoffs_of
 from projects.deployment.export.pytorch_reference import PyTorchReference
 from projects.deployment.inference_graphs import load_model
-from projects.deployment.predictions import Detections, paste_mask
+from projects.deployment.predictions import Detections, paste_whole_masks
 from projects.deployment.predictor import open_predictor
 from projects.training.config import load_config
 from projects.training.datasets import LoadImage
@@ -87,10 +87,7 @@ def deployed(predictor):
         found = predictor(image[None])[0]
         if not isinstance(found, Detections) or found.masks is None:
             return found
-        masks = np.zeros((len(found.boxes), *image.shape[:2]), dtype=bool)
-        for mask, probabilities, box in zip(masks, found.masks, found.boxes, strict=True):
-            rows, columns, inside = paste_mask(probabilities, box, image.shape[:2], predictor.info.mask_threshold)
-            mask[rows, columns] = inside
+        masks = paste_whole_masks(found, image.shape[:2], predictor.info.mask_threshold)
         return Detections(found.boxes, found.scores, found.labels, masks)
 
     return predict

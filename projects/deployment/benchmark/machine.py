@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
+from projects.deployment.runtimes.torch_session import DTYPES
+
 PACKAGES = ('torch', 'torchvision', 'timm', 'mmdet', 'mmsegmentation', 'onnx', 'onnxruntime', 'openvino', 'numpy')
 MATRIX_UNITS = ('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16', 'amx_int8', 'asimd', 'bf16', 'i8mm', 'sve')
-DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 SIDES = (512, 1024, 2048)
 REPEATS = 5
 

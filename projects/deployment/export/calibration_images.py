@@ -10,7 +10,7 @@ from mmengine.registry import DATASETS, DefaultScope, init_default_scope
 
 from projects.deployment.image_prediction.image_files import IMAGE, find_inputs, read_image
 from projects.deployment.model_info import ModelInfo
-from projects.deployment.predictions import fit_image
+from projects.deployment.predictions import fit_image, rgb_pixels
 from projects.training.config import load_config
 
 
@@ -26,8 +26,8 @@ class NamedImage(NamedTuple):
     pixels: np.ndarray
 
 
-def images_of_files(given: Sequence[str], info: ModelInfo, most: int) -> list[NamedImage]:
-    """Read images of files, folders and globs, evenly spread where there are more than `most`.
+def images_of_files(given: Sequence[str], info: ModelInfo, most: int | None = None) -> list[NamedImage]:
+    """Read images of files, folders and globs: all of them, or evenly spread where there are more than `most`.
 
     Raises:
         FileNotFoundError: A file, folder or match does not exist.
@@ -37,7 +37,7 @@ def images_of_files(given: Sequence[str], info: ModelInfo, most: int) -> list[Na
     paths = [file.path for file in find_inputs(given) if file.kind == IMAGE]
     if not paths:
         raise ValueError(f'{" ".join(given)}: no images; rasters and videos have to be cut into images first')
-    return [_fitted(path.name, read_image(path), info) for path in spread(paths, most)]
+    return [_fitted(path.name, read_image(path), info) for path in spread(paths, most or len(paths))]
 
 
 def images_of_dataset(cfg: Config, split: str, info: ModelInfo, most: int) -> list[NamedImage]:
@@ -63,7 +63,7 @@ def images_of_dataset(cfg: Config, split: str, info: ModelInfo, most: int) -> li
             ) from error
         chosen = [built[index] for index in spread(range(len(built)), most)]
     return [
-        _fitted(Path(item['data_samples'].img_path).name, _pixels(item['inputs']), info, is_scaled=True)
+        _fitted(Path(item['data_samples'].img_path).name, rgb_pixels(item['inputs']), info, is_scaled=True)
         for item in chosen
     ]
 
@@ -96,10 +96,6 @@ def _dataset_config(cfg: Config, split: str) -> dict[str, Any]:
         source = cfg.val_dataloader.dataset
     where = {key: source[key] for key in ('data_root', 'ann_file', 'data_prefix') if key in source}
     return {**test, **where}
-
-
-def _pixels(tensor: Any) -> np.ndarray:
-    return np.ascontiguousarray(tensor.numpy()[::-1].transpose(1, 2, 0))
 
 
 def _fitted(name: str, image: np.ndarray, info: ModelInfo, is_scaled: bool = False) -> NamedImage:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from projects.deployment.export.onnx_files import KEY, write_onnx
+from projects.deployment.export.onnx_files import write_onnx
 from projects.deployment.export.quantization import quantize_onnx
 from projects.deployment.inference_graphs.images import ImageGraph
 from projects.deployment.inference_graphs.segmentation import SegmentationGraph
-from projects.deployment.model_info import ModelInfo
+from projects.deployment.model_info import KEY, ModelInfo
 from projects.deployment.runtimes.openvino_session import convert_onnx
 
 try:

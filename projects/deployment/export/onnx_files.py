@@ -7,14 +7,13 @@ import torch
 
 from projects.atomic_files import replacing
 from projects.deployment.inference_graphs.images import ImageGraph
-from projects.deployment.model_info import ModelInfo
+from projects.deployment.model_info import KEY, ModelInfo
 
 try:
     import onnx
 except ImportError as error:
     raise ImportError(f"{error}; exports need the extra 'deploy': pip install -e '.[deploy]'") from error
 
-KEY = 'skyline'  # of the model's description in the metadata of a file
 OPSET = 17
 FORMATS = {'onnx': '.onnx', 'openvino': '.xml'}
 

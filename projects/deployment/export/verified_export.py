@@ -98,11 +98,10 @@ def export(
     info = dataclasses.replace(
         ModelInfo.from_config(cfg), precision=settings.precision, output=settings.output, strides=()
     )
-    images = _images(cfg, settings.images, info)
     if not settings.dynamic:
-        size = settings.size or _usual_size(info, images[0])
+        size = settings.size or _usual_size(info, _images(cfg, settings.images, info, most=1)[0])
         info = dataclasses.replace(info, input_size=size, batch_size=settings.batch_size or 1)
-        images = _images(cfg, settings.images, info)
+    images = _images(cfg, settings.images, info)
     calibration = (
         calibration_images(settings.calibration, cfg, info, NUM_CALIBRATION_IMAGES)
         if settings.precision == 'int8'
@@ -167,8 +166,10 @@ def interleaved_latency_ms(
     return {name: 1000 * statistics.median(values[1:]) for name, values in times.items()}
 
 
-def _images(cfg: Config, given: Sequence[str], info: ModelInfo) -> list[NamedImage]:
-    return images_of_files(given, info, 10**6) if given else images_of_dataset(cfg, 'test', info, NUM_IMAGES)
+def _images(cfg: Config, given: Sequence[str], info: ModelInfo, most: int | None = None) -> list[NamedImage]:
+    if given:
+        return images_of_files(given, info, most)
+    return images_of_dataset(cfg, 'test', info, most or NUM_IMAGES)
 
 
 def _usual_size(info: ModelInfo, image: NamedImage) -> tuple[int, int]:

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from projects.deployment.model_info import KEY
+
 try:
     import openvino
 except ImportError as error:
     raise ImportError(f"{error}; OpenVINO needs the extra 'deploy': pip install -e '.[deploy]'") from error
 
-KEY = 'skyline'  # of the model's description in its metadata
 HINTS = {'fp32': 'f32', 'bf16': 'bf16', 'fp16': 'f16'}
 
 
