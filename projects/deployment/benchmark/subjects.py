@@ -12,13 +12,12 @@ import torch
 from timm.utils import reparameterize_model
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from projects.deployment.benchmark.networks import BUILDERS, TensorsOut
 from projects.deployment.inference_graphs import build_graph, load_model
 from projects.deployment.model_info import ModelInfo
 from projects.deployment.model_table.complexity import count_complexity
+from projects.deployment.multiply_adds import count_macs
 from projects.training.config import load_config
 
 FILES = ('.onnx', '.xml')
@@ -124,7 +123,7 @@ def network_subject(name: str, network: nn.Module, size: tuple[int, int], fold: 
     images = torch.from_numpy(subject.images(2))
     settle_batch_norms(network, images)
     subject.params = sum(parameter.numel() for parameter in network.parameters())
-    subject.macs = count_macs(network, images[:1])
+    subject.macs = network_macs(network, images[:1])
     network.requires_grad_(False)
     return subject
 
@@ -149,16 +148,16 @@ def settle_batch_norms(network: nn.Module, images: Tensor) -> None:
         norm.eval()
 
 
-def count_macs(network: nn.Module, images: Tensor) -> int:
-    """Count the multiply-adds of convolutions, linear layers and matrix products, as `count_complexity` does."""
+def network_macs(network: nn.Module, images: Tensor) -> int:
+    """Multiply-adds of a network on images (B, 3, H, W), as `multiply_adds` counts them."""
     takes_lists = isinstance(network, TensorsOut) and network.takes_lists
     # the work of torchvision's detectors depends on what they find
     mode = torch.no_grad() if takes_lists else FakeTensorMode(allow_non_fake_inputs=True)
-    with torch.no_grad(), mode, FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        network(images if takes_lists else torch.empty(images.shape))
+    with torch.no_grad(), mode:
+        _, macs = count_macs(network, images if takes_lists else torch.empty(images.shape))
     for module in network.modules():
         module.train(module.training)  # networks forget what they may have kept of tensors without data
-    return counter.get_total_flops() // 2
+    return macs.total
 
 
 def _config_subject(path: str, checkpoint: str | None, size: tuple[int, int]) -> Subject:

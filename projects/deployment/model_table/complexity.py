@@ -1,38 +1,20 @@
 """Parameters and multiply-adds (MACs) of a model, from the shapes of its tensors alone.
 
-MACs are the multiply-adds of convolutions, linear layers and matrix products, those of attention included. Biases,
-normalisation, activations, interpolation, RoIAlign and the choice of boxes are not counted. `FlopCounterMode` counts
-two operations for each multiply-add.
+What counts is said in `multiply_adds`.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import torch
 from mmdet.models import SingleStageDetector, TwoStageDetector
 from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
 from mmseg.models import EncoderDecoder
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+
+from projects.deployment.multiply_adds import Macs, count_macs
 
 Model: TypeAlias = EncoderDecoder | SingleStageDetector | TwoStageDetector
-ACTIVATION_PRODUCTS = (torch.ops.aten.bmm, torch.ops.aten.baddbmm)  # of two activations: attention
-
-
-class Macs(NamedTuple):
-    """Multiply-adds of one image.
-
-    Attributes:
-        total: All of them.
-        attention: Those of products of two activations, which many counters leave out.
-    """
-
-    total: int
-    attention: int
-
-    def __add__(self, other: 'Macs') -> 'Macs':  # type: ignore[override]
-        return Macs(self.total + other.total, self.attention + other.attention)
 
 
 class Complexity(NamedTuple):
@@ -77,8 +59,8 @@ def count_complexity(model: Model, image_size: tuple[int, int]) -> Complexity:
     device = next(model.parameters()).device
     with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
         images = torch.empty(1, 3, *image_size, device=device)
-        maps, backbone_macs = _count(model.backbone, images)
-        _, head_macs = _count(_neck_and_heads, model, maps)
+        maps, backbone_macs = count_macs(model.backbone, images)
+        _, head_macs = count_macs(_neck_and_heads, model, maps)
     model.eval()  # once more: networks forget what they may have kept of tensors without data
     return Complexity(
         backbone_params=sum(parameter.numel() for parameter in model.backbone.parameters()),
@@ -88,15 +70,6 @@ def count_complexity(model: Model, image_size: tuple[int, int]) -> Complexity:
         backbone_macs=backbone_macs,
         macs=backbone_macs + head_macs,
     )
-
-
-def _count(function: Callable, *args: Any) -> tuple[Any, Macs]:
-    # one formulation of attention on every device: two matrix products
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        output = function(*args)
-    flops = counter.get_flop_counts().get('Global', {})
-    attention = sum(flops.get(product, 0) for product in ACTIVATION_PRODUCTS)
-    return output, Macs(sum(flops.values()) // 2, attention // 2)
 
 
 def _neck_and_heads(model: Model, maps: Sequence[torch.Tensor]) -> None:
