@@ -35,7 +35,7 @@ def test_bonai_joins_the_files_of_the_images(area, capsys):
 
 @pytest.mark.usefixtures('area')
 def test_errors_are_one_line():
-    with pytest.raises(SystemExit, match=r'^prepare_data bonai: .*a\.json has no image of its name'):
+    with pytest.raises(SystemExit, match=r'^prepare_data bonai: none of the 1 .*a\.json has no image of its name'):
         TOOL.main(['bonai', '--labels', 'labels', '--out', 'coco/all.json'])
     with pytest.raises(SystemExit):
         TOOL.main(['bonai', '--out', 'coco/all.json'])

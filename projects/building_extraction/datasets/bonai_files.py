@@ -1,29 +1,34 @@
 """BONAI's per-image files -> its COCO layer."""
 
 import json
-from collections import Counter
+import logging
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmengine.logging import print_log
 from PIL import Image
 from rich.progress import track
 
 from projects.atomic_files import replacing
+from projects.training.segmentation_datasets import PILLOW_ERRORS
 
 from .bonai import contradiction_px
 from .loading import known_heights_m
 
 IMAGE_SUFFIXES = {'.png', '.jpg', '.jpeg', '.tif', '.tiff'}
+SHOWN = 5
 
 
 def convert_bonai(folder: str | Path, out: str | Path, images: str | Path | None = None) -> dict[str, int]:
     """Write BONAI's per-image annotation files as one file of its COCO layer.
 
     Each `NAME.json` holds {"annotations": [{"roof": [x1, y1, …], "footprint": […], "offset": [dx, dy],
-    "building_height": metres or NaN, "ignore": 0 or 1}, …]} in pixels of the image NAME. A missing footprint is
-    roof - offset; a building without roof is `only_footprint`; a missing offset is that between their boxes. An
-    unknown height is written as null.
+    "building_height": metres or NaN, "ignore": 0 or 1}, …]} in pixels of the image NAME; see `pair_images` for names
+    that repeat. A missing footprint is roof - offset; a building without roof is `only_footprint`; a missing offset is
+    that between their boxes. An unknown height is written as null. Files and buildings that cannot be used are left
+    out, counted, and some of them named in the log.
 
     Args:
         folder: Holds the JSON files, in subfolders too; hidden ones are left out.
@@ -31,56 +36,128 @@ def convert_bonai(folder: str | Path, out: str | Path, images: str | Path | None
         images: Folder of the images, which `file_name` is relative to; by default `folder`.
 
     Returns:
-        Counts: images, annotations, ignored, unknown_height, only_footprint, left_out (no usable polygon) and
-        contradicting (roof is not footprint + offset).
+        Counts: images, annotations, ignored, unknown_height, only_footprint, left_out (buildings without usable
+        polygon or with values of another kind), contradicting (roof is not footprint + offset) and unusable_files.
 
     Raises:
-        FileNotFoundError: There are no JSON files, or a file has no image.
-        ValueError: A file is not JSON or of another structure; names it.
+        FileNotFoundError: There are no JSON files.
+        ValueError: None of the files can be used; says why of some.
     """
     folder, out, images = Path(folder), Path(out), Path(images or folder)
-    image_paths = {path.stem: path for path in sorted(images.rglob('*')) if path.suffix.lower() in IMAGE_SUFFIXES}
     files = sorted(path for path in folder.rglob('[!.]*.json') if path.resolve() != out.resolve())
     if not files:
         raise FileNotFoundError(f'No *.json below {folder.absolute()}; expected one for each image of BONAI')
-    counts: Counter[str] = Counter()
+    paired, unusable = pair_images(files, folder, images)
+    left_out: list[str] = []
     content: dict[str, list] = {'images': [], 'annotations': [], 'categories': [{'id': 1, 'name': 'building'}]}
-    for image_id, file in enumerate(track(files, 'BONAI'), start=1):
-        if file.stem not in image_paths:
-            raise FileNotFoundError(f'{file} has no image of its name below {images.absolute()}')
-        with Image.open(image_paths[file.stem]) as image:
-            width, height = image.size
-        name = image_paths[file.stem].relative_to(images).as_posix()
+    for file, picture in track(paired.items(), 'BONAI'):
+        try:
+            entries = _read(file)
+            with Image.open(picture) as image:
+                width, height = image.size
+        except PILLOW_ERRORS as error:
+            unusable.append(str(error))
+            continue
+        image_id = len(content['images']) + 1
+        name = picture.relative_to(images).as_posix()
         content['images'].append({'id': image_id, 'file_name': name, 'width': width, 'height': height})
-        for entry in _read(file):
+        for number, entry in enumerate(entries):
             try:
                 annotation = coco_annotation(entry)
             except (TypeError, ValueError) as error:
-                raise ValueError(f'{file}: {error}: {str(entry)[:200]}') from error
-            if annotation is None:
-                counts['left_out'] += 1
+                left_out.append(f'{file}: building {number}: {error}')
                 continue
             identity = {'id': len(content['annotations']) + 1, 'image_id': image_id}
             content['annotations'].append(identity | annotation)
+    _report(unusable, len(files), 'files', folder)
+    _report(left_out, len(left_out) + len(content['annotations']), 'buildings', folder)
+    if not content['images']:
+        raise ValueError(f'none of the {len(files)} *.json below {folder} can be used: {"; ".join(unusable[:SHOWN])}')
     annotations = content['annotations']
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary:
         temporary.write_text(json.dumps(content, allow_nan=False), encoding='utf-8')
     return {
-        'images': len(files),
+        'images': len(content['images']),
         'annotations': len(annotations),
         'ignored': sum(annotation['ignore_flag'] for annotation in annotations),
         'unknown_height': sum(annotation['building_height'] is None for annotation in annotations),
         'only_footprint': sum(annotation['only_footprint'] for annotation in annotations),
-        'left_out': counts['left_out'],
+        'left_out': len(left_out),
         'contradicting': sum(contradiction_px(annotation) > 1 for annotation in annotations),
+        'unusable_files': len(unusable),
     }
+
+
+def pair_images(files: list[Path], folder: Path, images: Path) -> tuple[dict[Path, Path], list[str]]:
+    """Find the image of each annotation file: the one of its name, and of several the one in folders of the same names.
+
+    So `labels/beijing/L18_1.json` and `beijing/labels/L18_1.json` belong to `images/beijing/L18_1.png` and
+    `beijing/images/L18_1.png`, whatever other cities have an L18_1. Where that leaves a choice, none is made.
+
+    Args:
+        files: Annotation files below `folder`.
+        folder: Their folder.
+        images: Folder of the images, searched to the bottom.
+
+    Returns:
+        The image of each file, and what is wrong with those that have none.
+    """
+    pictures = defaultdict(list)
+    for path in sorted(images.rglob('[!.]*')):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            pictures[path.stem].append(path)
+    claims = defaultdict(list)
+    problems = []
+    for file in files:
+        candidates = _most_alike(file, folder, pictures[file.stem], images)
+        if len(candidates) == 1:
+            claims[candidates[0]].append(file)
+        elif candidates:
+            problems.append(
+                f'{file} may belong to {_listed(candidates)}: give folders of labels and images equal names'
+            )
+        else:
+            problems.append(f'{file} has no image of its name below {images.absolute()}')
+    paired = {}
+    for picture, claimants in claims.items():
+        best = _most_alike(picture, images, claimants, folder)
+        if len(best) == 1:
+            paired[best[0]] = picture
+        problems += [
+            f'{file}: {picture} may belong to {_listed(best)}'
+            for file in claimants
+            if file not in best or len(best) > 1
+        ]
+    return paired, problems
+
+
+def _most_alike(path: Path, root: Path, others: list[Path], others_root: Path) -> list[Path]:
+    """Those in the same folder below their root, else those that share the most names of folders with a path."""
+    own = path.relative_to(root).parts[:-1]
+    folders = [other.relative_to(others_root).parts[:-1] for other in others]
+    alike = [(its == own, sum((Counter(its) & Counter(own)).values())) for its in folders]
+    return [other for other, likeness in zip(others, alike, strict=True) if likeness == max(alike)]
+
+
+def _listed(paths: list[Path]) -> str:
+    return ' or '.join(map(str, paths[:SHOWN]))
+
+
+def _report(problems: list[str], total: int, what: str, folder: Path) -> None:
+    if problems:
+        examples = '; '.join(problems[:SHOWN])
+        print_log(
+            f'{folder}: {len(problems)} of {total} {what} are left out: {examples}',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 def _read(file: Path) -> list[dict[str, Any]]:
     try:
         content = json.loads(file.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f'{file} is not JSON: {error}') from error
     entries = content.get('annotations') if isinstance(content, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -88,17 +165,18 @@ def _read(file: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def coco_annotation(entry: dict[str, Any]) -> dict[str, Any] | None:
+def coco_annotation(entry: dict[str, Any]) -> dict[str, Any]:
     """One annotation of the per-image layer as one of the COCO layer, without ids.
 
     Args:
         entry: As in the file.
 
     Returns:
-        The annotation; None if neither roof nor footprint is a polygon.
+        The annotation.
 
     Raises:
-        TypeError, ValueError: A value is of another kind than the format has.
+        TypeError, ValueError: Neither roof nor footprint is a polygon, or a value is of another kind than the format
+            has.
     """
     roof, footprint = (_polygon(entry.get(kind)) for kind in ('roof', 'footprint'))
     only_footprint = roof is None
@@ -108,7 +186,7 @@ def coco_annotation(entry: dict[str, Any]) -> dict[str, Any] | None:
     if roof is None:
         roof = footprint
     if roof is None:
-        return None
+        raise ValueError('neither "roof" nor "footprint" is a polygon with an area')
     if footprint is None:
         footprint = roof - (0.0 if offset_px is None else offset_px)
     if offset_px is None or only_footprint:
