@@ -16,6 +16,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from projects.atomic_files import replacing
+from projects.file_names import picture_names
 
 
 @HOOKS.register_module()
@@ -23,7 +24,8 @@ class PredictionPictures(Hook):
     """Writes pictures of ground truth (left) beside predictions (right).
 
     In training, `num_pictures` images spread over the validation set go to `WORK_DIR/predictions/epoch_N/` (or
-    `iter_N/`); in testing, every image goes to `folder` if that is given.
+    `iter_N/`); in testing, every image goes to `folder` if that is given. A picture has the name of its image; where
+    images in several folders have one name, the folders too.
 
     Args:
         num_pictures: Pictures per validation.
@@ -35,31 +37,37 @@ class PredictionPictures(Hook):
         self.num_pictures = num_pictures
         self.folder = folder
         self.drawing = drawing or {}
+        self._names: dict[str, str] = {}
 
     @master_only
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        interval = max(len(runner.val_dataloader) // self.num_pictures, 1)
+        interval = max(len(runner.val_dataloader.dataset) // self.num_pictures, 1)
         if batch_idx % interval == 0 and batch_idx // interval < self.num_pictures:
             position = f'epoch_{runner.epoch}' if runner.log_processor.by_epoch else f'iter_{runner.iter}'
-            self._draw(runner, outputs[:1], Path(runner.work_dir) / 'predictions' / position)
+            self._draw(
+                runner, outputs[:1], Path(runner.work_dir) / 'predictions' / position, runner.val_dataloader.dataset
+            )
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if self.folder is not None:
-            self._draw(runner, outputs, Path(self.folder))
+            self._draw(runner, outputs, Path(self.folder), runner.test_dataloader.dataset)
 
-    def _draw(self, runner: Runner, samples: Sequence[Any], folder: Path) -> None:
+    def _draw(self, runner: Runner, samples: Sequence[Any], folder: Path, dataset: Any) -> None:
         for sample in samples:
             if sample.get('unreadable', False):
                 continue
+            if sample.img_path not in self._names:
+                self._names = picture_names([dataset.get_data_info(i)['img_path'] for i in range(len(dataset))])
             image = mmcv.imread(sample.img_path, channel_order='rgb')
-            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f'{self._names[sample.img_path]}.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
             with warnings.catch_warnings():
                 warnings.filterwarnings('ignore', message='Warning: The .* is out of bounds')
                 runner.visualizer.add_datasample(
-                    Path(sample.img_path).stem,
+                    path.stem,
                     image,
                     data_sample=sample,
-                    out_file=str(folder / f'{Path(sample.img_path).stem}.png'),
+                    out_file=str(path),
                     **self.drawing,
                 )
 

@@ -41,7 +41,7 @@ class BuildingTileDataset(BuildingMaskDataset):
                     'either, all heights are unknown'
                 )
         for info in data_list:
-            stem = Path(info['img_path']).stem
-            info['instances_path'] = str(instances / f'{stem}.png')
-            info['buildings_path'] = str(buildings / f'{stem}.json')
+            tile = Path(info['img_path']).relative_to(self.data_prefix['img_path'])
+            info['instances_path'] = str(instances / tile.with_suffix('.png'))
+            info['buildings_path'] = str(buildings / tile.with_suffix('.json'))
         return data_list

@@ -2,7 +2,6 @@
 
 import glob
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from projects.file_names import names_apart
 from projects.training.datasets import LoadImage, UnreadableImageError
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.ppm', '.pgm', '.tif', '.tiff')
@@ -64,13 +64,10 @@ def find_inputs(inputs: Iterable[str | Path], out: str | Path | None = None) -> 
         raise ValueError(f'no inputs; expected {ACCEPTED}, folders of them, or globs')
     shared = os.path.commonpath(roots)
     relative = {file: Path(os.path.relpath(file, shared)) for file in found.values()}
-    stems = Counter(path.with_suffix('') for path in relative.values())
-    taken = set(relative.values())
-    chosen = []
-    for file, path in relative.items():
-        stem = path.with_suffix('')
-        name = path if stems[stem] > 1 or stem in taken else stem
-        chosen.append(InputFile(file, path.as_posix(), name.as_posix(), kind_of(file)))
+    chosen = [
+        InputFile(file, path.as_posix(), name, kind_of(file))
+        for (file, path), name in zip(relative.items(), names_apart(list(relative.values())), strict=True)
+    ]
     return sorted(chosen, key=lambda one: one.file_name)
 
 

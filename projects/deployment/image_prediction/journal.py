@@ -75,15 +75,26 @@ class Journal:
             entry: `error` if it could not be, else `files`, paths below the folder of results, and anything else.
         """
         which: Entry = {'name': file.name, 'file_name': file.file_name, 'path': str(file.path)}
-        which |= {'stamp': _stamp(file.path), 'written_ns': time.time_ns()}
+        which |= {'place': _place(file.path), 'stamp': _stamp(file.path), 'written_ns': time.time_ns()}
         line = json.dumps({**which, **entry})
         with self._lock, self.path.open('a', encoding='utf-8') as journal:
             journal.write(f'{line}\n')
 
     def missing(self, files: Sequence[InputFile]) -> list[InputFile]:
-        """Those that have no results, failed, changed since, or whose results were removed."""
-        done = {entry['name']: self._is_complete(entry) for entry in self.entries(files)}
-        return [file for file in files if not done.get(file.name, False)]
+        """Those that have no results, failed, changed since, or whose results were removed.
+
+        Raises:
+            ValueError: The results of a name come from another file, whose results would be overwritten.
+        """
+        entries = {entry['name']: entry for entry in self.entries(files)}
+        for file in files:
+            before = entries.get(file.name, {}).get('place', _place(file.path))
+            if before != _place(file.path) and Path(before).is_file():
+                raise ValueError(
+                    f'{self.out} holds results of {before} by the name {file.name}, which {file.path} has too; choose '
+                    'another --out, or predict both in one run'
+                )
+        return [file for file in files if file.name not in entries or not self._is_complete(file, entries[file.name])]
 
     def entries(self, files: Sequence[InputFile]) -> Iterator[Entry]:
         """The newest entry of each file, in the order of the files, one at a time."""
@@ -105,14 +116,17 @@ class Journal:
                     journal.seek(offset)
                     yield json.loads(journal.readline())
 
-    def _is_complete(self, entry: Entry) -> bool:
-        path = Path(entry['path'])
+    def _is_complete(self, file: InputFile, entry: Entry) -> bool:
         return (
             'error' not in entry
-            and path.is_file()
-            and entry['stamp'] == _stamp(path)
+            and entry['stamp'] == _stamp(file.path)
             and all((self.out / name).is_file() for name in entry['files'])
         )
+
+
+def _place(path: Path) -> str:
+    """Where a file is, wherever the command was given: files of one name in two folders are two."""
+    return str(path.resolve())
 
 
 def _stamp(path: Path) -> list[int] | None:

@@ -60,6 +60,17 @@ def dataset(root, **options):
     return BuildingTileDataset(data_root=str(root), data_prefix=prefix, **settings)
 
 
+def test_tiles_of_one_name_in_two_folders_have_buildings_of_their_own(tmp_path):
+    for folder, height_m in (('a', 5.0), ('b', 7.0)):
+        for kind in ('images', 'masks', 'instances', 'buildings'):
+            (tmp_path / 'val' / kind / folder).mkdir(parents=True)
+        write_tile(tmp_path / 'val', f'{folder}/1')
+        rows = [{'instance': number, 'height_m': height_m} for number in (1, 2)]
+        (tmp_path / 'val/buildings' / folder / '1.json').write_text(json.dumps(rows))
+    samples = [sample['data_samples'] for sample in dataset(tmp_path, test_mode=True)]
+    assert {sample.img_path[-7:]: sample.building_heights_m[1] for sample in samples} == {'a/1.png': 5, 'b/1.png': 7}
+
+
 def test_evaluation_samples_carry_their_buildings(root):
     one = dataset(root, test_mode=True, serialize_data=True)
     assert len(one) == 20

@@ -219,6 +219,24 @@ def test_the_last_word_on_an_image_counts_whoever_said_it(tmp_path):
     assert Journal(tmp_path / 'out').missing(files) == []
 
 
+def test_files_of_one_name_in_two_folders_are_two(tmp_path):
+    for folder, red in (('a', 10), ('b', 30)):
+        write_images(tmp_path / folder, 1)
+        Image.fromarray(np.full((48, 64, 3), red, np.uint8)).save(tmp_path / folder / '0.png')
+        os.utime(tmp_path / folder / '0.png', (1, 1))
+    run(detect, DETECTOR, tmp_path / 'a' / '0.png', tmp_path / 'out')
+    with pytest.raises(ValueError, match=r'out holds results of .*a/0\.png by the name 0, which .*b/0\.png has too'):
+        run(detect, DETECTOR, tmp_path / 'b' / '0.png', tmp_path / 'out', resume=True)
+    report = run(detect, DETECTOR, tmp_path / '[ab]' / '**', tmp_path / 'both')
+    content = json.loads((tmp_path / 'both' / 'detections.json').read_text())
+    widths = {
+        image['file_name']: one['bbox'][2] for image, one in zip(content['images'], content['annotations'], strict=True)
+    }
+    assert widths == {'a/0.png': 10, 'a/0/0.png': 10, 'b/0.png': 30, 'b/0/0.png': 10}
+    assert report.num_predicted == 4
+    assert len(list((tmp_path / 'both' / 'masks').rglob('*.png'))) == 4
+
+
 def test_results_are_neither_overwritten_nor_mixed(tmp_path):
     write_images(tmp_path / 'in', 1)
     run(detect, DETECTOR, tmp_path / 'in', tmp_path / 'out')
