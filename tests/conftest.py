@@ -1,6 +1,7 @@
 """Runs before every test module."""
 
 import logging
+import multiprocessing
 import os
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # the tensors are small; more threads only wait for one another
@@ -24,3 +25,15 @@ def logged():
     logger.addHandler(handler)
     yield messages
     logger.removeHandler(handler)
+
+
+@pytest.fixture(scope='session')
+def clean_processes():
+    """Starts processes from a server without threads, as `multiprocessing.Process` of the context that it returns.
+
+    A process of the suite has a dozen threads by and by, of runtimes, GDAL and pictures; a fork of it has their locks
+    and half-finished work, but not the threads that would finish it.
+    """
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['projects.training'])
+    return context

@@ -1,4 +1,3 @@
-import multiprocessing
 import os
 import signal
 import time
@@ -7,8 +6,6 @@ from pathlib import Path
 import pytest
 
 from projects.sample_data.cache import MANIFEST, build_once
-
-FORK = multiprocessing.get_context('fork')
 
 
 def write_two_files(folder: Path) -> None:
@@ -100,15 +97,16 @@ def test_an_error_while_building_leaves_the_old_folder(tmp_path):
     build_once(root, {'version': 1}, must_not_build)
 
 
-def test_a_killed_process_leaves_no_half_folder_and_no_lock(tmp_path):
-    def die(folder: Path) -> None:
-        write_two_files(folder)
-        os.kill(os.getpid(), signal.SIGKILL)
+def die(folder: Path) -> None:
+    write_two_files(folder)
+    os.kill(os.getpid(), signal.SIGKILL)
 
+
+def test_a_killed_process_leaves_no_half_folder_and_no_lock(tmp_path, clean_processes):
     root = tmp_path / 'set'
-    process = FORK.Process(target=build_once, args=(root, {}, die))
+    process = clean_processes.Process(target=build_once, args=(root, {}, die))
     process.start()
-    process.join(20)
+    process.join(120)
     assert process.exitcode == -signal.SIGKILL
     assert not root.exists()
     build_once(root, {}, lambda folder: (folder / 'c').touch())
@@ -116,23 +114,25 @@ def test_a_killed_process_leaves_no_half_folder_and_no_lock(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ['.set.lock', 'set']
 
 
+def build_slowly(folder: Path) -> None:
+    (folder.parent / f'built by {os.getpid()}').touch()
+    time.sleep(0.3)
+    write_two_files(folder)
+
+
+def build_and_check(root: Path) -> None:
+    build_once(root, {'version': 2}, build_slowly)
+    assert (root / 'sub/b').read_text() == 'second'
+
+
 @pytest.mark.parametrize('stale', [False, True])
-def test_of_many_processes_one_builds(tmp_path, stale):
-    def build_slowly(folder: Path) -> None:
-        (tmp_path / f'built by {os.getpid()}').touch()
-        time.sleep(0.3)
-        write_two_files(folder)
-
-    def build_and_check() -> None:
-        root = build_once(tmp_path / 'set', {'version': 2}, build_slowly)
-        assert (root / 'sub/b').read_text() == 'second'
-
+def test_of_many_processes_one_builds(tmp_path, stale, clean_processes):
     if stale:
         build_once(tmp_path / 'set', {'version': 1}, write_two_files)
-    processes = [FORK.Process(target=build_and_check) for _ in range(4)]
+    processes = [clean_processes.Process(target=build_and_check, args=[tmp_path / 'set']) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(20)
+        process.join(120)
     assert [process.exitcode for process in processes] == [0] * 4
     assert len(list(tmp_path.glob('built by *'))) == 1

@@ -1,5 +1,4 @@
 import json
-import multiprocessing
 from dataclasses import replace
 from datetime import datetime
 from itertools import combinations
@@ -247,15 +246,14 @@ def test_interrupted_generation_leaves_the_old_set(tmp_path, monkeypatch):
     assert files(write_coco_sample(tmp_path / 'new', TINY, COCO_CLASSES)) == old
 
 
-def test_two_processes_at_once(tmp_path):
-    context = multiprocessing.get_context('fork')
+def test_two_processes_at_once(tmp_path, clean_processes):
     processes = [
-        context.Process(target=write_coco_sample, args=(tmp_path / 'set', TINY, COCO_CLASSES)) for _ in range(2)
+        clean_processes.Process(target=write_coco_sample, args=(tmp_path / 'set', TINY, COCO_CLASSES)) for _ in range(2)
     ]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(30)
+        process.join(120)
     assert [process.exitcode for process in processes] == [0, 0]
     assert files(tmp_path / 'set') == files(write_coco_sample(tmp_path / 'alone', TINY, COCO_CLASSES))
 

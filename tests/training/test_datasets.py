@@ -112,10 +112,12 @@ def test_too_many_unreadable_images_end_the_run(root):
         dataset[4]
 
 
-def test_worker_processes_share_what_they_know_of_unreadable_images(root):
+def test_worker_processes_share_what_they_know_of_unreadable_images(root, clean_processes):
+    """However they are started: a set that can be sent to a new process works with 'fork', too."""
     truncate(root / '3.jpg')
     dataset = build(root, max_unreadable_share=0.1)
-    loader = torch.utils.data.DataLoader(dataset, batch_size=2, num_workers=2, collate_fn=list)
+    workers = {'num_workers': 2, 'multiprocessing_context': clean_processes}
+    loader = torch.utils.data.DataLoader(dataset, batch_size=2, collate_fn=list, **workers)
     assert sum(len(batch) for batch in loader) == NUM_IMAGES
     assert dataset._unreadable.nonzero().flatten().tolist() == [3]
 

@@ -181,11 +181,10 @@ def work(rank, address, folder):
     torch.distributed.destroy_process_group()
 
 
-def test_several_processes_score_what_one_does(tmp_path, monkeypatch):
+def test_several_processes_score_what_one_does(tmp_path, monkeypatch, clean_processes):
     monkeypatch.chdir(tmp_path)
     address = f'file://{tmp_path}/meeting'
-    context = torch.multiprocessing.get_context('fork')  # a spawned process cannot import this file
-    processes = [context.Process(target=work, args=(rank, address, tmp_path)) for rank in range(2)]
+    processes = [clean_processes.Process(target=work, args=(rank, address, tmp_path)) for rank in range(2)]
     for process in processes:
         process.start()
     for process in processes:

@@ -1,5 +1,4 @@
 import functools
-import multiprocessing
 import pickle
 
 import numpy as np
@@ -89,8 +88,7 @@ def test_cases_that_cannot_run_say_why(subject, tmp_path):
     assert [case.runtime for case in on_gpu] == ['traced', 'cudagraphs']
 
 
-def test_peak_memory_is_what_an_opened_model_and_its_calls_add(monkeypatch):
-    monkeypatch.setattr(peak_memory, 'CONTEXT', multiprocessing.get_context('fork'))  # at once
+def test_peak_memory_is_what_an_opened_model_and_its_calls_add():
     allocate = functools.partial(np.ones, 5 * 10**7, np.uint8)  # 50 MB with each call, which are given back
     assert peak_memory.peak_memory_mb(functools.partial(functools.partial, allocate)) == pytest.approx(50, abs=10)
     assert peak_memory.peak_memory_mb(functools.partial(NeedsMuchToOpen, 5 * 10**7)) == pytest.approx(0, abs=10)

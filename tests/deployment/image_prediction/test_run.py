@@ -1,6 +1,5 @@
 import itertools
 import json
-import multiprocessing
 import os
 import socket
 import sys
@@ -386,26 +385,24 @@ def test_a_digest_tells_contents_apart(tmp_path):
     assert digest(tmp_path / 'a') == digest(tmp_path / 'b') != digest(tmp_path / 'c')
 
 
-def test_processes_share_the_images_and_one_merges(tmp_path, monkeypatch):
+def take_share(rank, port, folder):
+    os.environ |= {'RANK': str(rank), 'WORLD_SIZE': '2', 'MASTER_ADDR': 'localhost', 'MASTER_PORT': str(port)}
+    report = run(detect, DETECTOR, folder / 'in', folder / 'two')
+    leave_processes()
+    sys.exit(0 if (report is not None) == (rank == 0) else 3)
+
+
+def test_processes_share_the_images_and_one_merges(tmp_path, clean_processes):
     write_images(tmp_path / 'in', 5)
     run(detect, DETECTOR, tmp_path / 'in', tmp_path / 'one')
     with socket.socket() as server:
         server.bind(('localhost', 0))
         port = server.getsockname()[1]
-    for name, value in {'WORLD_SIZE': 2, 'MASTER_ADDR': 'localhost', 'MASTER_PORT': port}.items():
-        monkeypatch.setenv(name, str(value))
-
-    def take_share(rank):
-        os.environ['RANK'] = str(rank)
-        report = run(detect, DETECTOR, tmp_path / 'in', tmp_path / 'two')
-        leave_processes()
-        sys.exit(0 if (report is not None) == (rank == 0) else 3)
-
-    processes = [multiprocessing.get_context('fork').Process(target=take_share, args=[rank]) for rank in range(2)]
+    processes = [clean_processes.Process(target=take_share, args=(rank, port, tmp_path)) for rank in range(2)]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(120)
     assert [process.exitcode for process in processes] == [0, 0]
     one, two = (results(tmp_path / folder) for folder in ('one', 'two'))
     assert one == two
