@@ -9,14 +9,18 @@ import argparse
 import sys
 from pathlib import Path
 
+from projects.geodata.raster_values import MEANINGS as VALUES
+
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Write building polygons from a probability map or mask.')
     add = parser.add_argument
-    add('raster', metavar='RASTER', type=Path, help='one band: probabilities 0 to 1, or a mask of 0 and 1 or 255')
+    add('raster', metavar='RASTER', type=Path, help='one band: probabilities, or a mask of 0 and 1 or 255')
     add('out', metavar='OUT', type=Path, help='.gpkg, or .geojson (in longitude and latitude)')
-    add('--instances', action='store_true', help='the values are numbers of buildings, 0 = none')
+    meaning = parser.add_mutually_exclusive_group().add_argument
+    meaning('--values', choices=VALUES, help='what they mean (default: as the raster says, or where it is plain)')
+    meaning('--instances', action='store_true', help='they are numbers of buildings, 0 = none')
     add('--threshold', type=float, default=0.5, help='probabilities above it are building (default: 0.5)')
     add('--min-area-m2', type=float, default=0.0, help='leave out smaller buildings (default: 0)')
     add('--simplify-m', type=float, help='tolerance; 0: along the pixels (default: one pixel)')
@@ -47,7 +51,9 @@ def main(arguments: list[str] | None = None) -> None:
         check_writable(args.out)
         if args.picture is not None:
             check_picture_name(args.picture)
-        polygons = vectorise_raster(args.raster, settings, heights_path=args.heights, is_instance_map=args.instances)
+        polygons = vectorise_raster(
+            args.raster, settings, heights_path=args.heights, is_instance_map=args.instances, values=args.values
+        )
         if args.off_nadir_deg is not None:
             polygons = move_roofs_to_footprints(polygons, args.off_nadir_deg, args.azimuth_deg)
         write_polygons(polygons, args.out)

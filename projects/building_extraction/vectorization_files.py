@@ -16,9 +16,9 @@ from rich.progress import track
 from projects.atomic_files import replacing
 from projects.building_extraction.vectorization import PredictionWindow, VectorizationSettings, vectorise_windows
 from projects.geodata.raster_files import Raster, open_band, open_raster
+from projects.geodata.raster_values import WINDOW_PX, ValueMeaning, value_meaning, windows_of
 from projects.geodata.vector_files import geopandas
 
-WINDOW_PX = 2048
 PICTURE_PX = 2000  # the longer side of the picture, at most
 OUTLINE_RGB = (255, 60, 0)
 SUBPIXEL_BITS = 4  # OpenCV draws to 1/16 of a pixel
@@ -30,6 +30,7 @@ def vectorise_raster(
     *,
     heights_path: str | Path | None = None,
     is_instance_map: bool = False,
+    values: str | None = None,
     window_px: int = WINDOW_PX,
 ) -> geopandas.GeoDataFrame:
     """Polygons of a raster in its coordinate system.
@@ -37,11 +38,11 @@ def vectorise_raster(
     Pixels without data (NaN, no-data value, mask) are not building.
 
     Args:
-        path: One band: probabilities 0 to 1, a mask of 0 and 1, 8 bits whose 255 means 1 (masks of 0 and 255 are such),
-            or numbers of instances.
+        path: One band: probabilities, a mask, or numbers of instances.
         settings: How polygons are made.
         heights_path: Raster on the same grid, metres above ground; no data and values up to 0 are unknown heights.
         is_instance_map: The values are numbers of buildings, 0 = none.
+        values: What they mean else; None: as `value_meaning` finds it out.
         window_px: Side of the windows that are read at once.
 
     Returns:
@@ -60,8 +61,8 @@ def vectorise_raster(
         for band, name in ((raster, path), (heights, heights_path)):
             if band is not None and len([use for use in band.dataset.colorinterp if use.name != 'alpha']) != 1:
                 raise ValueError(f'{name} has {band.dataset.count} bands; choose one: gdal_translate -b 1 ...')
-        full = 1.0 if is_instance_map else _full_value(raster, Path(path), window_px)
-        windows = _read_windows(raster, heights, full, is_instance_map, window_px, Path(path))
+        meaning = None if is_instance_map else value_meaning(raster, path, values)
+        windows = _read_windows(raster, heights, meaning, window_px, Path(path))
         return vectorise_windows(windows, raster.size_px, raster.transform, raster.crs, settings)
 
 
@@ -122,41 +123,19 @@ def _check_same_grid(raster: Raster, heights: Raster, path: Path, heights_path: 
         )
 
 
-def _full_value(raster: Raster, path: Path, window_px: int) -> float:
-    """The value that means 1: of whole numbers 1 if none is greater, else 255."""
-    kind = np.dtype(raster.dataset.dtypes[raster.bands[0] - 1])
-    if kind.kind == 'f':
-        return 1.0
-    highest = 0
-    for column, row in _corners(raster, window_px):
-        _, values, valid = raster.read_values(column, row, window_px, window_px)
-        highest = max(highest, int(values[0][valid].max(initial=0)))
-        if highest > 255:
-            raise ValueError(
-                f'{path} holds whole numbers up to {highest} or more: expected probabilities 0 to 1, masks of 0 and 1 '
-                'or 0 and 255, or say that they are numbers of instances (--instances)'
-            )
-        if highest > 1 and kind == np.uint8:
-            break
-    return 1.0 if highest <= 1 else 255.0
-
-
-def _corners(raster: Raster, window_px: int) -> list[tuple[int, int]]:
-    width, height = raster.size_px
-    return [(column, row) for row in range(0, height, window_px) for column in range(0, width, window_px)]
-
-
 def _read_windows(
-    raster: Raster, heights: Raster | None, full: float, is_instance_map: bool, window_px: int, path: Path
+    raster: Raster, heights: Raster | None, meaning: ValueMeaning | None, window_px: int, path: Path
 ) -> Iterator[PredictionWindow]:
     num_valid = 0
-    for column, row in track(_corners(raster, window_px), 'Vectorising', console=Console(stderr=True), transient=True):
+    corners = list(windows_of(raster.size_px, window_px))
+    for column, row in track(corners, 'Vectorising', console=Console(stderr=True), transient=True):
         place = (column, row, window_px, window_px)
         _, values, valid = raster.read_values(*place)
-        num_valid += int(valid.sum())
         layers: dict[str, Any] = {'probabilities': None, 'instances': np.where(valid, values[0], 0)}
-        if not is_instance_map:
-            layers = {'probabilities': np.where(valid, values[0] / np.float32(full), np.float32('nan'))}
+        if meaning is not None:
+            layers = {'probabilities': meaning.probabilities(values[0], valid)}
+            valid = np.isfinite(layers['probabilities'])
+        num_valid += int(valid.sum())
         if heights is not None:
             _, heights_m, known = heights.read_values(*place)
             layers['heights_m'] = np.where(known, heights_m[0], np.float32('nan'))
@@ -166,4 +145,5 @@ def _read_windows(
         raise ValueError(f'none of the {num_pixels} pixels of {path} has data; has the model diverged?')
     if num_valid < num_pixels:
         share = 1 - num_valid / num_pixels
-        print_log(f'{path}: {share:.1%} of the pixels have no data and count as no building', logger='current')
+        unknown = 'have no data or are ignored, and count as no building'
+        print_log(f'{path}: {share:.1%} of the pixels {unknown}', logger='current')

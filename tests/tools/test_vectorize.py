@@ -106,22 +106,6 @@ def test_errors_are_one_line_that_says_what_to_do(folder, monkeypatch, capsys):
     assert not list(folder.glob('*out.*'))
 
 
-@pytest.mark.parametrize('values', [(0, 1), (0, 255)])
-def test_masks_of_bytes_are_read_as_they_are_meant(tmp_path, values):
-    write_geotiff(tmp_path / 'mask.tif', np.where(two_buildings() > 0, *values[::-1]).astype(np.uint8), PLACE, UTM)
-    frame = vectorise_raster(tmp_path / 'mask.tif', VectorizationSettings())
-    assert frame['score'].tolist() == [1, 1]
-    assert sorted(frame.area) == [50, 150]
-
-
-def test_bytes_are_probabilities_from_0_to_255(tmp_path):
-    pixels = np.zeros((4, 8), np.uint8)
-    pixels[1, 1:3], pixels[2, 5] = 204, 127
-    write_geotiff(tmp_path / 'bytes.tif', pixels, PLACE, UTM)
-    (score,) = vectorise_raster(tmp_path / 'bytes.tif', VectorizationSettings())['score']
-    assert score == pytest.approx(0.8)
-
-
 def test_pixels_without_data_are_background(tmp_path):
     pixels = two_buildings()
     pixels[10:20] = -9999

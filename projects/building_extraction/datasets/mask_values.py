@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from projects.geodata.raster_values import MASK_VALUES
 from projects.training.datasets import UnreadableImageError
 from projects.training.segmentation_datasets import IGNORED, PILLOW_ERRORS, UNKNOWN
 
@@ -80,10 +81,12 @@ class MaskValues:
         unknown = labels == UNKNOWN
         if unknown.any():
             found = np.unique(pixels[unknown].reshape(unknown.sum(), -1), axis=0)
+            ignoring = set(np.unique(pixels).tolist()) == set(MASK_VALUES)
             raise UnreadableImageError(
                 f'{path}: unknown mask values {_written(found[:8])}{" and more" * (len(found) > 8)} in '
                 f'{unknown.mean():.1%} of the pixels; known are {_written([value for value, _ in known])}'
                 + (' (masks in JPEG need a tolerance, e.g. 64)' if path.lower().endswith(('.jpg', '.jpeg')) else '')
+                + (' (0, 1 and 255 mostly mean: building=1, background=[0], ignored=[255])' if ignoring else '')
             )
         return labels
 

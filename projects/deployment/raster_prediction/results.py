@@ -23,6 +23,7 @@ from projects.deployment.raster_prediction.run import RasterRun
 from projects.deployment.raster_prediction.windows import WindowAxis
 from projects.geodata.raster_files import Raster
 from projects.geodata.raster_strips import LayerFile, RasterGrid, RasterLayer, create_strip, join_strips
+from projects.geodata.raster_values import BYTE_SCALE, SCALE_TAG
 from projects.geodata.vector_files import write_polygons
 
 
@@ -159,7 +160,7 @@ def _join(
     tags = {'SKYLINE_MODEL': job.info.config, 'SKYLINE_CLASSES': json.dumps(job.info.classes)}
     tags |= {'SKYLINE_INPUT': '; '.join(notes)}
     if job.layers[name].dtype == 'uint8' and name != 'labels':
-        tags['SKYLINE_SCALE'] = '255 means a probability of 1'
+        tags[SCALE_TAG] = BYTE_SCALE
     with progress_bar(f'Writing {name}', grid.height, True) as advance:
         has_mask = not all(record['is_full'] for record in records)
         join_strips(path, job.layers[name], grid, strips, has_mask, tags, advance)
