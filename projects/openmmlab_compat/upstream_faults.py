@@ -1,0 +1,52 @@
+"""Faults of the released wheels that one line mends, as soon as the module concerned is imported."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import spec_from_file_location
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+
+
+def _let_ssd_predict(ssd_head: ModuleType) -> None:
+    """`SSDHead` creates no module `loss_cls`, of which mmdet 3.3.0 asks every head whether its classes are special."""
+    ssd_head.SSDHead.loss_cls = None
+
+
+def _let_ytvis_score(ytviseval: ModuleType) -> None:
+    """The metric of YouTube-VIS in mmdet 3.3.0 asks for `np.float`, which numpy has dropped with 1.24."""
+    ytviseval.np = SimpleNamespace(**vars(np) | {'float': float})  # type: ignore[attr-defined]
+
+
+MENDED: Mapping[str, Callable[[ModuleType], None]] = {
+    'mmdet.models.dense_heads.ssd_head': _let_ssd_predict,
+    'mmdet.evaluation.functional.ytviseval': _let_ytvis_score,
+}
+
+
+class _MendingLoader(SourceFileLoader):
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        MENDED[module.__name__](module)
+
+
+class _Finder(MetaPathFinder):
+    """Finds the modules of `MENDED` where Python would, and mends them once they are loaded."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(fullname, path) if fullname in MENDED else None
+        if spec is None or spec.origin is None:
+            return None
+        return spec_from_file_location(fullname, spec.origin, loader=_MendingLoader(fullname, spec.origin))
+
+
+def install() -> None:
+    """Mend the modules that are imported already, and the others when they are."""
+    for name, mend in MENDED.items():
+        if name in sys.modules:
+            mend(sys.modules[name])
+    sys.meta_path.insert(0, _Finder())
