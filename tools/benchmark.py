@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from projects.command_line import folder_to_write, image_size, number, told_in_one_line, whole_number
+
 if TYPE_CHECKING:
     from projects.deployment.benchmark.run import Settings
 
@@ -39,20 +41,26 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--write', action='store_true', help='with --claims: put the table into the README')
     add('--runtime', nargs='+', choices=RUNTIMES, help='traced: fused and traced, the protocol of the authors')
     add('--precision', nargs='+', choices=PRECISIONS, default=[], help="(default: fp32, and a file's own)")
-    add('--size', type=read_size, default=(512, 512), metavar='HxW', help='of the images, in pixels (default: 512x512)')
     add(
-        '--batch-sizes', nargs='+', type=positive, metavar='N', help='(default: 1 2 4 8; with --claims: as the authors)'
+        '--size', type=image_size, default=(512, 512), metavar='HxW', help='of the images, in pixels (default: 512x512)'
     )
-    add('--threads', nargs='+', type=positive, default=[1], metavar='N', help='of the processor (default: 1)')
+    add(
+        '--batch-sizes',
+        nargs='+',
+        type=whole_number(),
+        metavar='N',
+        help='(default: 1 2 4 8; with --claims: as the authors)',
+    )
+    add('--threads', nargs='+', type=whole_number(), default=[1], metavar='N', help='of the processor (default: 1)')
     add('--device', choices=('cpu', 'cuda'), default='cpu')
     add('--channels-last', action='store_true', help='PyTorch keeps the channels of a pixel together')
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
-        '--seconds', type=float, help='for each model, runtime and batch size (default: 5; claims: 1.5)'
+        '--seconds', type=number(above=0), help='for each model, runtime and batch size (default: 5; claims: 1.5)'
     )
-    length.add_argument('--rounds', type=positive, help='a fixed number of rounds instead')
+    length.add_argument('--rounds', type=whole_number(), help='a fixed number of rounds instead')
     add('--no-memory', action='store_true', help='do not measure peak memory, which opens every model once more')
-    add('--out', type=Path, help='folder of results (default: work_dirs/benchmark, work_dirs/speed_claims)')
+    add('--out', type=folder_to_write, help='folder of results (default: work_dirs/benchmark, work_dirs/speed_claims)')
     args = parser.parse_args(arguments)
     if bool(args.subjects) == args.claims:
         parser.error('name one SUBJECT at least, or --claims alone')
@@ -61,32 +69,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def read_size(text: str) -> tuple[int, int]:
-    """Read height and width, such as 512x1024."""
-    try:
-        height, width = (positive(part) for part in text.split('x'))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r} is no size; expected HEIGHTxWIDTH, such as 512x512') from None
-    return height, width
-
-
-def positive(text: str) -> int:
-    """Read a whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is no whole number above 0')
-    return int(text)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Measure, then print and write the results."""
     args = parse_args(arguments)
-    try:
+    with told_in_one_line('benchmark', 'stopped; the same command continues'):
         import_networks()
         (check_claims if args.claims else compare)(args)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f'benchmark: {error}')
-    except KeyboardInterrupt:
-        sys.exit('benchmark: stopped; the same command continues')
 
 
 def compare(args: argparse.Namespace) -> None:

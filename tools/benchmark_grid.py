@@ -7,16 +7,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.fileio import put_text
 
 from projects.building_extraction.transfer_study.grid import AXES, plan_grid, read_grid
-from projects.building_extraction.transfer_study.ranking import write_ranking
-from projects.building_extraction.transfer_study.schedule import run_all
-from projects.training.config import locate
+from projects.command_line import ConfigOptions, folder_to_write, told_in_one_line, whole_number
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(
         description='Train and score combinations of encoder, decoder, loss and optimiser, and rank them. Axes '
@@ -25,32 +22,32 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('grid', help='grid file, e.g. configs/buildings/grid.py')
     for axis in AXES:
         parser.add_argument(f'--{axis}', nargs='+', metavar='NAME', help=f"{axis} of the grid, or 'all'")
-    parser.add_argument('--work-dir', help='folder for runs and ranking (default work_dirs/GRID)')
-    parser.add_argument('--num-processes', type=int, help="runs at once (default: the grid's)")
+    parser.add_argument('--work-dir', type=folder_to_write, help='folder for runs and ranking (default work_dirs/GRID)')
+    parser.add_argument('--num-processes', type=whole_number(), help="runs at once (default: the grid's)")
     parser.add_argument('--list', action='store_true', help='only say what would run')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the grid')
-    return parser.parse_args()
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='override the grid')
+    return parser.parse_args(arguments)
 
 
-def main() -> None:
-    """Parse, run, rank; exit with 1 if a run failed, with 130 after Ctrl-C."""
-    args = parse_args()
-    grid = read_grid(locate(args.grid), args.cfg_options)
-    runs = plan_grid(grid, {axis: getattr(args, axis) for axis in AXES})
-    if args.list:
-        print('\n'.join(run.name for run in runs))
-        return
-    folder = Path(args.work_dir or Path('work_dirs') / grid.name)
-    planned = [{'name': run.name, **run.about} for run in runs]
-    description = json.dumps({'name': grid.name, 'title': grid.title, 'runs': planned}, indent=1)
-    describe = partial(put_text, description, str((folder / 'study.json').absolute()))
-    num_processes = grid.num_processes if args.num_processes is None else args.num_processes
-    try:
-        failed = run_all(runs, folder / 'runs', num_processes, describe).failed
-    except KeyboardInterrupt:
-        print(f'stopped; the same command continues in {folder}')
-        sys.exit(130)
-    print(f'ranking: {write_ranking(folder)}')
+def main(arguments: list[str] | None = None) -> None:
+    """Parse, run, rank; exit with 1 if a run failed."""
+    args = parse_args(arguments)
+    with told_in_one_line('benchmark_grid', 'stopped; the same command continues'):
+        from projects.building_extraction.transfer_study.ranking import write_ranking
+        from projects.building_extraction.transfer_study.schedule import run_all
+        from projects.training.config import locate
+
+        grid = read_grid(locate(args.grid), args.cfg_options)
+        runs = plan_grid(grid, {axis: getattr(args, axis) for axis in AXES})
+        if args.list:
+            print('\n'.join(run.name for run in runs))
+            return
+        folder = args.work_dir or Path('work_dirs') / grid.name
+        planned = [{'name': run.name, **run.about} for run in runs]
+        description = json.dumps({'name': grid.name, 'title': grid.title, 'runs': planned}, indent=1)
+        describe = partial(put_text, description, str((folder / 'study.json').absolute()))
+        failed = run_all(runs, folder / 'runs', args.num_processes or grid.num_processes, describe).failed
+        print(f'ranking: {write_ranking(folder)}')
     for name, reason in failed.items():
         print(f'failed: {name}: {reason}')
     sys.exit(bool(failed))

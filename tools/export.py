@@ -9,19 +9,10 @@ Exit codes: 0 the file and its report (FILE.json, .md, .png) are written, 1 noth
 """
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-
-def size(text: str) -> tuple[int, int]:
-    """Height and width from `512x512`."""
-    match = re.fullmatch(r'(\d+)x(\d+)', text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f'{text!r}: expected HEIGHTxWIDTH, e.g. 800x1280')
-    return int(match[1]), int(match[2])
+from projects.command_line import ConfigOptions, file_to_write, image_size, told_in_one_line, whole_number
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -33,8 +24,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--format', choices=['onnx', 'openvino'], required=True)
     add('--precision', choices=['fp32', 'fp16', 'bf16', 'int8'], default='fp32', help='default: fp32')
     add('--dynamic', action='store_true', help='leave height, width and number of images open')
-    add('--size', type=size, metavar='HxW', help="fixed height and width (default: the recipe's)")
-    add('--batch-size', type=int, help='fixed number of images per call (default: 1)')
+    add('--size', type=image_size, metavar='HxW', help="fixed height and width (default: the recipe's)")
+    add('--batch-size', type=whole_number(), help='fixed number of images per call (default: 1)')
     add('--output', choices=['probabilities', 'labels'], default='probabilities', help='of a segmentor')
     add('--images', nargs='+', default=[], metavar='PATH', help='to verify with (default: of the test set)')
     add(
@@ -46,15 +37,15 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add('--scores', action='store_true', help='score the test set before and after')
     add('--sample', action='store_true', help='use the small generated data set')
-    add('--out', type=Path, metavar='FILE', help='default: work_dirs/CONFIG/CONFIG_PRECISION.onnx or .xml')
-    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    add('--out', type=file_to_write, metavar='FILE', help='default: work_dirs/CONFIG/CONFIG_PRECISION.onnx or .xml')
+    add('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='override the config')
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Export, and print what was found."""
     args = parse_args(arguments)
-    try:
+    with told_in_one_line('export'):
         from projects.deployment.export.onnx_files import FORMATS
         from projects.deployment.export.report import write_report
         from projects.deployment.export.settings import ExportSettings
@@ -78,12 +69,11 @@ def main(arguments: list[str] | None = None) -> None:
         cfg = load_config(args.config, args.cfg_options, use_sample if args.sample else None)
         set_up(cfg, args.out and args.out.parent)
         name = f'{Path(cfg.filename).stem}_{args.precision}{FORMATS[args.format]}'
-        exported = export(cfg, args.checkpoint, args.out or Path(cfg.work_dir, name), settings, print)
+        try:
+            exported = export(cfg, args.checkpoint, args.out or Path(cfg.work_dir, name), settings, print)
+        except DeviationError as error:
+            sys.exit(f'export: nothing was written, the export does not say what the network says: {error}')
         reports = write_report(exported)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f'export: {error}')
-    except DeviationError as error:
-        sys.exit(f'export: nothing was written, the export does not say what the network says: {error}')
     latency_ms = exported.latency_ms
     print(exported.verification)
     for metric, before in exported.scores.get('pytorch', {}).items():

@@ -7,13 +7,13 @@ tools/measure_misalignment.py --labels labels.gpkg --prediction mask.tif --out r
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from rich.console import Console
 
 from projects.atomic_files import replacing
 from projects.building_extraction.height_classes import HeightClasses
+from projects.command_line import folder_to_write, number, told_in_one_line
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -24,21 +24,27 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     reference = parser.add_mutually_exclusive_group(required=True)
     reference.add_argument('--reference', metavar='FILE', type=Path, help='polygons of the same buildings')
     reference.add_argument('--prediction', metavar='FILE', type=Path, help='mask or probabilities, one band')
-    add('--out', metavar='DIR', type=Path, required=True, help='folder for misalignment.json and misalignment.png')
+    add(
+        '--out',
+        metavar='DIR',
+        type=folder_to_write,
+        required=True,
+        help='folder for misalignment.json and misalignment.png',
+    )
     add('--height-column', metavar='NAME', help='column of the labels with metres above ground')
     add('--structure-column', metavar='NAME', help='column that is equal for the parts of one building')
     add('--assume-crs', metavar='CRS', help='coordinate system of labels that state none, such as EPSG:4326')
-    add('--max-shift-m', type=float, default=30.0, help='longest displacement that is searched (default: 30)')
-    add('--gsd-m', type=float, default=0.5, help='metres per pixel, with --reference (default: 0.5)')
-    add('--min-agreement', type=float, default=0.6, help='labels that agree less are unmatched (default: 0.6)')
-    add('--threshold', type=float, help='prediction above it is building (default: half of 1 or 255)')
+    add('--max-shift-m', type=number(above=0), default=30.0, help='longest displacement that is searched (default: 30)')
+    add('--gsd-m', type=number(above=0), default=0.5, help='metres per pixel, with --reference (default: 0.5)')
+    add('--min-agreement', type=number(0, 1), default=0.6, help='labels that agree less are unmatched (default: 0.6)')
+    add('--threshold', type=number(), help='prediction above it is building (default: half of 1 or 255)')
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print a table and write the results."""
     args = parse_args(arguments)
-    try:
+    with told_in_one_line('measure_misalignment'):
         from projects.building_extraction.evaluation.misalignment import MisalignmentSettings
         from projects.building_extraction.evaluation.misalignment_files import measure_files
         from projects.building_extraction.evaluation.misalignment_report import as_text, summary, write_picture
@@ -62,8 +68,6 @@ def main(arguments: list[str] | None = None) -> None:
         text = json.dumps({'arguments': content} | summary(result, classes), indent=1)
         with replacing(args.out / 'misalignment.json') as temporary:
             temporary.write_text(text)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f'measure_misalignment: {error}')
     print(as_text(result, classes))
     print(f'wrote {args.out / "misalignment.json"} and {args.out / "misalignment.png"}')
 

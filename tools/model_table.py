@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from projects.command_line import told_in_one_line
 from projects.deployment.model_table.table import FLAG, read_row, render, replace_table, stale_lines
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     paths = args.configs or sorted((ROOT / 'configs').glob('*.py'))
     warnings.filterwarnings('ignore', category=UserWarning, module='mmseg')  # of its own deprecated calls
     console = Console(stderr=True)
-    try:
+    with told_in_one_line('model_table'):
         rows = [
             read_row(path)
             for path in track(paths, 'Counting', console=console, transient=True, disable=not console.is_terminal)
@@ -55,8 +56,6 @@ def main(arguments: list[str] | None = None) -> None:
             print(f'{args.check} is up to date: {summary}')
         else:
             print(table)
-    except (ValueError, OSError) as error:
-        sys.exit(f'model_table: {error}')
 
 
 if __name__ == '__main__':

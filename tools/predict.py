@@ -15,42 +15,38 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
+
+from projects.command_line import ConfigOptions, Parser, folder_to_write, number, told_in_one_line, whole_number
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Predict images, folders, globs, videos and GeoTIFFs.')
+    parser = Parser(description='Predict images, folders, globs, videos and GeoTIFFs.')
     add = parser.add_argument
     add('model', metavar='MODEL', help='config (.py), or exported file (.onnx, .xml)')
     add('inputs', metavar='INPUT', nargs='+', help='image, folder, quoted glob, video, or raster')
     add('--checkpoint', metavar='FILE', help='weights, of a config')
-    add('--out', metavar='DIR', type=Path, required=True, help='folder of the results')
+    add('--out', metavar='DIR', type=folder_to_write, required=True, help='folder of the results')
     add('--write', nargs='+', help='of overlays, masks, coco (detectors), shares (segmentors); default: all that apply')
-    add('--score-threshold', type=float, default=0.3, help='weaker detections are left out (default: 0.3)')
-    add('--batch-size', type=int, default=1, help='images of equal size at once (default: 1)')
+    add('--score-threshold', type=number(0, 1), default=0.3, help='weaker detections are left out (default: 0.3)')
+    add('--batch-size', type=whole_number(), default=1, help='images of equal size at once (default: 1)')
     add('--resume', action='store_true', help='go on where a run was stopped')
     add('--runtime', choices=['eager', 'compile', 'onnxruntime', 'openvino'], help='default: by the file name of MODEL')
     add('--device', default='cpu', help='cpu or cuda (default: cpu)')
     add('--precision', choices=['fp32', 'bf16', 'fp16'], help='to compute in (default: what MODEL was made for)')
-    add('--threads', type=int, help="of the processor (default: the runtime's choice)")
-    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    add('--threads', type=whole_number(), help="of the processor (default: the runtime's choice)")
+    add('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='override the config')
     raster = parser.add_argument_group('rasters').add_argument
-    raster('--window', type=int, default=512, help='side of the windows in pixels (default: 512)')
-    raster('--overlap', type=int, help='of windows, in pixels (default: an eighth or quarter of a window)')
-    raster('--bands', type=int, nargs='+', help='one band, or those of red, green and blue (from 1)')
-    raster('--gsd', type=float, metavar='METRES', help='resample to this ground sample distance')
+    raster('--window', type=whole_number(), default=512, help='side of the windows in pixels (default: 512)')
+    raster('--overlap', type=whole_number(0), help='of windows, in pixels (default: an eighth or quarter of a window)')
+    raster('--bands', type=whole_number(), nargs='+', help='one band, or those of red, green and blue (from 1)')
+    raster('--gsd', type=number(above=0), metavar='METRES', help='resample to this ground sample distance')
     raster('--layers', nargs='+', default=[], help='of probability, labels, confidence, probabilities')
     raster('--polygons', choices=['gpkg', 'geojson', 'none'], default='gpkg', help='of buildings (default: gpkg)')
-    raster('--min-area-m2', type=float, default=0.0, help='leave out smaller buildings (default: 0)')
+    raster('--min-area-m2', type=number(at_least=0), default=0.0, help='leave out smaller buildings (default: 0)')
     raster('--regularise', action='store_true', help='right angles')
-    args = parser.parse_args(arguments)
-    if not 0 <= args.score_threshold <= 1:
-        parser.error(f'--score-threshold {args.score_threshold}: expected 0 to 1')
-    if args.batch_size < 1:
-        parser.error(f'--batch-size {args.batch_size}: expected 1 or more')
-    return args
+    return parser.parse_args(arguments)
 
 
 def open_model(args: argparse.Namespace) -> Any:
@@ -156,12 +152,8 @@ def write_polygons_of(args: argparse.Namespace, info: Any, rasters: dict[str, di
 def main(arguments: list[str] | None = None) -> None:
     """Predict, and print what was written and what could not be."""
     args = parse_args(arguments)
-    try:
+    with told_in_one_line('predict', f'stopped; go on with --resume --out {args.out}'):
         report, lines = predict(args)
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        sys.exit(f'predict: {error}')
-    except KeyboardInterrupt:
-        sys.exit(f'predict: stopped; go on with --resume --out {args.out}')
     if report is None:
         return
     speed = f', {report.images_per_s:.1f} images/s' if report.images_per_s else ''

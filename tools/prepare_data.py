@@ -2,7 +2,6 @@
 """Prepare data for training: `tools/prepare_data.py geotiles|geotiff|scenes|bonai --out PATH ...`."""
 
 import argparse
-import sys
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from rich.progress import track
 
 from projects.building_extraction.datasets.geotiles import GeotilesSettings, convert_geotiles
+from projects.command_line import file_to_write, folder_to_write, number, told_in_one_line, whole_number
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -28,25 +28,30 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add = partial(required.add_argument, type=Path, required=True, default=argparse.SUPPRESS)
     add('--tiles', metavar='DIR', help='folder with zoom-x-y.png or zoom/x/y.png (png, jpg, webp, tif)')
     add('--labels', metavar='FILE', help='GeoJSON FeatureCollection of building polygons, EPSG:4326')
-    add('--out', metavar='DIR', help='folder to write')
+    add('--out', metavar='DIR', type=folder_to_write, help='folder to write')
     geotiles.add_argument(
-        '--val-share', type=float, default=default.val_share, help='share of the tiles for validation'
+        '--val-share', type=number(0, 1), default=default.val_share, help='share of the tiles for validation'
     )
     geotiles.add_argument(
-        '--block-zoom', type=int, help='zoom of the ground blocks that are never split (None: coarsest zoom present)'
+        '--block-zoom',
+        type=whole_number(0),
+        help='zoom of the ground blocks that are never split (None: coarsest zoom present)',
     )
     geotiles.add_argument(
-        '--min-area-px', type=int, default=default.min_area_px, help='leave out instances with fewer pixels in a tile'
+        '--min-area-px',
+        type=whole_number(0),
+        default=default.min_area_px,
+        help='leave out instances with fewer pixels in a tile',
     )
     geotiles.add_argument(
         '--min-visible-share',
-        type=float,
+        type=number(0, 1),
         default=default.min_visible_share,
         help='mark instances of which a smaller share is not transparent as iscrowd (ignored)',
     )
     geotiles.add_argument(
         '--max-bad-share',
-        type=float,
+        type=number(0, 1),
         default=default.max_bad_share,
         help='fail if a larger share of tiles is unreadable',
     )
@@ -79,22 +84,40 @@ def add_geotiff(commands: argparse._SubParsersAction) -> None:
         '--image', metavar='FILE', type=Path, required=True, help='GeoTIFF, VRT, JPEG 2000, ... (several: gdalbuildvrt)'
     )
     add('--labels', metavar='FILE', type=Path, required=True, help='GeoPackage, GeoJSON, Shapefile, ... of polygons')
-    add('--out', metavar='DIR', type=Path, required=True, help='folder to write')
+    add('--out', metavar='DIR', type=folder_to_write, required=True, help='folder to write')
     add('--height-column', metavar='NAME', help='column of the labels with metres above ground')
     add('--structure-column', metavar='NAME', help='column that is equal for the parts of one building')
     add('--assume-crs', metavar='CRS', help='coordinate system of labels that state none, such as EPSG:4326')
     add(
-        '--bands', metavar='N', type=int, nargs='+', help='one or three bands of the image, from 1 (default: the first)'
+        '--bands',
+        metavar='N',
+        type=whole_number(),
+        nargs='+',
+        help='one or three bands of the image, from 1 (default: the first)',
     )
-    add('--tile-px', type=int, default=512, help='side of a tile in pixels (default: 512)')
-    add('--gsd-m', type=float, help='resample to that many metres per pixel (default: as the image is)')
-    add('--val-share', type=float, default=0.2, help='share of the tiles for validation (default: 0.2)')
-    add('--test-share', type=float, default=0.2, help='share of the tiles for testing (default: 0.2)')
-    add('--block-m', type=float, help='side of the squares of ground that are never split (default: from the size)')
-    add('--margin-m', type=float, default=0.0, help='least distance of tiles of different parts; they never touch')
-    add('--shift-m', metavar=('E', 'N'), type=float, nargs=2, default=(0.0, 0.0), help='move labels east and north')
-    add('--off-nadir-deg', type=float, default=0.0, help='move labels by height x tan of this angle ...')
-    add('--azimuth-deg', type=float, default=0.0, help='... in this direction, clockwise from north')
+    add('--tile-px', type=whole_number(), default=512, help='side of a tile in pixels (default: 512)')
+    add('--gsd-m', type=number(above=0), help='resample to that many metres per pixel (default: as the image is)')
+    add('--val-share', type=number(0, 1), default=0.2, help='share of the tiles for validation (default: 0.2)')
+    add('--test-share', type=number(0, 1), default=0.2, help='share of the tiles for testing (default: 0.2)')
+    add(
+        '--block-m',
+        type=number(above=0),
+        help='side of the squares of ground that are never split (default: from the size)',
+    )
+    add(
+        '--margin-m',
+        type=number(at_least=0),
+        default=0.0,
+        help='least distance of tiles of different parts; they never touch',
+    )
+    add('--shift-m', metavar=('E', 'N'), type=number(), nargs=2, default=(0.0, 0.0), help='move labels east and north')
+    add(
+        '--off-nadir-deg',
+        type=number(at_least=0, below=90),
+        default=0.0,
+        help='move labels by height x tan of this angle ...',
+    )
+    add('--azimuth-deg', type=number(), default=0.0, help='... in this direction, clockwise from north')
     add('--overwrite', action='store_true', help='replace a set that --out holds already')
 
 
@@ -129,24 +152,29 @@ def add_scenes(commands: argparse._SubParsersAction) -> None:
     )
     scenes.set_defaults(run=run_scenes)
     add = scenes.add_argument
-    add('--out', metavar='DIR', type=Path, default=Path('data/scenes'), help='folder to write')
+    add('--out', metavar='DIR', type=folder_to_write, default=Path('data/scenes'), help='folder to write')
     add('--footprints', metavar='FILE', type=Path, help='vector file of footprints (None: the invented city)')
     add('--height-column', metavar='NAME', help='its metres above ground (None: a column of a usual name)')
     add('--structure-column', metavar='NAME', help='equal for the tiers of one building (None: likewise)')
     add('--assume-crs', metavar='CRS', help='coordinate system of footprints that state none, such as EPSG:4326')
-    add('--city-m', type=float, default=2000.0, help='side of the invented city')
-    add('--gsd-m', type=float, default=0.5, help='metres per pixel')
-    add('--tile-px', type=int, default=256, help='side of a tile in pixels')
-    for split, number in (('source', 400), ('target', 40), ('val', 20), ('test', 60)):
-        add(f'--{split}', metavar='N', type=int, default=number, help=f'tiles of {split}')
-    angles = {'metavar': ('LOW', 'HIGH'), 'type': float, 'nargs': 2}
+    add('--city-m', type=number(above=0), default=2000.0, help='side of the invented city')
+    add('--gsd-m', type=number(above=0), default=0.5, help='metres per pixel')
+    add('--tile-px', type=whole_number(), default=256, help='side of a tile in pixels')
+    for split, tiles in (('source', 400), ('target', 40), ('val', 20), ('test', 60)):
+        add(f'--{split}', metavar='N', type=whole_number(), default=tiles, help=f'tiles of {split}')
+    angles = {'metavar': ('LOW', 'HIGH'), 'type': number(), 'nargs': 2}
     add('--source-off-nadir-deg', **angles, default=(10.0, 40.0), help='angles of the source, drawn for each tile')
     add('--target-off-nadir-deg', **angles, default=(0.0, 10.0), help='angles of target, val and test')
     add('--azimuth-deg', **angles, default=(0.0, 360.0), help='directions in which roofs lean, clockwise from north')
-    add('--registration-error-m', type=float, default=1.5, help="standard deviation of the source's displacement")
+    add(
+        '--registration-error-m',
+        type=number(at_least=0),
+        default=1.5,
+        help="standard deviation of the source's displacement",
+    )
     add('--source-label', choices=('roof', 'footprint', 'visible'), default='footprint', help='what it labels')
-    add('--seed', type=int, default=0, help='of the invented city, the places and the views')
-    add('--processes', type=int, help='processes to render with (None: by the number of tiles)')
+    add('--seed', type=whole_number(0), default=0, help='of the invented city, the places and the views')
+    add('--processes', type=whole_number(), help='processes to render with (None: by the number of tiles)')
 
 
 def run_scenes(args: argparse.Namespace) -> object:
@@ -181,7 +209,13 @@ def add_bonai(commands: argparse._SubParsersAction) -> None:
     add = partial(bonai.add_argument, type=Path)
     add('--labels', metavar='DIR', required=True, help='folder with one JSON file for each image, in subfolders too')
     add('--images', metavar='DIR', help='folder of the images, to which file names are relative (default: --labels)')
-    add('--out', metavar='FILE', required=True, help='file to write, such as coco/bonai_shanghai_trainval.json')
+    add(
+        '--out',
+        metavar='FILE',
+        type=file_to_write,
+        required=True,
+        help='file to write, such as coco/bonai_shanghai_trainval.json',
+    )
 
 
 def run_bonai(args: argparse.Namespace) -> object:
@@ -195,10 +229,8 @@ def run_bonai(args: argparse.Namespace) -> object:
 def main(arguments: list[str] | None = None) -> None:
     """Run one sub-command."""
     args = parse_args(arguments)
-    try:
+    with told_in_one_line(f'prepare_data {args.command}'):
         report = args.run(args)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f'prepare_data {args.command}: {error}')
     print(report)
     overview = args.out / 'overview.png'
     print(f'wrote      {args.out}' + (f' (look at {overview})' if overview.exists() else ''))

@@ -7,15 +7,16 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
-from mmengine.config import ConfigDict, DictAction
+from mmengine.config import ConfigDict
+
+from projects.command_line import ConfigOptions, Parser, folder_to_write, told_in_one_line, whole_number
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line, with mmdet's names."""
-    parser = argparse.ArgumentParser(description='Score a checkpoint or an exported file.')
+    parser = Parser(description='Score a checkpoint or an exported file.')
     parser.add_argument('config', help='config file')
     parser.add_argument('file', help='checkpoint (.pth), or what tools/export.py made of it (.onnx, .xml)')
     parser.add_argument(
@@ -25,9 +26,13 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--device', choices=['cpu', 'cuda'], help='of the runtime (default cpu)')
     parser.add_argument('--precision', choices=['fp32', 'bf16', 'fp16'], help="of the runtime (default: the file's)")
-    parser.add_argument('--threads', type=int, help="of the runtime on a processor (default: the runtime's own choice)")
-    parser.add_argument('--work-dir', help='folder for the log (default work_dirs/CONFIG)')
-    parser.add_argument('--show-dir', help='draw ground truth beside predictions of every image into this folder')
+    parser.add_argument(
+        '--threads', type=whole_number(), help="of the runtime on a processor (default: the runtime's own choice)"
+    )
+    parser.add_argument('--work-dir', type=folder_to_write, help='folder for the log (default work_dirs/CONFIG)')
+    parser.add_argument(
+        '--show-dir', type=folder_to_write, help='draw ground truth beside predictions of every image into this folder'
+    )
     parser.add_argument(
         '--out',
         metavar='PATH',
@@ -35,11 +40,13 @@ def parse_args() -> argparse.Namespace:
         'maps into folder PATH',
     )
     parser.add_argument('--tta', action='store_true', help='average over several scales and flips')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='override the config'
+    )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='distributed testing')
     parser.add_argument('--sample', action='store_true', help='test on the small generated data set')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def write_to(evaluator: ConfigDict, out: str) -> None:
@@ -53,12 +60,12 @@ def write_to(evaluator: ConfigDict, out: str) -> None:
         evaluator.output_dir = out
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Parse and test."""
-    args = parse_args()
+    args = parse_args(arguments)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     runtime = {name: getattr(args, name) for name in ('runtime', 'device', 'precision', 'threads')}
-    try:
+    with told_in_one_line('test'):
         from projects.deployment.deployed_model import scores_of
         from projects.sample_data import use_sample
         from projects.training.config import load_config
@@ -66,16 +73,14 @@ def main() -> None:
 
         cfg = load_config(args.config, args.cfg_options, use_sample if args.sample else None)
         if args.show_dir:
-            cfg.default_hooks.visualization.folder = args.show_dir
+            cfg.default_hooks.visualization.folder = str(args.show_dir)
         if args.out:
             evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
             for evaluator in evaluators:
                 write_to(evaluator, args.out)
         set_up(cfg, args.work_dir, args.launcher)
         scores_of(cfg, args.file, augment=args.tta, **runtime)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f'test: {error}')
-    shut_down()
+        shut_down()
 
 
 if __name__ == '__main__':

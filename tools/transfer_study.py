@@ -5,42 +5,43 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from projects.building_extraction.transfer_study.plan import read_study
-from projects.building_extraction.transfer_study.report import write_report
-from projects.building_extraction.transfer_study.study import run_study
-from projects.training.config import locate
+from projects.command_line import ConfigOptions, folder_to_write, told_in_one_line, whole_number
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(
         description='Train the teacher, the baselines, SDA, KD and DML on rendered scenes, with several seeds, and '
         'report. Runs that are finished are skipped, interrupted ones resume.'
     )
     parser.add_argument('study', help='study file, e.g. configs/buildings/study_sample.py')
-    parser.add_argument('--work-dir', help='folder for scenes, runs and report (default work_dirs/STUDY)')
-    parser.add_argument('--num-processes', type=int, help="runs at once (default: the study's)")
+    parser.add_argument(
+        '--work-dir', type=folder_to_write, help='folder for scenes, runs and report (default work_dirs/STUDY)'
+    )
+    parser.add_argument('--num-processes', type=whole_number(), help="runs at once (default: the study's)")
     parser.add_argument('--methods', nargs='+', help='only these, and those that they need')
     parser.add_argument('--report-only', action='store_true', help='report what has finished so far, and train nothing')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the study')
-    return parser.parse_args()
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='override the study'
+    )
+    return parser.parse_args(arguments)
 
 
-def main() -> None:
-    """Parse, run, report; exit with 1 if a run failed, with 130 after Ctrl-C."""
-    args = parse_args()
-    study = read_study(locate(args.study), args.cfg_options)
-    folder = Path(args.work_dir or Path('work_dirs') / study.name)
-    failed = {}
-    if not args.report_only:
-        try:
-            failed = run_study(study, folder, args.num_processes, args.methods).failed
-        except KeyboardInterrupt:
-            print(f'stopped; the same command continues, --report-only reports what there is in {folder}')
-            sys.exit(130)
-    print(f'report: {write_report(folder)}')
+def main(arguments: list[str] | None = None) -> None:
+    """Parse, run, report; exit with 1 if a run failed."""
+    args = parse_args(arguments)
+    with told_in_one_line(
+        'transfer_study', 'stopped; the same command continues, with --report-only it reports what there is'
+    ):
+        from projects.building_extraction.transfer_study.plan import read_study
+        from projects.building_extraction.transfer_study.report import write_report
+        from projects.building_extraction.transfer_study.study import run_study
+        from projects.training.config import locate
+
+        study = read_study(locate(args.study), args.cfg_options)
+        folder = args.work_dir or Path('work_dirs') / study.name
+        failed = {} if args.report_only else run_study(study, folder, args.num_processes, args.methods).failed
+        print(f'report: {write_report(folder)}')
     for name, reason in failed.items():
         print(f'failed: {name}: {reason}')
     sys.exit(bool(failed))

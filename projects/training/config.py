@@ -10,6 +10,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from projects.command_line import UsageError
+
 from .runner import Runner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,15 +58,16 @@ def load_config(
         The merged config, paths made absolute.
 
     Raises:
-        FileNotFoundError: No such config; similar ones are named.
-        ValueError: A key is unknown and looks like a misspelling.
+        UsageError: There is no such config (similar ones are named), or an option has no effect, looks like a
+            misspelling or is of another kind than what it replaces.
+        ValueError: The file cannot be read as a config, or a key in it looks like a misspelling.
     """
     file = locate(path)
     if not file.is_file():
-        names = [str(config.relative_to(ROOT)) for config in sorted((ROOT / 'configs').glob('*.py'))]
+        names = [str(config.relative_to(ROOT)) for config in sorted((ROOT / 'configs').rglob('*.py'))]
         similar = difflib.get_close_matches(str(path), names, n=3, cutoff=0.3)
-        raise FileNotFoundError(f'No config {path} in {Path.cwd()} or {ROOT}. Did you mean one of {similar}?')
-    cfg = Config.fromfile(file)
+        raise UsageError(f'No config {path} in {Path.cwd()} or {ROOT}. Did you mean one of {similar}?')
+    cfg = read_config(file)
     cfg = QuicklyPrintedConfig(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename)
     _check_keys(cfg.keys(), RUNNER_KEYS | {'train_pipeline', 'test_pipeline'}, f'{file.name}: ')
     if prepare is not None:
@@ -82,6 +85,22 @@ def load_config(
                 value = Path(cfg.data_root) / value.removeprefix(data_root).lstrip('/')
             part[key] = str(locate(value))
     return cfg
+
+
+def read_config(file: Path) -> Config:
+    """Read a config file, whatever may be wrong with it.
+
+    Raises:
+        OSError: The file, or one that it is based on, is absent or of another kind.
+        ImportError: A module that it imports is absent.
+        ValueError: Its code fails.
+    """
+    try:
+        return Config.fromfile(file)
+    except (OSError, ImportError):
+        raise
+    except Exception as error:  # it is a program
+        raise ValueError(f'{file} cannot be read as a config: {type(error).__name__}: {error}') from error
 
 
 def locate(path: str | Path) -> Path:
@@ -104,16 +123,18 @@ def _check_keys(given: Any, known: Any, where: str) -> None:
     for key in given:
         similar = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
         if key not in known and similar:
-            raise ValueError(f'{where}unknown key {key!r}; did you mean {similar[0]!r}?')
+            raise (UsageError if where.startswith('--') else ValueError)(
+                f'{where}unknown key {key!r}; did you mean {similar[0]!r}?'
+            )
 
 
 def _check_options(cfg: Config, options: dict[str, Any]) -> None:
     """Refuse options without effect: misspelt keys, and variables of the config file, which it has used already."""
     content = cfg.to_dict()
-    for option in options:
+    for option, value in options.items():
         first = option.split('.')[0]
         if first in cfg and first not in RUNNER_KEYS:
-            raise ValueError(
+            raise UsageError(
                 f'--cfg-options {option}: {first!r} is a variable of the config file, which has been used by now. Set '
                 'what was made of it, e.g. train_dataloader.dataset.pipeline.2.scale'
             )
@@ -131,4 +152,16 @@ def _check_options(cfg: Config, options: dict[str, Any]) -> None:
             else:
                 known = list(node) if isinstance(node, dict) else [str(index) for index in range(len(node))]
                 similar = difflib.get_close_matches(key, known, n=3)
-                raise ValueError(f'--cfg-options {option}: the config has no {key!r}; did you mean one of {similar}?')
+                raise UsageError(f'--cfg-options {option}: the config has no {key!r}; did you mean one of {similar}?')
+        else:
+            _check_kind(option, node, value)
+
+
+def _check_kind(option: str, old: Any, new: Any) -> None:
+    """Refuse text or a number in the place of a group of options, and text in the place of a number."""
+    is_group = isinstance(old, dict) or (isinstance(old, list | tuple) and any(isinstance(each, dict) for each in old))
+    if is_group and not (new is None or isinstance(new, dict | list | tuple)):
+        known = list(old) if isinstance(old, dict) else list(range(len(old)))
+        raise UsageError(f'--cfg-options {option}={new}: it is a group of options; set one of them: {option}.{known}')
+    if isinstance(old, int | float) and not isinstance(old, bool) and isinstance(new, str):
+        raise UsageError(f'--cfg-options {option}={new}: expected a number, as it was: {old}')

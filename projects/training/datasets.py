@@ -121,7 +121,7 @@ class SurvivingDataset:
         # as an error, because mmengine logs nothing less on any process but the first
         print_log(f'skipped unreadable image {number} of {total}: {error}', logger='current', level=logging.ERROR)
         if number > self.max_unreadable_share * total:
-            raise RuntimeError(
+            raise ValueError(
                 f'{number} of {total} images are unreadable, more than the allowed share of '
                 f'{self.max_unreadable_share:.0%}; the log names them, the last is {error}. {self._remedy()}'
             )
@@ -157,8 +157,8 @@ class CheckedCocoDataset(SurvivingDataset, CocoDataset):
 
     Raises:
         FileNotFoundError: The annotation file or the image folder is missing.
-        ValueError: The file is malformed, or its categories are not those of the config.
-        RuntimeError: More than `max_unreadable_share` of the listed images are absent.
+        ValueError: The file is malformed, its categories are not those of the config, or more than
+            `max_unreadable_share` of the listed images are absent.
     """
 
     def __init__(self, *args: Any, source: str = '', **kwargs: Any) -> None:
@@ -202,7 +202,7 @@ class CheckedCocoDataset(SurvivingDataset, CocoDataset):
             return data_list
         message = f'{len(absent)} of {len(data_list)} images listed in {self.ann_file} do not exist: {absent[:5]}'
         if len(absent) > self.max_unreadable_share * len(data_list):
-            raise RuntimeError(
+            raise ValueError(
                 f'{message}; more than the allowed share of {self.max_unreadable_share:.0%}. {self._remedy()}'
             )
         print_log(message, logger='current', level=logging.WARNING)

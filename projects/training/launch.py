@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
+from projects.command_line import UsageError
+
 from .annotations import require_file
 from .runner import Runner, latest_checkpoint
 from .score_line import describe_scores
@@ -26,7 +28,7 @@ def set_up(cfg: Config, work_dir: str | Path | None, launcher: str = 'none', amp
         amp: None, 'bf16' (any device) or 'fp16' (GPU).
 
     Raises:
-        ValueError: fp16 without a GPU.
+        UsageError: fp16 or Slurm without a GPU.
         OSError: The work dir cannot be written to.
     """
     name = Path(cfg.filename).stem
@@ -40,12 +42,12 @@ def set_up(cfg: Config, work_dir: str | Path | None, launcher: str = 'none', amp
         cfg.model_wrapper_cfg.device_ids = None
         cfg.sync_bn = None  # torch synchronises batch norms on GPUs only
     elif launcher == 'slurm' and not torch.cuda.is_available():
-        raise ValueError('--launcher slurm needs GPUs; on processors use torchrun and --launcher pytorch')
+        raise UsageError('--launcher slurm needs GPUs; on processors use torchrun and --launcher pytorch')
     if amp == 'bf16':
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
     elif amp == 'fp16':
         if not torch.cuda.is_available():
-            raise ValueError('--amp fp16 needs a GPU; --amp bf16 works on CPUs too')
+            raise UsageError('--amp fp16 needs a GPU; --amp bf16 works on CPUs too')
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16')
 
 
@@ -163,9 +165,9 @@ def score(cfg: Config) -> dict[str, float]:
 
 def _augment_tests(cfg: Config) -> None:
     if not cfg.get('tta_model'):
-        raise ValueError(f'{cfg.filename} has no tta_model and no tta_pipeline, so --tta has nothing to do')
+        raise UsageError(f'{cfg.filename} has no tta_model and no tta_pipeline, so --tta has nothing to do')
     if 'mask_head' in cfg.model.get('roi_head', {}):
-        raise ValueError(f'--tta: mmdet merges boxes over scales and flips but no masks, which {cfg.filename} predicts')
+        raise UsageError(f'--tta: mmdet merges boxes over scales and flips but no masks, which {cfg.filename} predicts')
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     cfg.model = {**cfg.tta_model, 'module': cfg.model}
 

@@ -96,7 +96,7 @@ class CheckedSegmentationDataset(SurvivingDataset, BaseSegDataset):
 
     Raises:
         FileNotFoundError: The folder of the images or of the label maps is missing or has none.
-        RuntimeError: More than `max_unreadable_share` of the images have no label map.
+        ValueError: More than `max_unreadable_share` of the images have no label map.
     """
 
     seg_map_suffix: str
@@ -142,7 +142,7 @@ class CheckedSegmentationDataset(SurvivingDataset, BaseSegDataset):
             absent = [info['seg_map_path'] for info in data_list if Path(info['seg_map_path']) not in label_files]
             message = f'{len(absent)} of {len(data_list)} label maps do not exist: {absent[:5]}'
             if len(absent) > self.max_unreadable_share * len(data_list):
-                raise RuntimeError(
+                raise ValueError(
                     f'{message}; more than the allowed share of {self.max_unreadable_share:.0%}. {self._remedy()}'
                 )
             print_log(message, logger='current', level=logging.WARNING)

@@ -134,7 +134,6 @@ def test_an_earlier_file_survives_a_refusal(folder, tmp_path, monkeypatch):
         (['--format', 'onnx', '--precision', 'fp16'], '--format openvino'),
         (['--format', 'onnx', '--dynamic', '--size', '64x64'], 'leave out --size'),
         (['--format', 'onnx', '--size', '16x64'], 'at least 32 px'),
-        (['--format', 'onnx', '--batch-size', '0'], 'expected 1 or more'),
         (['--format', 'onnx', '--calibration', 'x'], 'int8'),
         (['--format', 'openvino'], r'end in \.xml'),
         (['--format', 'onnx', '--images', 'nowhere'], 'nowhere'),

@@ -93,16 +93,22 @@ def test_errors_are_one_line_that_says_what_to_do(folder, monkeypatch, capsys):
         (('numbers.tif', 'out.gpkg'), '--instances'),
         (('logits.tif', 'out.gpkg'), 'sigmoid'),
         (('nothing.tif', 'out.gpkg'), 'none of the 16 pixels'),
-        (('probability.tif', 'out.gpkg', '--threshold', '2'), 'threshold = 2.0'),
         (('probability.tif', 'out.gpkg', '--heights', 'numbers.tif', *view), 'another grid'),
     ):
         with pytest.raises(SystemExit, match=message) as error:
             tool.main(list(arguments))
         assert str(error.value).startswith('vectorize: ')
         assert '\n' not in str(error.value)
-    with pytest.raises(SystemExit):
-        tool.main(['probability.tif', 'out.gpkg', *view])
-    assert 'needs --heights' in capsys.readouterr().err
+    for arguments, message in (
+        (view, 'needs --heights'),
+        (('--threshold', '2'), 'at most 1'),
+        (('--min-area-m2', '-5'), 'at least 0'),
+        (('--simplify-m', 'nan'), 'expected a number'),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            tool.main(['probability.tif', 'out.gpkg', *arguments])
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
     assert not list(folder.glob('*out.*'))
 
 

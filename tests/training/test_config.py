@@ -3,6 +3,7 @@
 import pytest
 from mmengine.config import Config
 
+from projects.command_line import UsageError
 from projects.sample_data import use_sample
 from projects.training.config import ROOT, load_config
 from projects.training.launch import set_up
@@ -33,7 +34,7 @@ def test_data_root_moves_data_sets_and_evaluators_together():
 
 
 def test_a_misspelt_config_is_answered_with_similar_ones():
-    with pytest.raises(FileNotFoundError, match=r'shvit_maskrcnn_coco\.py'):
+    with pytest.raises(UsageError, match=r'shvit_maskrcnn_coco\.py'):
         load_config('configs/shvit_maskrcn_coco.py')
 
 
@@ -63,8 +64,38 @@ def test_own_variables_in_a_config_are_allowed(tmp_path):
     ],
 )
 def test_misspelt_options_are_refused(option, suggestion):
-    with pytest.raises(ValueError, match=f'--cfg-options {option}.*{suggestion}'):
+    with pytest.raises(UsageError, match=f'--cfg-options {option}.*{suggestion}'):
         load_config(CONFIG, {option: 1})
+
+
+@pytest.mark.parametrize(
+    ('option', 'value'),
+    [
+        ('model.backbone', 's1'),
+        ('model', 3),
+        ('param_scheduler', 'cosine'),
+        ('train_cfg.max_epochs', 'twelve'),
+        ('optim_wrapper.optimizer.lr', 'high'),
+    ],
+)
+def test_options_of_another_kind_are_refused(option, value):
+    with pytest.raises(UsageError, match=f'--cfg-options {option}={value}: (it is a group|expected a number)'):
+        load_config(CONFIG, {option: value})
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('model = dict(', 'SyntaxError'),
+        ('lr = 1 / 0', 'ZeroDivisionError'),
+        ('x = {{_base_.nothing}}', 'nothing'),
+    ],
+)
+def test_the_code_of_a_config_may_fail(tmp_path, text, message):
+    path = tmp_path / 'a.py'
+    path.write_text(f"_base_ = '{ROOT / CONFIG}'\n{text}\n")
+    with pytest.raises(ValueError, match=f'a.py cannot be read as a config: .*{message}'):
+        load_config(path)
 
 
 @pytest.mark.parametrize(

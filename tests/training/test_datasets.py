@@ -108,7 +108,7 @@ def test_too_many_unreadable_images_end_the_run(root):
         truncate(root / f'{index}.jpg')
     dataset = build(root, max_unreadable_share=0.1)
     dataset[3]
-    with pytest.raises(RuntimeError, match=r'2 of 10 images are unreadable.*10%.*4\.jpg.*train_dataloader'):
+    with pytest.raises(ValueError, match=r'2 of 10 images are unreadable.*10%.*4\.jpg.*train_dataloader'):
         dataset[4]
 
 
@@ -141,7 +141,7 @@ def test_absent_images_are_left_out_of_training_and_kept_in_evaluation(root):
 def test_too_many_absent_images_are_refused_at_once(root):
     for index in range(3):
         (root / f'{index}.jpg').unlink()
-    with pytest.raises(RuntimeError, match=r'3 of 10 images .* do not exist: .*0\.jpg'):
+    with pytest.raises(ValueError, match=r'3 of 10 images .* do not exist: .*0\.jpg'):
         build(root, max_unreadable_share=0.2)
 
 

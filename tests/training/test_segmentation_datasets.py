@@ -355,7 +355,7 @@ def test_one_bad_file_in_twenty_is_survived_and_two_are_not(ade, test_mode):
     write_colours(ade_labels(ade, 5))
     dataset[4]
     loader = 'val_dataloader' if test_mode else 'train_dataloader'
-    with pytest.raises(RuntimeError, match=rf'2 of 20 images are unreadable.*5%.*00005\.png.*{loader}\.dataset'):
+    with pytest.raises(ValueError, match=rf'2 of 20 images are unreadable.*5%.*00005\.png.*{loader}\.dataset'):
         dataset[5]
 
 
@@ -371,7 +371,7 @@ def test_images_without_label_map_are_left_out_and_named(ade, logged, test_mode)
     assert str(ade_image(ade, 4)) not in paths
     assert any(re.search(r'1 of 20 label maps do not exist: .*00004\.png', text) for text in logged)
     ade_labels(ade, 5).unlink()
-    with pytest.raises(RuntimeError, match=r'2 of 20 label maps do not exist.*00005\.png.*5%.*max_unreadable_share'):
+    with pytest.raises(ValueError, match=r'2 of 20 label maps do not exist.*00005\.png.*5%.*max_unreadable_share'):
         build_ade(ade, test_mode=test_mode)
 
 

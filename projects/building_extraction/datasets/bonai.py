@@ -185,7 +185,7 @@ class BonaiDataset(SurvivingDataset, BaseSegDataset):
         **kwargs: Of mmseg's `BaseSegDataset`, and `max_unreadable_share`.
 
     Raises:
-        FileNotFoundError, ValueError, RuntimeError: As `BonaiInstanceDataset` does.
+        FileNotFoundError, ValueError: As `BonaiInstanceDataset` does.
     """
 
     METAINFO = BuildingMaskDataset.METAINFO

@@ -111,8 +111,8 @@ class BuildingMaskDataset(CheckedSegmentationDataset, NamedPairs):
 
     Raises:
         FileNotFoundError: A folder is missing or has no such files, or an image listed in `ann_file` is absent.
-        RuntimeError: More than `max_unreadable_share` of the images have no mask.
-        ValueError: The stated values contradict one another, or the masks have others.
+        ValueError: The stated values contradict one another, the masks have others, or more than
+            `max_unreadable_share` of the images have no mask.
     """
 
     METAINFO = {'classes': ('background', 'building'), 'palette': [[0, 0, 0], [220, 20, 60]]}  # noqa: RUF012

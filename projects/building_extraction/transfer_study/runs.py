@@ -25,6 +25,7 @@ from mmengine.logging import MessageHub
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import CheckpointLoader
 
+from projects.command_line import told_in_one_line
 from projects.training.config import load_config
 from projects.training.launch import set_up, test, train
 from projects.training.runner import latest_checkpoint
@@ -169,11 +170,8 @@ def main() -> None:
     folder = Path(sys.argv[1]).absolute()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which processes in the background inherit as ignored
     threading.Thread(target=end_with_parent, daemon=True).start()
-    try:
-        with FileLock(folder / '.lock', timeout=LOCK_TIMEOUT_S):
-            execute(folder)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with told_in_one_line(folder.name), FileLock(folder / '.lock', timeout=LOCK_TIMEOUT_S):
+        execute(folder)
 
 
 def end_with_parent() -> None:

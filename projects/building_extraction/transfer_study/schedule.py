@@ -52,8 +52,7 @@ def run_all(
 
     Raises:
         ValueError: A finished or interrupted run in `folder` was made by other settings, another config or from other
-            data; or `num_processes` is below 1.
-        RuntimeError: Another process executes the runs of this folder.
+            data; `num_processes` is below 1; or another process executes the runs of this folder.
     """
     if num_processes < 1:
         raise ValueError(f'num_processes must be 1 or more, got {num_processes}.')
@@ -65,7 +64,7 @@ def run_all(
             accepted()
             return _execute(runs, folder, num_processes)
     except Timeout:
-        raise RuntimeError(f'{folder} is in use: another process executes its runs') from None
+        raise ValueError(f'{folder} is in use: another process executes its runs') from None
 
 
 def _prepare(spec: dict[str, Any], folder: Path) -> None:

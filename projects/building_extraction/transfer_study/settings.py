@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from projects.training.config import read_config
 
 OPTION = re.compile(r'((?:methods\.[^.]+\.)?options)\.(.+)')
 
@@ -21,7 +21,7 @@ def read_settings(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The assignments.
     """
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
     found = {key: OPTION.fullmatch(key) for key in overrides}
     cfg.merge_from_dict({key: value for key, value in overrides.items() if not found[key]})
     settings = cfg.to_dict()

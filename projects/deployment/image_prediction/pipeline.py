@@ -94,7 +94,7 @@ def predict_each(
         What `finish` returned, or the failure, as they are done and in the order of prediction.
 
     Raises:
-        RuntimeError: Not one of the images that were read could be predicted.
+        ValueError: Not one of the images that were read could be predicted.
     """
     info = predictor.info
     batch_size = info.batch_size or batch_size
@@ -136,7 +136,7 @@ def predict_each(
             for future in held:
                 future.cancel()
     if first_failure is not None and not num_predicted:
-        raise RuntimeError(f'the model could predict none of the images; the first: {first_failure.reason}')
+        raise ValueError(f'the model could predict none of the images; the first: {first_failure.reason}')
 
 
 def to_image(

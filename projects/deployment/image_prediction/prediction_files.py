@@ -111,7 +111,7 @@ def predict_files(
 
     Raises:
         OSError: A result cannot be written.
-        RuntimeError: The model can predict none of the images.
+        ValueError: The model can predict none of the images.
     """
     info = predictor.info
 

@@ -101,9 +101,9 @@ def predict_inputs(
 
     Raises:
         FileExistsError: The folder has results, and they are not to be continued.
-        ValueError: The results come from another model or other settings; says what differs.
+        ValueError: The results come from another model or other settings (says what differs), or the model can
+            predict none of the images.
         OSError: A result cannot be written.
-        RuntimeError: The model can predict none of the images.
     """
     rank, num_processes = join_processes()
     journal = Journal(out, rank)

@@ -88,7 +88,7 @@ def predict_video(
 
     Raises:
         OSError: A result cannot be written.
-        RuntimeError: The model cannot predict the frames, or there is no encoder.
+        ValueError: The model cannot predict the frames, or there is no encoder.
     """
     written = [f'videos/{file.name}.jsonl']
     video_path, lines_path = (journal.out / f'videos/{file.name}{suffix}' for suffix in ('.mp4', '.jsonl'))
@@ -170,7 +170,7 @@ def _encoder(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
             writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*CODEC), fps, picture.shape[1::-1])
             writers.append(writer)
             if not writer.isOpened():
-                raise RuntimeError(f'this OpenCV cannot encode videos as {CODEC}; leave overlays out: --write')
+                raise ValueError(f'this OpenCV cannot encode videos as {CODEC}; leave overlays out: --write')
         writers[0].write(np.ascontiguousarray(picture[..., ::-1]))
 
     try:

@@ -251,7 +251,7 @@ def test_images_without_mask_are_left_out_and_named(tmp_path, logged):
     assert len(dataset(tmp_path, 'train/image', 'train/label')) == 19
     assert any(re.search(r'1 of 20 label maps do not exist: .*label/3\.\*', text) for text in logged)
     (tmp_path / 'train/label/4.tif').unlink()
-    with pytest.raises(RuntimeError, match='2 of 20 label maps do not exist'):
+    with pytest.raises(ValueError, match='2 of 20 label maps do not exist'):
         dataset(tmp_path, 'train/image', 'train/label')
 
 

@@ -117,7 +117,7 @@ def test_too_many_bad_sidecars_are_refused(root):
         (root / f'val/buildings/tile_{index:02}.json').unlink()
     one = dataset(root, test_mode=True)
     one[4]
-    with pytest.raises(RuntimeError, match='2 of 20 images are unreadable'):
+    with pytest.raises(ValueError, match='2 of 20 images are unreadable'):
         one[5]
 
 

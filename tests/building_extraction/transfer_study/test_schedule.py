@@ -111,7 +111,7 @@ def test_less_than_one_process_is_refused(tmp_path):
 
 def test_two_studies_do_not_share_a_folder_at_the_same_time(tmp_path):
     def again():
-        with pytest.raises(RuntimeError, match='is in use'):
+        with pytest.raises(ValueError, match='is in use'):
             schedule.run_all([run('b')], tmp_path, 1)
 
     schedule.run_all([run('a')], tmp_path, 1, accepted=again)

@@ -167,7 +167,7 @@ def test_a_model_that_always_fails_ends_the_run(tmp_path):
     def fail(images):
         raise KeyError('broken graph')
 
-    with pytest.raises(RuntimeError, match=r'none of the images.*broken graph'):
+    with pytest.raises(ValueError, match=r'none of the images.*broken graph'):
         run(fail, DETECTOR, write_images(tmp_path / 'in', 2), tmp_path / 'out')
 
 

@@ -1,0 +1,185 @@
+"""What the tools share: checked options, and errors told to people.
+
+A mistake of the user's is one line on stderr, in a distributed run one for all processes; a fault of the program is a
+traceback. Exit codes: 1 for data and files, 2 for the command itself (as argparse has it), 130 after Ctrl-C.
+"""
+
+import argparse
+import linecache
+import math
+import os
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mmengine.config import DictAction
+
+USER_ERRORS = (OSError, ValueError, ImportError, MemoryError)  # the messages of which say what to do
+ARGUMENT_ERRORS = (TypeError, KeyError, AssertionError)  # of what is built from a config
+BUILDER = 'mmengine/registry/build_functions.py'
+OTHER_PROCESS_WAITS_S = 5  # until the launcher has stopped it, if all processes failed
+
+
+class UsageError(ValueError):
+    """The command is wrong, whatever the data."""
+
+
+@contextmanager
+def told_in_one_line(tool: str, after_interrupt: str = 'stopped') -> Iterator[None]:
+    """Turn errors of the user into one line and an exit code; let all others pass, with their traceback.
+
+    Of a distributed run the first process speaks at once. The others wait: if all of them failed, their launcher ends
+    them meanwhile, and if only one did, its message is not lost.
+
+    Args:
+        tool: Name of the tool, before every message.
+        after_interrupt: What to say after Ctrl-C, such as how to continue.
+
+    Raises:
+        SystemExit: With 1, 2 or 130; the message has been printed, or is what the exit prints (1).
+
+    Example:
+        >>> with told_in_one_line('train'):
+        ...     train(cfg)
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        _leave(tool, after_interrupt, 130)
+    except Exception as error:
+        message = message_to_user(error)
+        if message is None:
+            raise
+        _leave(tool, message, 2 if isinstance(error, UsageError) else 1)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, which in a distributed run speaks once as well."""
+
+    def error(self, message: str) -> NoReturn:
+        _let_the_first_process_speak()
+        super().error(message)
+
+
+def _let_the_first_process_speak() -> None:
+    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) > 0:
+        time.sleep(OTHER_PROCESS_WAITS_S)
+
+
+def _leave(tool: str, message: str, code: int) -> NoReturn:
+    _let_the_first_process_speak()
+    if code == 1:
+        sys.exit(f'{tool}: {message}')  # prints it
+    print(f'{tool}: {message}', file=sys.stderr)
+    sys.exit(code)
+
+
+def message_to_user(error: BaseException) -> str | None:
+    """What an error says to the user, None if it is a fault of the program.
+
+    The user's are files and values that the program has refused, arguments of a config that a class refuses, and
+    what does not fit into memory. What a loader process raised comes without its traceback.
+    """
+    if isinstance(error, USER_ERRORS) or type(error).__name__ == 'OutOfMemoryError':
+        text = re.sub(r'^\[Errno \d+\] ', '', str(error)) or type(error).__name__
+        if text.startswith('Caught ') and 'Original Traceback' in text:
+            text = re.split(rf'\n(?:[\w.]+\.)?{type(error).__name__}: ', text)[-1]
+        if isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError':
+            text = f'out of memory; try smaller batches or images. {text}'
+        return text.strip()
+    if isinstance(error, ARGUMENT_ERRORS) and (frame := _frame_of_refused_argument(error)) is not None:
+        line = linecache.getline(frame.filename, frame.lineno or 0).strip()
+        text = ' '.join(map(str, error.args)) or line
+        return f'the config is not accepted: {text.split(". Please check")[0]} ({type(error).__name__})'
+    return None
+
+
+def _frame_of_refused_argument(error: BaseException) -> traceback.FrameSummary | None:
+    """Where something built from a config refused its arguments: in mmengine's builder, or a constructor below it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    builders = [index for index, frame in enumerate(frames) if Path(frame.filename).as_posix().endswith(BUILDER)]
+    if not builders or not all(frame.name == '__init__' for frame in frames[builders[-1] + 1 :]):
+        return None
+    return frames[-1]
+
+
+class ConfigOptions(DictAction):
+    """mmengine's `--cfg-options KEY=VALUE …`, which refuses what is not of that form."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        for text in values or ():
+            key, is_assignment, _ = text.partition('=')
+            if not is_assignment or not key.strip() or not all(key.split('.')):
+                parser.error(f'{option_string} {text}: expected KEY=VALUE, e.g. train_dataloader.batch_size=8')
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except AssertionError as error:
+            parser.error(f'{option_string}: {error}')
+
+
+def whole_number(at_least: int = 1) -> Callable[[str], int]:
+    """A type of argparse: a whole number that is not smaller."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r'[+-]?\d+', text) or int(text) < at_least:
+            raise argparse.ArgumentTypeError(f'{text!r}: expected a whole number, {at_least} or more')
+        return int(text)
+
+    return read
+
+
+def number(
+    at_least: float = -math.inf, at_most: float = math.inf, above: float = -math.inf, below: float = math.inf
+) -> Callable[[str], float]:
+    """A type of argparse: a finite number within limits."""
+    limits = [
+        f'{name} {limit:g}'
+        for name, limit in (('at least', at_least), ('above', above), ('at most', at_most), ('below', below))
+        if math.isfinite(limit)
+    ]
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (at_least <= value <= at_most and above < value < below):
+            raise argparse.ArgumentTypeError(f'{text!r}: expected a number {" and ".join(limits)}'.rstrip())
+        return value
+
+    return read
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """A type of argparse: height and width in pixels, such as 512x1024."""
+    match = re.fullmatch(r'(\d+)x(\d+)', text)
+    if match is None or not int(match[1]) or not int(match[2]):
+        raise argparse.ArgumentTypeError(f'{text!r}: expected HEIGHTxWIDTH, e.g. 800x1280')
+    return int(match[1]), int(match[2])
+
+
+def folder_to_write(text: str) -> Path:
+    """A type of argparse: a folder that exists or can be made, and can be written to."""
+    path = Path(text).expanduser()
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f'{text} is a file; expected a folder to write to')
+    there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not there.is_dir():
+        raise argparse.ArgumentTypeError(f'{text} cannot be made: {there} is a file')
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f'{there} cannot be written to; choose another place than {text}')
+    return path
+
+
+def file_to_write(text: str) -> Path:
+    """A type of argparse: a file whose folder exists or can be made, and can be written to."""
+    path = Path(text).expanduser()
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f'{text} is a folder; expected a file to write')
+    folder_to_write(str(path.parent))
+    return path
