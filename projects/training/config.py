@@ -12,6 +12,7 @@ from mmengine.config import Config, ConfigDict
 
 from projects.command_line import UsageError
 
+from .config_copies import with_copies
 from .runner import Runner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +48,8 @@ def load_config(
     """Read a config file and merge `--cfg-options` into it.
 
     Relative paths are looked for in the current folder first and in the project's folder then, so that every command
-    works from any folder. `data_root` in `options` moves the data sets and their evaluators together.
+    works from any folder. `data_root` in `options` moves the data sets and their evaluators together; what is set of
+    validation is set of the test as well, where the config has them alike (see `config_copies`).
 
     Args:
         path: A config file.
@@ -75,7 +77,7 @@ def load_config(
     data_root = cfg.get('data_root')
     if options:
         _check_options(cfg, options)
-        cfg.merge_from_dict(options)
+        cfg.merge_from_dict(with_copies(cfg.to_dict(), options))
     for part in _data_parts(cfg):
         for key in ('data_root', 'ann_file'):
             value = part.get(key)
