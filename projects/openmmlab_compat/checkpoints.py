@@ -8,7 +8,7 @@ file that names anything else is refused.
 import argparse
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ _UNREADABLE = (
     '{path} cannot be read as a PyTorch checkpoint: {reason}. If it is incomplete or damaged, delete it and copy or '
     'download it again; if it is a Git LFS pointer, fetch the file itself.'
 )
+_NOT_WEIGHTS = ('optimizer', 'param_schedulers', 'message_hub', 'meta')
 _NUMPY_TYPECODES = '?' + np.typecodes['AllInteger'] + np.typecodes['Float'] + 'SU'
 _METHODS = {
     HistoryBuffer: ('min', 'max', 'mean', 'current'),
@@ -79,7 +80,8 @@ def load_checkpoint_file(path: str | PathLike[str], map_location: Any = 'cpu') -
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, holds no dictionary, or contains an object of a type that is not permitted.
+        ValueError: the file is damaged, holds no dictionary, contains an object of a type that is not permitted, or
+            weights that are not numbers.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -97,10 +99,47 @@ def load_checkpoint_file(path: str | PathLike[str], map_location: Any = 'cpu') -
             raise ValueError(_UNREADABLE.format(path=path, reason=reason)) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f'{path} holds a {type(checkpoint).__name__}; expected a dictionary of weights')
+    require_numbers(checkpoint, path)
     meta = checkpoint.get('meta')
     if isinstance(meta, dict) and 'config' in meta:
         meta.setdefault('cfg', meta.pop('config'))
     return checkpoint
+
+
+def require_numbers(checkpoint: Mapping[str, Any], path: str | PathLike[str]) -> None:
+    """Refuse weights that a diverged training has left behind; a network with them predicts nothing, silently.
+
+    Args:
+        checkpoint: Content of a checkpoint, or its weights.
+        path: Its file, for the message.
+
+    Raises:
+        ValueError: A tensor holds NaN, or infinity where no network has it: in weights, biases and running statistics.
+    """
+    tensors = dict(_weights(checkpoint))
+    bad = [name for name, tensor in tensors.items() if not _holds_numbers(name, tensor)]
+    if bad:
+        share = f'{len(bad)} of {len(tensors)} tensors hold' if len(bad) > 1 else 'a tensor holds'
+        raise ValueError(
+            f'{path} cannot be used: {share} NaN or infinity, {"the first is" if len(bad) > 1 else "it is"} {bad[0]}. '
+            'The training that wrote it has diverged: take an earlier checkpoint, or train again with a lower learning '
+            'rate or without fp16'
+        )
+
+
+def _weights(content: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of floating point in a checkpoint, by name, without the state of the training."""
+    for key, value in content.items():
+        if isinstance(value, Mapping) and (prefix or key not in _NOT_WEIGHTS):
+            yield from _weights(value, f'{prefix}{key}.')
+        elif isinstance(value, torch.Tensor) and value.is_floating_point():
+            yield f'{prefix}{key}', value
+
+
+def _holds_numbers(name: str, tensor: torch.Tensor) -> bool:
+    if name.endswith(('weight', 'bias', 'running_mean', 'running_var')):
+        return bool(tensor.isfinite().all())
+    return not tensor.isnan().any()  # masks of attention, for example, hold infinity
 
 
 def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:

@@ -336,3 +336,24 @@ def test_hostile_download_is_refused(hostile, server, monkeypatch, scheme):
     with pytest.raises(ValueError, match=r'checkpoints/hostile\.pth is refused: it contains exec'):
         CheckpointLoader.load_checkpoint('torchvision://resnet' if scheme == 'torchvision' else url)
     assert not victim.exists()
+
+
+@pytest.mark.parametrize('wrap', [lambda weights: weights, lambda weights: {'state_dict': weights, 'meta': {}}])
+@pytest.mark.parametrize(('name', 'value'), [('bn.running_var', float('nan')), ('conv.weight', float('inf'))])
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path, wrap, name, value):
+    weights = {
+        'conv.weight': torch.zeros(3),
+        'bn.running_var': torch.ones(2),
+        'bn.num_batches_tracked': torch.tensor(1),
+    }
+    weights[name] = torch.tensor([1.0, value])
+    torch.save(wrap(weights), tmp_path / 'diverged.pth')
+    with pytest.raises(ValueError, match=rf'diverged\.pth cannot be used: a tensor holds NaN .*{name}\..*diverged'):
+        CheckpointLoader.load_checkpoint(str(tmp_path / 'diverged.pth'))
+
+
+def test_infinity_in_masks_and_states_of_training_are_no_fault(tmp_path):
+    weights = {'conv.weight': torch.zeros(3), 'attention.mask': torch.tensor([0.0, -torch.inf])}
+    content = {'state_dict': weights, 'optimizer': {'state': {0: {'exp_avg': torch.tensor(torch.nan)}}}}
+    torch.save(content, tmp_path / 'a.pth')
+    assert checkpoints.load_checkpoint_file(tmp_path / 'a.pth')['state_dict'].keys() == weights.keys()

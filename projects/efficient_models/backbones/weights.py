@@ -8,6 +8,8 @@ import safetensors.torch
 from mmengine.runner import CheckpointLoader
 from timm.models import load_state_dict_from_hf
 
+from projects.openmmlab_compat.checkpoints import require_numbers
+
 # Where checkpoints keep their weights: OpenMMLab and timm ('state_dict'), DeiT and its heirs ('model', 'model_ema').
 CONTAINERS = ('state_dict', 'model', 'model_ema')
 
@@ -49,7 +51,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a checkpoint of plain tensors.
+        ValueError: If the file is not a checkpoint of plain tensors that hold numbers.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -58,9 +60,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     if path.suffix == '.safetensors':
         try:
-            return safetensors.torch.load_file(path)
+            weights = safetensors.torch.load_file(path)
         except safetensors.SafetensorError as error:
             raise ValueError(f'{path} cannot be read as safetensors: {error}. Is the file complete?') from error
+        require_numbers(weights, path)
+        return weights
     checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu', logger='silent')
     for container in CONTAINERS:
         if isinstance(checkpoint.get(container), dict):
