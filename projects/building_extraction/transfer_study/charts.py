@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -29,11 +29,41 @@ MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', '*', 'h')
 DOTS_PER_INCH = 110
 
 
+def distinct_colours(number: int) -> list[str]:
+    """Return that many colours, none twice: those of `PALETTE`, then always the one least like all before it.
+
+    Likeness is the distance in CIELAB (CIE 15, with D65), of colours neither too faint nor too dark to tell on white.
+    """
+    candidates = np.stack(np.meshgrid(*[np.linspace(0, 1, 11)] * 3), axis=-1).reshape(-1, 3)
+    places = _cielab(candidates)
+    is_clear = (places[:, 0] > 15) & (places[:, 0] < 75)
+    candidates, places = candidates[is_clear], places[is_clear]
+    distances = np.full(len(places), np.inf)
+    for colour in _cielab(np.array([to_rgb(colour) for colour in PALETTE])):
+        distances = np.minimum(distances, np.linalg.norm(places - colour, axis=1))
+    colours = list(PALETTE[:number])
+    while len(colours) < number:
+        farthest = int(distances.argmax())
+        colours.append(to_hex(candidates[farthest]))
+        distances = np.minimum(distances, np.linalg.norm(places - places[farthest], axis=1))
+    return colours
+
+
+def _cielab(colours: np.ndarray) -> np.ndarray:
+    """Turn sRGB from 0 to 1, shape (N, 3), into L*, a*, b*."""
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    ratios = linear @ to_xyz.T / (0.9505, 1.0, 1.089)
+    x, y, z = np.where(ratios > 216 / 24389, np.cbrt(ratios), (24389 / 27 * ratios + 16) / 116).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
 def method_styles(study: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """Return colour and marker of each method, the same in every chart; they repeat after 77 methods."""
+    """Return colour and marker of each method, the same in every chart; no colour repeats, markers do after 11."""
+    methods = list(method_titles(study))
     return {
-        method: {'color': PALETTE[index % len(PALETTE)], 'marker': MARKERS[index % len(MARKERS)]}
-        for index, method in enumerate(method_titles(study))
+        method: {'color': colour, 'marker': MARKERS[index % len(MARKERS)]}
+        for index, (method, colour) in enumerate(zip(methods, distinct_colours(len(methods)), strict=True))
     }
 
 

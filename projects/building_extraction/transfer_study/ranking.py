@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from .charts import DOTS_PER_INCH, PALETTE, write_png
+from .charts import DOTS_PER_INCH, distinct_colours, write_png
 from .comparison import summarise
 from .completeness import last_line
 from .results import FAILED, FINISHED, OVERALL, read_results, status_counts, write_atomically, write_results
@@ -108,7 +108,7 @@ def draw_ranking(results: dict[str, Any]) -> Figure | None:
         return None
     best = rows[:CHARTED_ROWS]
     decoders = list(dict.fromkeys(row['decoder'] for row in rows))
-    colours = {decoder: PALETTE[index % len(PALETTE)] for index, decoder in enumerate(decoders)}
+    colours = dict(zip(decoders, distinct_colours(len(decoders)), strict=True))
     figure = Figure(figsize=(13, max(4.0, 0.24 * len(best) + 1.2)), dpi=DOTS_PER_INCH, layout='constrained')
     bars, dots = figure.subplots(1, 2, width_ratios=(1.4, 1))
     means = [row['f1'][OVERALL]['mean'] for row in best]

@@ -36,7 +36,7 @@ class Outcome:
 def run_all(
     runs: Sequence[Run], folder: Path, num_processes: int, accepted: Callable[[], None] = lambda: None
 ) -> Outcome:
-    """Execute runs, each in a process of its own with its share of the cores, GPUs in turn.
+    """Execute runs, each in a process of its own with its share of the cores (or OMP_NUM_THREADS), GPUs in turn.
 
     A run starts when the one it needs has finished. Finished runs are skipped, interrupted ones resume, failed ones are
     tried again. A failed run leaves `error.txt` in its folder.
@@ -153,19 +153,22 @@ def start(folder: Path, num_processes: int, slot: int, gpus: Sequence[str]) -> s
     It ends with this process, whatever kills it, as soon as the pipe that is its input closes.
     """
     (folder / ERROR).unlink(missing_ok=True)
-    threads = str(max((os.cpu_count() or 1) // num_processes, 1))
-    environment = os.environ | {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads}
-    if gpus:
-        environment['CUDA_VISIBLE_DEVICES'] = gpus[slot % len(gpus)]
     with (folder / CONSOLE).open('a') as console:
         return subprocess.Popen(  # noqa: S603
             [sys.executable, '-m', 'projects.building_extraction.transfer_study.runs', str(folder)],
             stdout=console,
             stderr=subprocess.STDOUT,
             stdin=subprocess.PIPE,
-            env=environment,
+            env=environment_of(num_processes, slot, gpus),
             start_new_session=True,
         )
+
+
+def environment_of(num_processes: int, slot: int, gpus: Sequence[str]) -> dict[str, str]:
+    """The environment of a run: its share of the cores, unless OMP_NUM_THREADS is set, and of the GPUs."""
+    threads = os.environ.get('OMP_NUM_THREADS', str(max((os.cpu_count() or 1) // num_processes, 1)))
+    environment = {'MKL_NUM_THREADS': threads} | os.environ | {'OMP_NUM_THREADS': threads}
+    return environment | ({'CUDA_VISIBLE_DEVICES': gpus[slot % len(gpus)]} if gpus else {})
 
 
 def _keep_error(folder: Path, returncode: int) -> str:

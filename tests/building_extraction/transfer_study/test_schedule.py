@@ -147,3 +147,16 @@ def test_gpus_are_those_that_the_environment_allows(monkeypatch):
     assert schedule.visible_gpus() == ['2', '3']
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
     assert schedule.visible_gpus() == []
+
+
+def test_runs_share_the_cores_unless_the_caller_says_how_many_threads(monkeypatch):
+    monkeypatch.setattr('os.cpu_count', lambda: 8)
+    for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
+        monkeypatch.delenv(name, raising=False)
+    names = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'CUDA_VISIBLE_DEVICES')
+    shared = schedule.environment_of(2, 3, ['0', '1'])
+    assert [shared[name] for name in names] == ['4', '4', '1']
+    monkeypatch.setenv('OMP_NUM_THREADS', '3')
+    assert [schedule.environment_of(2, 0, []).get(name) for name in names[:2]] == ['3', '3']
+    monkeypatch.setenv('MKL_NUM_THREADS', '1')
+    assert [schedule.environment_of(2, 0, []).get(name) for name in names[:2]] == ['3', '1']
