@@ -12,25 +12,27 @@ import torch
 from mmdet.evaluation.functional import YTVIS, YTVISeval
 from mmdet.models.dense_heads import SSDHead
 from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
 from pycocotools import mask as coco_mask
 
 
 def test_ssd_predicts():
     """A box at the prior, of class 1 of 2 by far."""
-    head = SSDHead(
-        num_classes=2,
-        in_channels=(4,),
-        anchor_generator={
-            'type': 'SSDAnchorGenerator',
-            'scale_major': False,
-            'input_size': 32,
-            'min_sizes': [16],
-            'max_sizes': [24],
-            'strides': [32],
-            'ratios': [[2]],
-        },
-        test_cfg=ConfigDict(nms_pre=9, nms={'type': 'nms', 'iou_threshold': 0.5}, score_thr=0.5, max_per_img=9),
-    )
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        head = SSDHead(
+            num_classes=2,
+            in_channels=(4,),
+            anchor_generator={
+                'type': 'SSDAnchorGenerator',
+                'scale_major': False,
+                'input_size': 32,
+                'min_sizes': [16],
+                'max_sizes': [24],
+                'strides': [32],
+                'ratios': [[2]],
+            },
+            test_cfg=ConfigDict(nms_pre=9, nms={'type': 'nms', 'iou_threshold': 0.5}, score_thr=0.5, max_per_img=9),
+        )
     priors = head.num_base_priors[0]
     scores = torch.zeros(1, priors, 3)
     scores[0, 0, 1] = 9
