@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from projects.atomic_files import replacing
 from projects.building_extraction.evaluation.misalignment import Misalignment
+from projects.building_extraction.evaluation.misalignment_lean import Trend, lean_obstacle
 from projects.building_extraction.height_classes import HeightClasses
 
 COLOURS = ('#2b7bba', '#31a354', '#e6550d', '#8e44ad', '#888888')
@@ -17,52 +18,126 @@ MAX_ARROWS = 4000
 
 
 def summary(result: Misalignment, classes: HeightClasses) -> dict[str, Any]:
-    """All that was measured, as JSON can hold it: `classes`, `lean`, `common_shift_m` and `gsd_m`."""
-    lean = result.lean
+    """All that was measured, as JSON can hold it; `_95` are half widths of intervals of 95 %, or intervals."""
+    trend, lean, spread = result.trend, result.lean, result.spread
     return {
-        'unit': 'metres on the ground; label minus reference; east and north positive',
+        'unit': 'metres on the ground; label minus reference; east and north positive; rotation counter-clockwise',
         'gsd_m': result.gsd_m,
+        'notes': result.notes,
         'common_shift_m': result.common_shift_m.tolist(),
         'classes': result.statistics(classes),
+        'trend': trend
+        and {
+            'shift_m': list(trend.shift_m),
+            'shift_95_m': _finite(trend.shift_95_m),
+            'includes_lean': trend.includes_lean,
+            'rotation_deg': trend.rotation_deg if trend.includes_rotation else None,
+            'rotation_95_deg': _finite(float(np.degrees(trend.scale_95))) if trend.includes_rotation else None,
+            'scale': trend.scale if trend.includes_rotation else None,
+            'scale_95': _finite(trend.scale_95) if trend.includes_rotation else None,
+            **_support(trend),
+        },
         'lean': lean
         and {
             'shift_m': list(lean.shift_m),
             'slope_m_per_m': list(lean.slope),
+            'slope_95_m_per_m': lean.slope_95,
             'off_nadir_deg': lean.off_nadir_deg,
+            'off_nadir_95_deg': list(lean.off_nadir_95_deg),
             'azimuth_deg': lean.azimuth_deg,
-            'inlier_share': lean.inlier_share,
-            'rms_m': lean.rms_m,
+            'azimuth_95_deg': lean.azimuth_95_deg,
+            'is_significant': lean.has_lean,
+            **_support(lean),
         },
+        'spread': spread
+        and {'azimuth_deg': spread.azimuth_deg, 'inliers': spread.followers, 'considered': spread.considered},
     }
+
+
+def _support(trend: Trend) -> dict[str, float]:
+    return {
+        'inliers': trend.followers,
+        'considered': trend.considered,
+        'inlier_share': trend.inlier_share,
+        'rms_m': trend.rms_m,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def as_text(result: Misalignment, classes: HeightClasses) -> str:
     """A table per height class, and the view that the displacement implies."""
-    lines = [
-        f'{"":<16}{"labels":>8}{"unmatched":>11}{"median":>9}{"mean":>9}{"p90":>9} m   mean east, north m   median px'
-    ]
+    lines = [f'NOTE: {note}' for note in result.notes]
+    lines.append(
+        f'{"":<16}{"labels":>8}{"unmatched":>11}{"median":>9}{"mean":>9}{"p90":>9} m'
+        f'{"mean east, north m":>30}{"median px":>12}'
+    )
     for name, row in result.statistics(classes).items():
         if not row['labels']:
             continue
         line = f'{name:<16}{row["labels"]:>8}{row["unmatched_share"]:>11.1%}'
         if row['matched']:
             line += f'{row["median_m"]:>9.2f}{row["mean_m"]:>9.2f}{row["p90_m"]:>9.2f}'
-            line += f'{row["mean_east_m"]:>12.2f}, {row["mean_north_m"]:.2f}{row["median_px"]:>15.1f}'
+            widths_m = row.get('mean_95_m', (np.inf, np.inf))
+            means = (
+                _measure(row[f'mean_{axis}_m'], width_m)
+                for axis, width_m in zip(('east', 'north'), widths_m, strict=True)
+            )
+            line += f'{", ".join(means):>32}{row["median_px"]:>12.1f}'
         lines.append(line)
-    lines.append(_describe_lean(result))
-    return '\n'.join(lines)
+    return '\n'.join([*lines, *describe(result)])
 
 
-def _describe_lean(result: Misalignment) -> str:
-    lean = result.lean
-    if lean is None:
-        return 'growth with height: not fitted (too few matched buildings of different known heights)'
-    east_m, north_m = lean.shift_m
+def describe(result: Misalignment) -> list[str]:
+    """What the displacements have in common, each with its interval and the labels behind it; and what is not known."""
+    trend, spread = result.trend, result.spread
+    if spread is not None:
+        return [
+            f'growth with height: not determined, since heights are unknown; the displacements spread along '
+            f'{spread.azimuth_deg:.0f}° and {spread.azimuth_deg + 180:.0f}°, as a lean makes them: '
+            f'{spread.followers} of {spread.considered} matched labels lie within {spread.tolerance_m:.1f} m of that '
+            'line. The shift along it is not determined either, and unmatched labels may be the most displaced '
+            '(--height-column)'
+        ]
+    if trend is None:
+        return []
+    matched_heights_m = result.heights_m[np.isfinite(result.offsets_m[:, 0])]
+    obstacle = lean_obstacle(matched_heights_m)
+    where = ', at height 0' if trend.includes_lean else ''
+    kind = 'matched labels of known height' if trend.includes_lean else 'matched labels'
+    lines = [
+        f'shift: {_measure(trend.shift_m[0], trend.shift_95_m)} m east, {_measure(trend.shift_m[1], trend.shift_95_m)} '
+        f'm north{where}; {trend.followers} of {trend.considered} {kind} follow all of this, within {trend.rms_m:.2f} '
+        'm (rms)'
+    ]
+    if trend.includes_rotation:
+        rotation = _measure(trend.rotation_deg, float(np.degrees(trend.scale_95)), 3)
+        scale = _measure(trend.scale, trend.scale_95, 5)
+        found = '' if trend.has_rotation else 'none found; '
+        lines.append(f'rotation and scale: {found}{rotation}° counter-clockwise, {scale} times')
+    else:
+        lines.append('rotation and scale: not determined, too few matched labels')
+    return [*lines, _describe_lean(trend, obstacle)]
+
+
+def _describe_lean(trend: Trend, obstacle: str) -> str:
+    if not trend.includes_lean:
+        return f'growth with height: not determined; {obstacle}'
+    low_deg, high_deg = trend.off_nadir_95_deg
+    if not trend.has_lean:
+        return f'growth with height: none found; less than {high_deg:.2f}° off nadir if any'
     return (
-        f'growth with height: {np.hypot(*lean.slope):.4f} m per m towards {lean.azimuth_deg:.1f}°, as seen '
-        f'{lean.off_nadir_deg:.2f}° off nadir; besides a shift of {east_m:.2f} m east, {north_m:.2f} m north; '
-        f'{lean.inlier_share:.0%} of the buildings follow, within {lean.rms_m:.2f} m (rms)'
+        f'growth with height: {_measure(np.hypot(*trend.slope), trend.slope_95, 4)} m per m towards '
+        f'{_measure(trend.azimuth_deg, trend.azimuth_95_deg, 1)}°, as seen {trend.off_nadir_deg:.2f}° off nadir '
+        f'({low_deg:.2f} to {high_deg:.2f})'
     )
+
+
+def _measure(value: float, half_width: float, digits: int = 2) -> str:
+    text = f'{round(value, digits) + 0.0:.{digits}f}'  # no -0.00
+    return f'{text} ± {half_width:.{digits}f}' if np.isfinite(half_width) else text
 
 
 def write_picture(result: Misalignment, classes: HeightClasses, path: Path) -> None:
@@ -104,9 +179,9 @@ def write_picture(result: Misalignment, classes: HeightClasses, path: Path) -> N
         axes['height'].text(0.5, 0.5, 'no height is known', transform=axes['height'].transAxes, ha='center')
     if result.lean is not None:
         heights_m = np.linspace(0, np.nanmax(result.heights_m), 100)
-        line = np.linalg.norm(result.lean.predict_m(heights_m), axis=1)
+        line = np.linalg.norm(result.lean.predict_m(np.tile(result.lean.middle_m, (100, 1)), heights_m), axis=1)
         axes['height'].plot(heights_m, line, color='black', linewidth=1)
-    figure.suptitle(_describe_lean(result), fontsize=10)
+    figure.suptitle('\n'.join([*result.notes, *describe(result)]), fontsize=9, wrap=True)
     with replacing(path) as temporary:
         figure.savefig(temporary, format='png')
 

@@ -10,7 +10,7 @@ from projects.building_extraction.evaluation.misalignment import (
     measure_against_mask,
     measure_against_polygons,
 )
-from projects.building_extraction.evaluation.misalignment_lean import fit_lean
+from projects.building_extraction.evaluation.misalignment_fit import fit_trend
 from projects.building_extraction.evaluation.misalignment_report import as_text, summary, write_picture
 from projects.building_extraction.height_classes import HeightClasses
 from projects.geodata.raster_files import open_raster, rasterise, write_geotiff
@@ -139,23 +139,24 @@ def test_labels_without_counterpart_are_unmatched_and_in_no_length():
     statistics = result.statistics(HeightClasses())['all']
     assert statistics['unmatched_share'] == 1
     assert 'median_m' not in statistics
-    assert result.lean is None
+    assert (result.trend, result.lean, result.spread) == (None, None, None)
 
 
 def test_a_line_is_found_that_a_third_of_the_buildings_contradict():
     rng = np.random.default_rng(0)
-    heights_m = rng.uniform(3, 100, 60)
+    heights_m, places_m = rng.uniform(3, 100, 60), rng.uniform(0, 500, (60, 2))
     offsets_m = np.array([1.0, -2.0]) + heights_m[:, None] * np.array([0.3, 0.4])
     offsets_m[:20] = rng.uniform(-50, 50, (20, 2))
     offsets_m[20] = np.nan
-    lean = fit_lean(offsets_m, heights_m, 0.5)
+    lean = fit_trend(offsets_m, places_m, heights_m, 50, 0.5)
+    assert lean.has_lean
     assert lean.slope == pytest.approx((0.3, 0.4))
     assert lean.shift_m == pytest.approx((1, -2))
     assert lean.off_nadir_deg == pytest.approx(np.degrees(np.arctan(0.5)))
     assert lean.azimuth_deg == pytest.approx(36.87, abs=0.01)
     assert lean.inlier_share == pytest.approx(39 / 59, abs=0.02)
-    assert fit_lean(offsets_m, np.full(60, 9.0), 0.5) is None
-    assert fit_lean(offsets_m[:5], heights_m[:5], 0.5) is None
+    assert not fit_trend(offsets_m[20:], places_m[20:], np.full(40, 9.0), 50, 0.5)
+    assert not fit_trend(offsets_m[20:25], places_m[20:25], np.full(5, 9.0), 50, 0.5)
 
 
 def test_bad_settings_and_systems_that_differ_are_errors():
