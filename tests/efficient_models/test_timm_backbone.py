@@ -4,7 +4,9 @@ import copy
 import itertools
 import math
 from functools import cache
+from types import SimpleNamespace
 from typing import NamedTuple
+from unittest.mock import Mock
 
 import pytest
 import timm
@@ -20,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from projects.efficient_models.backbones import TimmBackbone
 from projects.efficient_models.backbones.timm_any_size import accept_any_size
+from projects.efficient_models.backbones.timm_backbone import find_levels
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
 
 
@@ -271,15 +274,22 @@ def test_created_for_inference(arch):
         backbone(torch.randn(1, 3, 64, 64))
 
 
-@pytest.mark.parametrize('arch', ['focalnet_tiny_srf', 'hiera_tiny_224', 'convnext_atto'])
-def test_padding(arch):
+@pytest.mark.parametrize(
+    ('arch', 'divisor'),
+    [('focalnet_tiny_srf', 32), ('hiera_tiny_224', 32), ('convnext_atto', 32), ('maxvit_rmlp_pico_rw_256', 256)],
+)
+def test_padding(arch, divisor):
     """An odd image is one with zeros on the right and at the bottom, whose maps are cropped."""
     backbone = TimmBackbone(arch).eval()
     x = torch.randn(1, 3, 65, 97)
+    whole = F.pad(x, (0, -97 % divisor, 0, -65 % divisor))
     with torch.inference_mode():
-        for output, padded in zip(backbone(x), backbone(F.pad(x, (0, 31, 0, 31))), strict=True):
+        timms = backbone.timm_model.forward_intermediates(
+            whole, indices=list(backbone.out_indices), stop_early=True, intermediates_only=True
+        )
+        for output, padded in zip(backbone(x), timms, strict=True):
             torch.testing.assert_close(output, padded[:, :, : output.shape[2], : output.shape[3]], rtol=0, atol=0)
-        finest = TimmBackbone(arch, out_indices=(0,)).eval()
+        finest = TimmBackbone(arch, out_indices=backbone.out_indices[:1]).eval()
         finest.load_state_dict(
             {key: value for key, value in backbone.state_dict().items() if key in finest.state_dict()}
         )
@@ -346,8 +356,39 @@ def test_bad_options():
         TimmBackbone('vgg11', with_cp=True)
     with pytest.raises(ValueError, match=r'which layers of twins_svt_small make up .* must be -1 \(nothing\), got 1'):
         TimmBackbone('twins_svt_small', frozen_stages=1)
-    with pytest.raises(ValueError, match=r'levit_128s of timm does not give maps .* any size.*192x256'):
+    with pytest.raises(ValueError, match=r'levit_128s of timm, .* does not give maps .* any size.*256x512: '):
         TimmBackbone('levit_128s')
+    with pytest.raises(ValueError, match=r'crossvit_9_240 of timm, .* given as 12, 17, .*68x136: maps of 20x20, 14x14'):
+        TimmBackbone('crossvit_9_240')
+
+
+def test_errors_without_text_are_named():
+    network = SimpleNamespace(feature_info=[{'num_chs': 3, 'reduction': 4, 'module': 'a'}])
+    network.forward_intermediates = Mock(side_effect=AssertionError)
+    with pytest.raises(ValueError, match=r'\(16x32: AssertionError\)'):
+        find_levels('silent', network)
+
+
+def test_options_that_timm_hands_on():
+    """timm's distilled networks take no option by name, but those of their base class."""
+    backbone = TimmBackbone('deit_tiny_distilled_patch16_224', drop_path_rate=0.2).eval()
+    assert backbone.timm_model.blocks[-1].drop_path1.drop_prob == pytest.approx(0.2)
+    with torch.inference_mode():
+        assert backbone(torch.randn(1, 3, 65, 97))[0].shape == (1, 192, 5, 7)
+
+
+def test_strides_are_measured():
+    """TResNet starts by moving 4x4 pixels to channels; timm gives its first level as one of stride 2."""
+    backbone = TimmBackbone('tresnet_m', out_indices=range(5), frozen_stages=0).eval()
+    assert [level[1:] for level in backbone.levels] == [(4, 0), (4, 1), (8, 2), (16, 3), (32, 4)]
+    with torch.inference_mode():
+        shapes = [tuple(output.shape[1:]) for output in backbone(torch.randn(1, 3, 65, 97))]
+    assert shapes == [(64, 17, 25), (64, 17, 25), (128, 9, 13), (1024, 5, 7), (2048, 3, 4)]
+    frozen = {name.split('.')[1] for name, parameter in backbone.named_parameters() if not parameter.requires_grad}
+    assert frozen == {'body'}
+    body = backbone.timm_model.body
+    assert not any(parameter.requires_grad for parameter in body.conv1.parameters())
+    assert all(parameter.requires_grad for parameter in body.layer1.parameters())
 
 
 def test_drop_path_rate_replaces_timms():

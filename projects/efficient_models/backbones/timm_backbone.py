@@ -7,9 +7,12 @@ offers. Three things differ from `timm.create_model(arch, features_only=True)`:
 
 - Any image size. Networks that timm builds for one size are extended (`timm_any_size`). Images for networks that cut
   them into patches or windows are padded with zeros on the right and at the bottom, and the maps cropped: FocalNet,
-  Hiera, ConvNeXt, Swin and others, which drop the rest of the image in timm, or refuse it. MobileViTv2 enlarges maps
-  of odd size to the next even one; they are resized back (bilinear, as there), so that each cell stands where its
-  stride says. Maps whose size is right in timm are timm's.
+  Hiera, ConvNeXt, Swin and others, which drop the rest of the image in timm, or refuse it. Where every map is cut into
+  windows of a fixed side, the image is padded to whole windows of the coarsest map: for MaxViT to multiples of 224 to
+  512 pixels, as its name says, of which small images waste most. MobileViTv2 enlarges maps of odd size to the next even
+  one; they are resized back (bilinear, as there), so that each cell stands where its stride says. Maps whose size is
+  right in timm are timm's.
+- The strides of the levels are measured; timm states another one for the first level of TResNet.
 - The parameters bear the names of the whole classifier, with which published and fine-tuned checkpoints come.
 - Layers that lead to no chosen level are removed.
 """
@@ -38,6 +41,8 @@ from .timm_any_size import accept_any_size
 
 # Options with which networks of timm take any size, where they have them: vision transformers, Swin.
 ANY_SIZE_OPTIONS: Mapping[str, Any] = {'dynamic_img_size': True, 'strict_img_size': False}
+# Cells of the coarsest map that windows and grids of the networks of timm are made of, for images that are padded.
+WINDOW_SIDES = (1, 7, 8, 12, 16)
 
 
 class Properties(NamedTuple):
@@ -47,13 +52,15 @@ class Properties(NamedTuple):
         options: Those of `ANY_SIZE_OPTIONS` that it has.
         has_drop_path: Whether its stochastic depth can be chosen.
         classifier_keys: Parameters and buffers that no level needs.
-        needs_padding: Whether the sides of its images must be multiples of the coarsest stride.
+        levels: All levels, finest first.
+        divisor: Of what the sides of its images must be multiples; 1 if they may have any length.
     """
 
     options: dict[str, Any]
     has_drop_path: bool
     classifier_keys: tuple[str, ...]
-    needs_padding: bool
+    levels: tuple[Level, ...]
+    divisor: int
 
 
 @MODELS.register_module()
@@ -107,17 +114,16 @@ class TimmBackbone(Backbone):
             raise ValueError(f'{variant} has no stochastic depth in timm: drop_path_rate must be 0.')
         network = timm.create_model(variant, **options)
         accept_any_size(network)
-        levels = list_levels(network)
-        prune(network, last=len(levels) - 1)
+        prune(network, last=len(properties.levels) - 1)
         self.timm_model = network
         self.classifier_prefixes = properties.classifier_keys
-        self._needs_padding = properties.needs_padding
+        self._divisor = properties.divisor
         weights = timm.get_pretrained_cfg(variant)
         hub_id = (weights and weights.hf_hub_id) or ''
         self.timm_name = hub_id.removeprefix('timm/') if hub_id.startswith('timm/') else None
         if self.with_cp:
             self._checkpoint_activations()
-        return levels
+        return properties.levels
 
     def forward_levels(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
         yield from self._compute_levels(images, range(self.out_indices[-1] + 1))
@@ -128,7 +134,9 @@ class TimmBackbone(Backbone):
     def stem_and_stages(self) -> list[nn.Module]:
         """Return the parts of the network in order, each as a list of its modules and parameters."""
         stage_of_end = {
-            info['module']: level.stage for info, level in zip(self.timm_model.feature_info, self.levels, strict=True)
+            info['module']: level.stage
+            for info, level in zip(self.timm_model.feature_info, self.levels, strict=True)
+            if info['module']
         }
         own_parameters = [parameter for _, parameter in self.timm_model.named_parameters(recurse=False)]
         stem: list[nn.Module] = [nn.ParameterList(own_parameters)]
@@ -140,7 +148,7 @@ class TimmBackbone(Backbone):
                 continue
             if stage_of_end[name] == 0:
                 stem, pending = stem + pending, []
-            elif not stages and self.levels[0].stage > 0:
+            elif not stages and 0 not in stage_of_end.values():
                 stem, pending = stem + pending[:-1], pending[-1:]
             if pending:
                 stages.append(pending)
@@ -202,9 +210,8 @@ class TimmBackbone(Backbone):
 
     def _compute_levels(self, images: torch.Tensor, indices: Sequence[int]) -> list[torch.Tensor]:
         height, width = images.shape[2:]
-        if self._needs_padding:
-            divisor = self.levels[-1].stride
-            images = F.pad(images, (0, -width % divisor, 0, -height % divisor))
+        if self._divisor > 1:
+            images = F.pad(images, (0, -width % self._divisor, 0, -height % self._divisor))
         self._in_forward = True
         maps = run(self.timm_model, images, indices)
         self._in_forward = False
@@ -213,7 +220,7 @@ class TimmBackbone(Backbone):
         return [self._fit(level_map, size) for level_map, size in zip(maps, sizes, strict=True)]
 
     def _fit(self, level_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        if self._needs_padding:
+        if self._divisor > 1:
             return level_map[:, :, : size[0], : size[1]]
         if level_map.shape[2:] != size:
             return F.interpolate(level_map, size, mode='bilinear', align_corners=True)
@@ -256,32 +263,35 @@ def find_properties(arch: str) -> Properties:
         ValueError: If it does not give maps of any size.
     """
     with torch.device('meta'):
-        network = timm.create_model(arch)
-        parameters = inspect.signature(type(network)).parameters
+        network: Any = timm.create_model(arch)
+        parameters = _init_parameters(type(network))
         options = {name: value for name, value in ANY_SIZE_OPTIONS.items() if name in parameters}
         if options:
             network = timm.create_model(arch, **options)
     accept_any_size(network)
-    levels = list_levels(network)
     all_keys = list(network.state_dict())
-    prune(network, last=len(levels) - 1)
+    prune(network, last=len(network.feature_info) - 1)
     kept_keys = network.state_dict()
+    levels, divisor = find_levels(arch, network.eval())
     return Properties(
         options=options,
         has_drop_path='drop_path_rate' in parameters,
         classifier_keys=tuple(key for key in all_keys if key not in kept_keys),
-        needs_padding=_needs_padding(arch, network, levels),
+        levels=levels,
+        divisor=divisor,
     )
 
 
-def list_levels(network: Any) -> tuple[Level, ...]:
-    """List the levels of a network of timm, finest first."""
-    levels = []
-    stage = 0
-    for info in network.feature_info:
-        stage += info['reduction'] >= 4
-        levels.append(Level(info['num_chs'], info['reduction'], stage))
-    return tuple(levels)
+def _init_parameters(network: type) -> set[str]:
+    """Return what a class takes by name, where it takes any more for its base classes, theirs, too."""
+    names: set[str] = set()
+    for base in network.__mro__:
+        if '__init__' in vars(base):
+            parameters = inspect.signature(base.__init__).parameters  # type: ignore[misc]
+            names.update(parameters)
+            if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
+                break
+    return names
 
 
 def prune(network: Any, last: int) -> None:
@@ -294,28 +304,70 @@ def run(network: Any, images: torch.Tensor, indices: Sequence[int]) -> list[torc
     return network.forward_intermediates(images, indices=list(indices), stop_early=True, intermediates_only=True)
 
 
-def _needs_padding(arch: str, network: nn.Module, levels: tuple[Level, ...]) -> bool:
-    """Return whether a network on the meta device lacks a part of the maps of an image of odd size."""
-    coarsest = levels[-1].stride
-    sizes = {False: (2 * coarsest + 1, 3 * coarsest + 1), True: (3 * coarsest, 4 * coarsest)}
+def find_levels(arch: str, network: Any) -> tuple[tuple[Level, ...], int]:
+    """Return the levels of a network on the meta device, and of what the sides of its images must be multiples.
+
+    Raises:
+        ValueError: If it does not give maps of any size.
+    """
+    stated = sorted({info['reduction'] for info in network.feature_info})
     reasons = []
-    for padded, (height, width) in sizes.items():
+    for divisor in (stated[-1] * side for side in WINDOW_SIDES):
         try:
-            with torch.no_grad():
-                maps = run(network.eval(), torch.empty(1, 3, height, width, device='meta'), range(len(levels)))
+            shapes = _run(network, (4 * divisor, 8 * divisor))
         except Exception as error:  # each network refuses a size in its own way
-            reasons.append(f'{height}x{width}: {error or type(error).__name__}')
+            reasons.append(f'{4 * divisor}x{8 * divisor}: {str(error) or type(error).__name__}')
             continue
-        if all(
-            level_map.shape[2] >= height / level.stride and level_map.shape[3] >= width / level.stride
-            for level_map, level in zip(maps, levels, strict=True)
-        ):
-            return padded
-        reasons.append(f'{height}x{width}: maps of {[tuple(level_map.shape[2:]) for level_map in maps]}')
+        levels = _measure_levels(network, shapes, (4 * divisor, 8 * divisor))
+        if levels is None:
+            reasons.append(f'{4 * divisor}x{8 * divisor}: maps of {_listed(shapes)}')
+            break
+        if _covers(network, levels, (2 * stated[-1] + 1, 3 * stated[-1] + 1)):
+            return levels, 1
+        if _covers(network, levels, (3 * divisor, 4 * divisor)):
+            return levels, divisor
+        reasons.append(f'{3 * divisor}x{4 * divisor}: no maps, or too small ones')
     raise ValueError(
-        f'{arch} of timm does not give maps of ceil(size / stride) for images of any size, padded or not '
-        f'({"; ".join(reasons)}). Choose a network that does, for instance resnet50 or fastvit_sa12.'
+        f'{arch} of timm, whose strides are given as {", ".join(map(str, stated))}, does not give maps of '
+        f'ceil(size / stride) for images of any size, padded or not ({reasons[0]}). Choose a network that does, for '
+        'instance resnet50 or fastvit_sa12.'
     )
+
+
+def _run(network: Any, size: tuple[int, int]) -> list[tuple[int, ...]]:
+    """Return the shapes (channels, rows, columns) of all maps of an image."""
+    with torch.no_grad():
+        maps = run(network, torch.empty(1, 3, *size, device='meta'), range(len(network.feature_info)))
+    return [tuple(level_map.shape[1:]) for level_map in maps]
+
+
+def _measure_levels(network: Any, shapes: Sequence[tuple[int, ...]], size: tuple[int, int]) -> tuple[Level, ...] | None:
+    """Return the levels, finest first, by their shapes for an image; None if one has no whole stride, or two."""
+    levels = []
+    stage = 0
+    for info, (channels, rows, columns) in zip(network.feature_info, shapes, strict=True):
+        stride = size[0] // rows
+        if (stride * rows, stride * columns) != size:
+            return None
+        stage += stride >= 4 and bool(info['module'])
+        levels.append(Level(channels, stride, stage))
+    return tuple(levels)
+
+
+def _covers(network: Any, levels: Sequence[Level], size: tuple[int, int]) -> bool:
+    """Return whether no map lacks a part of an image of this size."""
+    try:
+        shapes = _run(network, size)
+    except Exception:  # each network refuses a size in its own way
+        return False
+    return all(
+        rows >= size[0] / level.stride and columns >= size[1] / level.stride
+        for (_, rows, columns), level in zip(shapes, levels, strict=True)
+    )
+
+
+def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
+    return ', '.join(dict.fromkeys(f'{rows}x{columns}' for _, rows, columns in shapes))
 
 
 @contextmanager
