@@ -1,4 +1,4 @@
-"""Reading COCO annotation files that may be wrong."""
+"""Reading COCO annotation files that may be wrong: the one reader of training, evaluation and pictures."""
 
 import contextlib
 import io
@@ -6,44 +6,94 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from mmdet.datasets.api_wrappers import COCO
-from mmengine.logging import print_log
+from pycocotools import mask as mask_api
+
+from .annotation_boxes import check_boxes
+from .annotation_findings import (
+    AS_TEXT,
+    FLAT_BOX,
+    LEFT_OUT,
+    NO_AREA,
+    NO_BOX,
+    NO_IMAGE,
+    OUTSIDE,
+    UNCLEAR_CROWD,
+    Findings,
+    Kind,
+)
+from .annotation_ids import as_id, number_annotations, unite_categories, unite_images
+from .annotation_masks import Size, as_numbers, check_mask, run_lengths
 
 ENTRY_KEYS = {
     'images': {'id', 'file_name', 'width', 'height'},
     'annotations': {'image_id', 'category_id', 'bbox'},
     'categories': {'id', 'name'},
 }
+FLAGS = {'': 0, '0': 0, 'false': 0, 'no': 0, '1': 1, 'true': 1, 'yes': 1}
 
 
-def read_annotations(path: str | Path, source: str = '') -> dict[str, Any]:
-    """Read a COCO annotation file and leave out what cannot be trained on or scored.
+def read_annotations(path: str | Path, source: str = '', masks: bool = True) -> tuple[dict[str, Any], Findings]:
+    """Read a COCO annotation file, mend what is clear and leave out what cannot be trained on or scored.
 
-    Left out, counted and named in one warning: annotations whose image is not in the file, whose box is not finite, has
-    no area or lies wholly outside the image, and whose polygons are all unusable (fewer than three points, not finite
-    or without area). Single unusable rings are dropped from polygons that have others. A missing `area` becomes that of
-    the box.
+    Afterwards, ids are integers that differ (those of the file if they are so already), annotation ids are positive,
+    categories have different names, numbers are numbers, `iscrowd` is 0 or 1, `area` is positive, and masks are
+    polygons or run lengths that fit their image. An object whose mask is needed but cannot be used becomes a crowd of
+    the pixels of its box, so that finding it is neither right nor wrong. One table in the log says what was found.
 
     Args:
         path: The annotation file.
         source: Where the data set can be had; quoted when the file is missing.
+        masks: Whether masks are needed. If not, those that cannot be used are removed and their boxes stay.
 
     Returns:
-        The file's content, without the annotations left out.
+        The file's content without what is left out, in the file's order; and what was found. Entries whose id was
+        changed have that of the file as `id_in_file`.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        ValueError: It is empty, not JSON, not COCO's format, or an annotation has a category that the file lacks.
+        ValueError: It is empty, not JSON, not COCO's format, an id of an image or category stands for two, an
+            annotation has a category that the file lacks, or coordinates are not in pixels.
     """
     path = Path(path)
+    content = _parse(path, source)
+    findings = Findings(path, len(content['annotations']))
+    for image in content['images']:
+        _check_image(image, findings)
+    content['images'], images = unite_images(content['images'], findings)
+    content['categories'], categories = unite_categories(content['categories'], findings)
+    _check_categories(content, categories, path)
+
+    kept, sizes = [], []
+    for annotation in content['annotations']:
+        image = images.get(as_id(annotation['image_id']))
+        size = (0, 0) if image is None else (image['width'], image['height'])
+        defect = NO_IMAGE if image is None else _defect(annotation, size, masks, findings)
+        if defect is not None:
+            findings.add(defect, f'id {annotation.get("id")!r}', f'({image["file_name"]})' if image else '')
+        if image is None or (defect is not None and defect.outcome == LEFT_OUT):
+            continue
+        annotation['image_id'] = image['id']
+        annotation['category_id'] = categories[as_id(annotation['category_id'])]
+        kept.append(annotation)
+        sizes.append(size)
+    content['annotations'] = kept
+    try:
+        check_boxes(kept, sizes, findings)
+    finally:
+        number_annotations(kept, findings)
+        findings.report(len(content['images']))
+    return content, findings
+
+
+def _parse(path: Path, source: str) -> dict[str, Any]:
     require_file(path, source)
     try:
         content = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f'{path} is {"empty" if path.stat().st_size == 0 else "not JSON"}: {error}') from error
     required = ('images', 'annotations', 'categories')
     missing = [key for key in required if not isinstance(content, dict) or not isinstance(content.get(key), list)]
@@ -57,33 +107,98 @@ def read_annotations(path: str | Path, source: str = '') -> dict[str, Any]:
         for entry in content[kind]:
             if not isinstance(entry, dict) or not entry.keys() >= keys:
                 raise ValueError(f'{path}: an entry of "{kind}" lacks one of {sorted(keys)}: {str(entry)[:200]}')
+    return content
 
-    unknown = Counter(ann['category_id'] for ann in content['annotations'])
-    for category in content['categories']:
-        unknown.pop(category['id'], None)
+
+def _check_image(image: dict[str, Any], findings: Findings) -> None:
+    """Make width and height integers."""
+    name = image['file_name']
+    if not isinstance(name, str) or not name:
+        raise ValueError(f'{findings.path}: an image needs text as "file_name": {str(image)[:200]}')
+    for key in ('width', 'height'):
+        numbers = as_numbers([image[key]])
+        if numbers is None or not math.isfinite(numbers[0]) or numbers[0] < 1 or numbers[0] != int(numbers[0]):
+            raise ValueError(f'{findings.path}: {key} {image[key]!r} of {name!r} is no number of pixels')
+        if isinstance(image[key], str):
+            findings.add(AS_TEXT, f'{key} {image[key]!r} of {name}')
+        image[key] = int(numbers[0])
+
+
+def _check_categories(content: dict[str, Any], known: dict, path: Path) -> None:
+    """Refuse annotations of categories that the file does not list."""
+    unknown = Counter(
+        repr(annotation['category_id'])
+        for annotation in content['annotations']
+        if as_id(annotation['category_id']) not in known
+    )
     if unknown:
+        names = {repr(category['name']) for category in content['categories']} & unknown.keys()
         raise ValueError(
             f'{path}: {unknown.total()} annotations have category ids that its "categories" do not list: '
-            f'{sorted(unknown)}. Add the categories or remove the annotations'
+            f'[{", ".join(sorted(unknown))}]. Add the categories or remove the annotations'
+            + (f'; {", ".join(sorted(names))} is the name of a category, where its id must stand' if names else '')
         )
 
-    sizes = {image['id']: (image['width'], image['height']) for image in content['images']}
-    left_out: dict[str, list] = {}
-    kept = []
-    for annotation in content['annotations']:
-        try:
-            defect = _defect(annotation, sizes)
-        except TypeError:
-            defect = 'values that are not numbers'
-        if defect is None:
-            kept.append(annotation)
-        else:
-            left_out.setdefault(defect, []).append(annotation.get('id'))
-    content['annotations'] = kept
-    if left_out:
-        summary = '; '.join(f'{len(ids)} with {defect} (ids {ids[:5]})' for defect, ids in left_out.items())
-        print_log(f'{path}: left out annotations: {summary}', logger='current', level=30)
-    return content
+
+def _defect(annotation: dict[str, Any], size: Size, masks: bool, findings: Findings) -> Kind | None:
+    """Mend an annotation in place; returns why it cannot be used, or None."""
+    for key in ('iscrowd', 'ignore'):
+        if key in annotation or key == 'iscrowd':
+            flag = _flag(annotation.get(key))
+            if flag is None:
+                return UNCLEAR_CROWD
+            annotation[key] = flag
+    box = as_numbers(annotation['bbox'])
+    if box is None or len(box) != 4 or not _is_finite(box):
+        return NO_BOX
+    if box is not annotation['bbox']:
+        findings.add(AS_TEXT, f'bbox {annotation["bbox"]}')
+        annotation['bbox'] = box
+    left, top, width, height = box
+    if width <= 0 or height <= 0:
+        return FLAT_BOX
+    if left >= size[0] or top >= size[1] or left + width <= 0 or top + height <= 0:
+        return OUTSIDE
+    defect = check_mask(annotation, size, findings)
+    if defect is not None and masks:
+        right, bottom = left + width, top + height
+        annotation |= {'iscrowd': 1, 'segmentation': [[left, top, right, top, right, bottom, left, bottom]]}
+    elif defect is not None:
+        annotation.pop('segmentation', None)
+        defect = None
+    _check_area(annotation, size, findings)
+    return defect
+
+
+def _flag(value: Any) -> int | None:
+    """0 or 1 for what exporters write for it; None for anything else."""
+    if isinstance(value, str):
+        return FLAGS.get(value.strip().lower())
+    if value is None:
+        return 0
+    return int(value != 0) if isinstance(value, int | float) and value == value else None
+
+
+def _is_finite(values: Sequence[float]) -> bool:
+    try:
+        return math.isfinite(sum(values))
+    except OverflowError:
+        return False
+
+
+def _check_area(annotation: dict[str, Any], size: Size, findings: Findings) -> None:
+    """Compute an area, in pixels, that is missing or cannot be one; COCO's is that of the mask."""
+    given = annotation.get('area')
+    numbers = as_numbers([given])
+    if numbers is not None and numbers[0] > 0 and _is_finite(numbers):
+        annotation['area'] = numbers[0]
+        if isinstance(given, str):
+            findings.add(AS_TEXT, f'area {given!r}')
+        return
+    mask = annotation.get('segmentation')
+    of_mask = float(mask_api.area(run_lengths(mask, size))) if mask else 0.0
+    annotation['area'] = of_mask or float(annotation['bbox'][2] * annotation['bbox'][3])
+    findings.add(NO_AREA, f'{given!r} of id {annotation.get("id")!r}')
 
 
 def require_file(path: Path, source: str = '') -> None:
@@ -100,38 +215,6 @@ def require_file(path: Path, source: str = '') -> None:
             + 'data/README.md shows the layout. Another folder: --cfg-options data_root=FOLDER. '
             'To try this config without its data: --sample'
         )
-
-
-def _defect(annotation: dict[str, Any], sizes: dict[Any, tuple[int, int]]) -> str | None:
-    """What makes an annotation unusable, or None; unusable rings of a usable polygon are removed from it."""
-    size = sizes.get(annotation['image_id'])
-    if size is None:
-        return 'an image_id that "images" lacks'
-    box = annotation['bbox']
-    if len(box) != 4 or not math.isfinite(sum(box)):
-        return 'a box that is not four finite numbers'
-    left, top, width, height = box
-    if width <= 0 or height <= 0 or not annotation.setdefault('area', width * height) > 0:
-        return 'no area'
-    if left >= size[0] or top >= size[1] or left + width <= 0 or top + height <= 0:
-        return 'a box outside the image'
-    rings = annotation.get('segmentation')
-    if isinstance(rings, list) and rings:
-        usable = [ring for ring in rings if _encloses_area(ring)]
-        if not usable:
-            return 'an unusable polygon'
-        if len(usable) < len(rings):
-            annotation['segmentation'] = usable
-    return None
-
-
-def _encloses_area(ring: list[float]) -> bool:
-    """Whether [x0, y0, x1, y1, …] is a polygon of finite points that do not all lie on one line."""
-    if len(ring) < 6 or len(ring) % 2 or not math.isfinite(sum(ring)):
-        return False
-    x0, y0 = ring[:2]
-    offsets = [(x - x0, y - y0) for x, y in zip(ring[2::2], ring[3::2], strict=True)]
-    return any(ax * by != ay * bx for (ax, ay), (bx, by) in pairwise(offsets))
 
 
 class IndexedAnnotations(COCO):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from projects.atomic_files import replacing
 
+from .annotation_findings import Findings, say_once
 from .annotations import category_ids, read_annotations
 from .score_line import SUMMARY, TITLES, describe_scores
 
@@ -36,7 +37,7 @@ class CocoScores(BaseMetric):
         outfile_prefix: Write the detections to `PREFIX.bbox.json` and `PREFIX.segm.json`, COCO's result format.
 
     Raises:
-        ValueError: If `metric` is unknown.
+        ValueError: If `metric` is unknown, or the file lists annotations of which none can be scored.
     """
 
     default_prefix = 'coco'
@@ -57,7 +58,16 @@ class CocoScores(BaseMetric):
         self.outfile_prefix = outfile_prefix
         if outfile_prefix is not None:
             Path(outfile_prefix).parent.mkdir(parents=True, exist_ok=True)
-        self.ground_truth = COCO(read_annotations(ann_file))
+        content, findings = self._read(ann_file)
+        if all(annotation['iscrowd'] for annotation in content['annotations']):
+            message = f'{ann_file} holds nothing to score. {findings.why_unused(content["annotations"])}'
+            if findings.num_annotations:
+                raise ValueError(message)
+            say_once(message)  # detections can be written for images whose objects are unknown
+        self.ground_truth = COCO(content)
+
+    def _read(self, ann_file: str) -> tuple[dict[str, Any], Findings]:
+        return read_annotations(ann_file, masks='segm' in self.kinds)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Collect the detections of a batch; masks are kept as run lengths."""
@@ -90,8 +100,7 @@ class CocoScores(BaseMetric):
         for kind in self.kinds:
             detections = self._detections(results, kind)
             if self.outfile_prefix is not None:
-                with replacing(f'{self.outfile_prefix}.{kind}.json') as temporary:
-                    temporary.write_text(json.dumps(detections))
+                self._write(detections, f'{self.outfile_prefix}.{kind}.json')
             evaluation = self._evaluate(kind, detections)
             for name, value in zip(SUMMARY, evaluation.stats, strict=False):
                 scores[f'{kind}_{name}'] = round(float(value), 6)
@@ -117,6 +126,21 @@ class CocoScores(BaseMetric):
                     }
                 )
         return detections
+
+    def _write(self, detections: list[dict], path: str) -> None:
+        """Write detections with the ids that the annotation file has."""
+        in_file = {
+            f'{key}_id': {entry['id']: entry['id_in_file'] for entry in entries if 'id_in_file' in entry}
+            for key, entries in (
+                ('image', self.ground_truth.dataset['images']),
+                ('category', self.ground_truth.dataset['categories']),
+            )
+        }
+        written = [
+            found | {key: ids.get(found[key], found[key]) for key, ids in in_file.items()} for found in detections
+        ]
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(written))
 
     def _evaluate(self, kind: str, detections: list[dict]) -> COCOeval_faster:
         with contextlib.redirect_stdout(io.StringIO()):

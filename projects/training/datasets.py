@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, FUNCTIONS, TRANSFORMS
 from PIL import Image
 
-from .annotations import IndexedAnnotations, read_annotations
+from .annotation_findings import say_once
+from .annotations import IndexedAnnotations, category_ids, read_annotations
 from .decoded_files import DecodedFiles
+from .image_sizes import check_sizes, describe_sizes, likely_cause
+
+MOST_COUNTED = 100  # images of a wrong size, in a set that has too many
 
 
 class UnreadableImageError(OSError):
@@ -51,7 +56,8 @@ class LoadImage(LoadImageFromFile):
         **kwargs: Of mmcv's `LoadImageFromFile`.
 
     Raises:
-        UnreadableImageError: The file is absent, truncated or not an image; names the file and the reason.
+        UnreadableImageError: The file is absent, truncated, not an image, or not of the size that its annotations are
+            made for; names the file and the reason.
     """
 
     def __init__(self, *, keep_mib: float = 0, **kwargs: Any) -> None:
@@ -69,11 +75,16 @@ class LoadImage(LoadImageFromFile):
                     if b'\xff\xd9' not in file.read():  # truncated, or followed by the maker's own data
                         with Image.open(path) as image:
                             image.load()
+            said = (results['width'], results['height']) if 'height' in results else None  # of its annotations
             results = super().transform(results)
         except (OSError, AssertionError, cv2.error) as error:
             raise UnreadableImageError(f'{path}: {error}') from error
-        if results is not None:  # as with ignore_empty=True
-            self.decoded.put(path, results['img'])
+        if results is None:  # as with ignore_empty=True
+            return results
+        decoded = results['img_shape'][::-1]
+        if said not in (None, decoded):
+            raise UnreadableImageError(f'{describe_sizes(path, said, decoded)}. {likely_cause(said, decoded)}')
+        self.decoded.put(path, results['img'])
         return results
 
 
@@ -157,8 +168,8 @@ class CheckedCocoDataset(SurvivingDataset, CocoDataset):
 
     Raises:
         FileNotFoundError: The annotation file or the image folder is missing.
-        ValueError: The file is malformed, its categories are not those of the config, or more than
-            `max_unreadable_share` of the listed images are absent.
+        ValueError: The file is malformed, its categories are not those of the config, more than `max_unreadable_share`
+            of its images are absent or of another size than it says, or nothing is left to train on.
     """
 
     def __init__(self, *args: Any, source: str = '', **kwargs: Any) -> None:
@@ -166,12 +177,26 @@ class CheckedCocoDataset(SurvivingDataset, CocoDataset):
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        content = read_annotations(self.ann_file, self.source)
+        content, findings = read_annotations(self.ann_file, self.source, self._needs_masks())
         self._check_categories([category['name'] for category in content['categories']])
+        known = set(category_ids(content, self.metainfo['classes']))
+        self._why_unused = findings.why_unused(content['annotations'], known)
         self.COCOAPI = lambda path: IndexedAnnotations(content)
         data_list = super().load_data_list()
         del self.COCOAPI  # the content is not kept
-        return self._without_absent_images(data_list)
+        return self._without_other_sizes(self._without_absent_images(data_list))
+
+    def _needs_masks(self) -> bool:
+        return any(getattr(transform, 'with_mask', False) for transform in self.pipeline.transforms)
+
+    def filter_data(self) -> list[dict]:
+        kept = super().filter_data()
+        if not self.test_mode and all(one['ignore_flag'] for info in kept for one in info['instances']):
+            raise ValueError(
+                f'{self.ann_file} leaves nothing to train on: {len(kept)} of {len(self.data_list)} images pass '
+                f'filter_cfg={self.filter_cfg}, none with an object to learn. {self._why_unused}'
+            )
+        return kept
 
     def _check_categories(self, names: list[str]) -> None:
         classes = self.metainfo['classes']
@@ -198,15 +223,34 @@ class CheckedCocoDataset(SurvivingDataset, CocoDataset):
         }
         paths = [info['img_path'] for info in data_list if os.path.normpath(info['img_path']) not in present]
         absent = [path for path in paths if not Path(path).exists()]  # not merely elsewhere, or behind a link
-        if not absent:
-            return data_list
         message = f'{len(absent)} of {len(data_list)} images listed in {self.ann_file} do not exist: {absent[:5]}'
-        if len(absent) > self.max_unreadable_share * len(data_list):
+        return self._without(set(absent), data_list, message)
+
+    def _without_other_sizes(self, data_list: list[dict]) -> list[dict]:
+        """As `_without_absent_images`, for images whose size is not the one that the file says."""
+        loader = next((one for one in self.pipeline.transforms if isinstance(one, LoadImageFromFile)), LoadImage())
+        most = max(int(self.max_unreadable_share * len(data_list)), MOST_COUNTED)
+        said = {info['img_path']: (info['width'], info['height']) for info in data_list}
+        check = check_sizes([(path, *size) for path, size in said.items()], loader, most)
+        if check.turned:
+            say_once(
+                f'{self.ann_file}: {len(check.turned)} images are turned or mirrored on loading, as their EXIF says '
+                f'({check.turned[:3]}). Their sizes do not show whether the annotations are: look at --show-dir'
+            )
+        examples = '; '.join(describe_sizes(path, said[path], size) for path, size in list(check.wrong.items())[:3])
+        causes = sorted({likely_cause(said[path], size) for path, size in check.wrong.items()})[:3]
+        message = (
+            f'{len(check.wrong)}{" or more" * (len(check.wrong) > most)} of {len(data_list)} images have another size '
+            f'than {self.ann_file} says: {examples}. {". ".join(causes)}'
+        )
+        return self._without(check.wrong.keys(), data_list, message)
+
+    def _without(self, paths: Collection[str], data_list: list[dict], message: str) -> list[dict]:
+        if not paths:
+            return data_list
+        if len(paths) > self.max_unreadable_share * len(data_list):
             raise ValueError(
                 f'{message}; more than the allowed share of {self.max_unreadable_share:.0%}. {self._remedy()}'
             )
-        print_log(message, logger='current', level=logging.WARNING)
-        if self.test_mode:
-            return data_list
-        missing = set(absent)
-        return [info for info in data_list if info['img_path'] not in missing]
+        say_once(message)
+        return data_list if self.test_mode else [info for info in data_list if info['img_path'] not in paths]

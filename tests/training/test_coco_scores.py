@@ -153,6 +153,57 @@ def test_cases_by_hand(tmp_path, samples, ap, ap50):
     assert scores['coco/bbox_mAP_50'] == pytest.approx(ap50, abs=1e-6)
 
 
+@pytest.mark.parametrize('first', [0, 1, -1, 2**40, 'a', None])
+def test_scores_do_not_follow_from_the_ids_of_annotations(tmp_path, first):
+    path = one_object(tmp_path)
+    content = json.loads(path.read_text())
+    content['annotations'][0]['id'] = first
+    path.write_text(json.dumps(content))
+    scores = evaluate(path, [detections(1, [[10, 10, 50, 40]]), detections(2, [])], metric='bbox')
+    assert scores['coco/bbox_mAP'] == pytest.approx(0.6, abs=1e-6)
+
+
+def test_detections_are_written_with_the_ids_of_the_file(tmp_path):
+    path = one_object(tmp_path)
+    content = json.loads(path.read_text())
+    content['images'][0]['id'] = content['annotations'][0]['image_id'] = 'first'
+    content['categories'][0]['id'] = content['annotations'][0]['category_id'] = 'kind'
+    path.write_text(json.dumps(content))
+    scores = evaluate(path, [detections(1, [[10, 10, 50, 50]])], metric='bbox', outfile_prefix=str(tmp_path / 'out'))
+    assert scores['coco/bbox_mAP'] == 1
+    (found,) = json.loads((tmp_path / 'out.bbox.json').read_text())
+    assert (found['image_id'], found['category_id']) == ('first', 'kind')
+
+
+def test_an_object_whose_mask_is_unknown_is_neither_found_nor_missed(tmp_path, random_case):
+    path, samples = random_case
+    content = json.loads(path.read_text())
+    lost = next(one for one in content['annotations'] if not one['iscrowd'])
+    for mask in (None, {'size': [SIZE, SIZE], 'counts': lost['segmentation']['counts'][:-1]}):
+        lost['segmentation'] = mask
+        (tmp_path / 'gt.json').write_text(json.dumps(content))
+        scores = evaluate(tmp_path / 'gt.json', samples)  # comes to an end
+        assert 0.05 < scores['coco/segm_mAP'] < 0.9
+
+
+@pytest.mark.parametrize('changes', [{'iscrowd': 1}, {'bbox': [500, 10, 40, 40]}])
+def test_a_file_of_which_nothing_can_be_scored_is_refused(tmp_path, changes):
+    path = one_object(tmp_path)
+    content = json.loads(path.read_text())
+    content['annotations'][0] |= changes
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'holds nothing to score.*Of its 1 annotations: 1'):
+        CocoScores(str(path))
+
+
+def test_a_file_without_annotations_can_be_predicted(tmp_path):
+    path = one_object(tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), 'annotations': []}))
+    scores = evaluate(path, [detections(1, [[10, 10, 50, 50]])], metric='bbox', outfile_prefix=str(tmp_path / 'out'))
+    assert scores['coco/bbox_mAP'] == -1
+    assert len(json.loads((tmp_path / 'out.bbox.json').read_text())) == 1
+
+
 def test_a_size_without_objects_has_no_score(tmp_path):
     scores = evaluate(one_object(tmp_path), [detections(1, [[10, 10, 50, 50]]), detections(2, [])], metric='bbox')
     assert scores['coco/bbox_mAP_m'] == 1.0  # 32² <= 1600 < 96²

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import init_default_scope
+from mmengine.registry import TRANSFORMS, init_default_scope
 from PIL import Image
 
 from projects.training.datasets import CheckedCocoDataset, LoadImage, UnreadableImageError, combine_seeds
@@ -154,6 +154,117 @@ def test_a_missing_image_folder_is_named(root):
             metainfo={'classes': ('house',)},
             pipeline=PIPELINE,
         )
+
+
+MASKS = [
+    {'type': 'LoadImage'},
+    {'type': 'LoadAnnotations', 'with_bbox': True, 'with_mask': True},
+    {'type': 'PackDetInputs'},
+]
+SQUARE = [[4, 4, 24, 4, 24, 24, 4, 24]]
+
+
+def change(root, **changes):
+    """Change all annotations."""
+    content = json.loads((root / 'all.json').read_text())
+    for annotation in content['annotations']:
+        annotation.update(changes)
+    (root / 'all.json').write_text(json.dumps(content))
+
+
+def test_objects_without_a_mask_are_not_learnt_where_masks_are_trained(root, logged):
+    change(root, segmentation=SQUARE)
+    content = json.loads((root / 'all.json').read_text())
+    content['annotations'][3]['segmentation'] = []
+    (root / 'all.json').write_text(json.dumps(content))
+    dataset = build(root, pipeline=MASKS)
+    samples = [dataset[index]['data_samples'] for index in range(NUM_IMAGES)]
+    assert [len(sample.gt_instances) for sample in samples] == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1]
+    assert sum(bool(re.search(r'1 +objects without a mask .*id 3 \(3.jpg\)', message)) for message in logged) == 1
+    boxes_only = build(root)
+    assert len(boxes_only[3]['data_samples'].gt_instances) == 1
+
+
+def test_training_masks_on_boxes_names_a_config_that_needs_no_masks(root):
+    with pytest.raises(ValueError, match=r'nothing to train on.* 10 objects without a mask.*retinanet'):
+        build(root, pipeline=MASKS)
+    assert len(build(root)) == NUM_IMAGES
+
+
+@pytest.mark.parametrize(
+    ('changes', 'options', 'reason'),
+    [
+        ({'iscrowd': 1}, {}, '10 crowds'),
+        ({'iscrowd': 'true'}, {}, '10 crowds'),
+        ({'bbox': [60, 60, 5, 5]}, {}, '10 boxes outside of their image'),
+        ({'bbox': [4, 4, 0.5, 20]}, {}, '10 boxes under one pixel'),
+        ({'category_id': 9}, {'metainfo': {'classes': ('house',)}}, '10 objects of categories that the config'),
+        ({}, {'filter_cfg': {'min_size': 64}}, "0 of 10 images pass filter_cfg={'min_size': 64}"),
+        ({'bbox': [0.1, 0.1, 0.5, 0.5]}, {}, 'all 10 boxes lie between 0 and 1'),
+    ],
+)
+def test_a_set_without_anything_to_learn_is_refused_and_says_why(root, changes, options, reason):
+    change(root, **changes)
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        build(root, **options)
+
+
+def test_a_set_without_annotations_is_refused_for_training_only(root):
+    content = json.loads((root / 'all.json').read_text())
+    (root / 'all.json').write_text(json.dumps({**content, 'annotations': []}))
+    with pytest.raises(ValueError, match=r'nothing to train on.*0 annotations'):
+        build(root)
+    assert len(build(root, test_mode=True)) == NUM_IMAGES
+
+
+def turn(path, orientation):
+    """Write an image of 40x48 pixels whose EXIF says that it is shown otherwise."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new('RGB', (48, 40)).save(path, exif=exif)
+
+
+@pytest.mark.parametrize('suffix', ['jpg', 'png', 'webp', 'tif'])
+@pytest.mark.parametrize('color_type', ['color', 'color_ignore_orientation'])
+@pytest.mark.parametrize('backend', ['cv2', 'pillow'])
+def test_sizes_are_those_that_the_loader_gives_the_network(root, suffix, color_type, backend):
+    content = json.loads((root / 'all.json').read_text())
+    turn(root / f'turned.{suffix}', 6)
+    loading = {'type': 'LoadImage', 'color_type': color_type, 'imdecode_backend': backend}
+    height, width = TRANSFORMS.build(loading)({'img_path': str(root / f'turned.{suffix}')})['img_shape']
+    for size, fits in (((height, width), True), ((width, height), False)):
+        content['images'][3] |= {'file_name': f'turned.{suffix}', 'height': size[0], 'width': size[1]}
+        (root / 'all.json').write_text(json.dumps(content))
+        if fits:
+            assert len(build(root, pipeline=[loading, *PIPELINE[1:]])) == NUM_IMAGES
+        else:
+            with pytest.raises(ValueError, match=rf'1 of 10 images have another size.*turned\.{suffix} is .*EXIF'):
+                build(root, pipeline=[loading, *PIPELINE[1:]])
+
+
+def test_images_of_another_size_name_the_factor(root):
+    content = json.loads((root / 'all.json').read_text())
+    for image in content['images'][:4]:
+        image |= {'width': 24, 'height': 20}
+    (root / 'all.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'4 of 10 images .*0\.jpg is 48x40 when decoded, 24x20 .*2 times as large'):
+        build(root)
+
+
+def test_few_images_of_another_size_are_neither_learnt_nor_found(root, logged):
+    content = json.loads((root / 'all.json').read_text())
+    content['images'][3] |= {'width': 96, 'height': 40}
+    (root / 'all.json').write_text(json.dumps(content))
+    assert len(build(root, max_unreadable_share=0.1)) == NUM_IMAGES - 1
+    assert any('1 of 10 images have another size' in message for message in logged)
+    sample = build(root, test_mode=True, max_unreadable_share=0.1)[3]['data_samples']
+    assert sample.unreadable
+
+
+def test_turned_images_of_which_the_size_tells_nothing_are_named(root, logged):
+    turn(root / '3.jpg', 3)
+    build(root)
+    assert any(re.search(r'1 images are turned or mirrored .*3\.jpg', message) for message in logged)
 
 
 def draw(dataset, index):

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from faster_coco_eval import COCO
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, METRICS
 from mmseg.datasets import BaseSegDataset
 
+from projects.training.annotation_findings import Findings
+from projects.training.annotations import read_annotations
 from projects.training.coco_scores import CocoScores
 from projects.training.datasets import SurvivingDataset
 
@@ -130,6 +131,9 @@ class BonaiInstanceDataset(BuildingInstanceDataset):
         self.label = check_label(label)
         super().__init__(*args, **kwargs)
 
+    def _needs_masks(self) -> bool:
+        return False  # they are made of roofs and footprints
+
     def load_data_list(self) -> list[dict]:
         self._contradictions_px: list[float] = []
         self._left_out: list[Any] = []
@@ -219,8 +223,11 @@ class BonaiScores(CocoScores):
     """
 
     def __init__(self, *args: Any, label: str = 'roof', **kwargs: Any) -> None:
+        self.label = check_label(label)
         super().__init__(*args, **kwargs)
-        content = self.ground_truth.dataset
-        relabelled = (labelled(annotation, check_label(label)) for annotation in content['annotations'])
+
+    def _read(self, ann_file: str) -> tuple[dict[str, Any], Findings]:
+        content, findings = read_annotations(ann_file, masks=False)
+        relabelled = (labelled(annotation, self.label) for annotation in content['annotations'])
         content['annotations'] = [annotation for annotation in relabelled if annotation is not None]
-        self.ground_truth = COCO(content)
+        return content, findings

@@ -1,0 +1,125 @@
+"""Sizes of images as they are decoded, compared with what an annotation file says."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import cv2
+from mmcv.transforms import LoadImageFromFile
+from mmengine.logging import print_log
+from PIL import Image
+
+from projects.atomic_files import replacing
+
+ORIENTATION = 0x0112  # tag of EXIF (version 2.32, 4.6.4 A): 1 as stored, 2 to 8 turned or mirrored
+EXCHANGES_SIDES = 5  # from this value on
+SAME_SHAPE = 0.02  # relative difference of width / height
+IMAGES_WORTH_A_CACHE = 1000
+NUM_THREADS = 8
+
+Size = tuple[int, int]
+File = tuple[str, int, int]
+"""Path, width and height as an annotation file has them."""
+
+
+@dataclass
+class SizeCheck:
+    """What images and an annotation file do not agree about.
+
+    Attributes:
+        wrong: Decoded width and height of images that have another size than the file says.
+        turned: Images that are turned or mirrored on loading, by EXIF, in a way that sizes do not show.
+    """
+
+    wrong: dict[str, Size] = field(default_factory=dict)
+    turned: list[str] = field(default_factory=list)
+
+
+def check_sizes(files: Sequence[File], loader: LoadImageFromFile, most: int) -> SizeCheck:
+    """Find images whose decoded size is another than the one that is said.
+
+    Headers are read; only images that differ by them are decoded, by what loads them in training, to be sure. What
+    was found for a large set is kept in the user's cache, until one of its files, a size or the way to decode changes.
+    Images that cannot be read are not checked.
+
+    Args:
+        files: The images.
+        loader: Decodes an image in training or evaluation.
+        most: How many wrong ones to find before the search is given up; one more is found at most.
+    """
+    cached = _cache_file(files, loader, most) if len(files) >= IMAGES_WORTH_A_CACHE else None
+    if cached is not None:
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return SizeCheck(**json.loads(cached.read_text()))
+        print_log(f'reading the sizes of {len(files)} images, once for this set', logger='current')
+    follows_exif = loader.color_type in ('color', 'grayscale')  # as OpenCV and mmcv's pillow backend do
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        headers = list(pool.map(_read_header, (path for path, *_ in files), chunksize=64))
+    check = SizeCheck()
+    for (path, *said), (size, orientation) in zip(files, headers, strict=True):
+        turned = follows_exif and orientation > 1
+        if turned and orientation >= EXCHANGES_SIDES:
+            size = size[::-1]
+        if size == tuple(said):
+            if turned and (orientation < EXCHANGES_SIDES or size[0] == size[1]):
+                check.turned.append(path)
+            continue
+        with contextlib.suppress(OSError):  # an unreadable image is counted when it is needed
+            height, width = loader.transform({'img_path': path})['img_shape'][:2]
+            if [width, height] != said:
+                check.wrong[path] = width, height
+        if len(check.wrong) > most:
+            break
+    if cached is not None:
+        with contextlib.suppress(OSError):  # a home that cannot be written to
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(cached) as temporary:
+                temporary.write_text(json.dumps(asdict(check)))
+    return check
+
+
+def _read_header(path: str) -> tuple[Size, int]:
+    """Width and height as stored, and EXIF orientation from 1 to 8; (0, 0) if only decoding can tell."""
+    try:
+        with Image.open(path) as image:
+            orientation = 1 if image.format == 'TIFF' else image.getexif().get(ORIENTATION, 1)  # TIFF: in its size
+            return image.size, orientation
+    except Exception:  # whatever pillow says of damaged headers and of huge images
+        return (0, 0), 1
+
+
+def describe_sizes(path: str, said: Sequence[int], decoded: Sequence[int]) -> str:
+    """What to tell of an image whose size, (width, height), is another than is said."""
+    return f'{path} is {decoded[0]}x{decoded[1]} when decoded, {said[0]}x{said[1]} in the annotation file'
+
+
+def likely_cause(said: Sequence[int], decoded: Sequence[int]) -> str:
+    """Why the size of an image, (width, height), is probably another than is said, and what to do."""
+    if tuple(said) == tuple(decoded)[::-1]:
+        return (
+            'Width and height are swapped, probably by an EXIF rotation that was followed on one side only: turn the '
+            'pixels themselves (mogrify -auto-orient) and export the annotations anew; if they were made on the pixels '
+            "as stored, load those: color_type='color_ignore_orientation' for LoadImage in all pipelines"
+        )
+    ratios = decoded[0] / said[0], decoded[1] / said[1]
+    if abs(ratios[0] / ratios[1] - 1) < SAME_SHAPE:
+        return f'The images are copies {ratios[0]:.3g} times as large as those that were annotated: use those'
+    return 'Other images than these were annotated, or parts of them'
+
+
+def _cache_file(files: Sequence[File], loader: LoadImageFromFile, most: int) -> Path:
+    """Where the findings for these files are kept; its name follows from everything that they depend on."""
+    digest = hashlib.sha256(repr((loader, cv2.__version__, Image.__version__, most)).encode())
+    for path, width, height in files:
+        try:
+            status = os.stat(path)  # noqa: PTH116 (a path as text, once per image)
+            digest.update(f'{path}\0{width}x{height}\0{status.st_size}\0{status.st_mtime_ns}\n'.encode())
+        except OSError:
+            digest.update(f'{path}\0absent\n'.encode())
+    folder = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache', 'skyline', 'image_sizes')
+    return folder / f'{digest.hexdigest()}.json'
