@@ -31,9 +31,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         required=True,
         help='folder for misalignment.json and misalignment.png',
     )
-    add('--height-column', metavar='NAME', help='column of the labels with metres above ground')
+    add('--height-column', metavar='NAME', help='column of the labels with heights above ground')
     add('--structure-column', metavar='NAME', help='column that is equal for the parts of one building')
     add('--assume-crs', metavar='CRS', help='coordinate system of labels that state none, such as EPSG:4326')
+    add('--layer', metavar='NAME', help='layer of the labels (default: the only one of polygons)')
+    add('--reference-layer', metavar='NAME', help='the same of the reference')
     add('--max-shift-m', type=number(above=0), default=30.0, help='longest displacement that is searched (default: 30)')
     add('--gsd-m', type=number(above=0), default=0.5, help='metres per pixel, with --reference (default: 0.5)')
     add('--min-agreement', type=number(0, 1), default=0.6, help='labels that agree less are unmatched (default: 0.6)')
@@ -60,6 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
                 height_column=args.height_column,
                 structure_column=args.structure_column,
                 assume_crs=args.assume_crs,
+                layer=args.layer,
+                reference_layer=args.reference_layer,
                 threshold=args.threshold,
             )
         args.out.mkdir(parents=True, exist_ok=True)

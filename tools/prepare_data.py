@@ -85,9 +85,10 @@ def add_geotiff(commands: argparse._SubParsersAction) -> None:
     )
     add('--labels', metavar='FILE', type=Path, required=True, help='GeoPackage, GeoJSON, Shapefile, ... of polygons')
     add('--out', metavar='DIR', type=folder_to_write, required=True, help='folder to write')
-    add('--height-column', metavar='NAME', help='column of the labels with metres above ground')
+    add('--height-column', metavar='NAME', help='column of the labels with heights above ground')
     add('--structure-column', metavar='NAME', help='column that is equal for the parts of one building')
     add('--assume-crs', metavar='CRS', help='coordinate system of labels that state none, such as EPSG:4326')
+    add('--layer', metavar='NAME', help='layer of the labels (default: the only one of polygons)')
     add(
         '--bands',
         metavar='N',
@@ -134,6 +135,7 @@ def run_geotiff(args: argparse.Namespace) -> object:
         height_column=args.height_column,
         structure_column=args.structure_column,
         assume_crs=args.assume_crs,
+        layer=args.layer,
         blocks=BlockSettings(args.val_share, args.test_share, args.block_m, args.margin_m),
         displacement=Displacement(tuple(args.shift_m), args.off_nadir_deg, args.azimuth_deg),
     )
@@ -154,9 +156,10 @@ def add_scenes(commands: argparse._SubParsersAction) -> None:
     add = scenes.add_argument
     add('--out', metavar='DIR', type=folder_to_write, default=Path('data/scenes'), help='folder to write')
     add('--footprints', metavar='FILE', type=Path, help='vector file of footprints (None: the invented city)')
-    add('--height-column', metavar='NAME', help='its metres above ground (None: a column of a usual name)')
+    add('--height-column', metavar='NAME', help='its heights above ground (None: a column of a usual name)')
     add('--structure-column', metavar='NAME', help='equal for the tiers of one building (None: likewise)')
     add('--assume-crs', metavar='CRS', help='coordinate system of footprints that state none, such as EPSG:4326')
+    add('--layer', metavar='NAME', help='layer of the footprints (None: the only one of polygons)')
     add('--city-m', type=number(above=0), default=2000.0, help='side of the invented city')
     add('--gsd-m', type=number(above=0), default=0.5, help='metres per pixel')
     add('--tile-px', type=whole_number(), default=256, help='side of a tile in pixels')
@@ -194,7 +197,8 @@ def run_scenes(args: argparse.Namespace) -> object:
     if args.footprints is None:
         city = procedural_city(args.city_m, args.seed)
     else:
-        city = read_city(args.footprints, args.height_column, args.structure_column, assume_crs=args.assume_crs)
+        options = {'assume_crs': args.assume_crs, 'layer': args.layer}
+        city = read_city(args.footprints, args.height_column, args.structure_column, **options)
     return write_scenes(city, domains, args.gsd_m, args.tile_px, args.out, args.seed, args.processes)
 
 

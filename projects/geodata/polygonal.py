@@ -1,11 +1,59 @@
-"""The polygons of any geometry; needs shapely alone."""
+"""The polygons of any geometry, mended; needs shapely alone."""
 
+from collections import Counter
+
+import numpy as np
 import shapely
+
+POLYGON, MULTIPOLYGON, GEOMETRY_COLLECTION = 3, 6, 7  # as `shapely.get_type_id` numbers them
+COLLECTIONS = MULTIPOLYGON, GEOMETRY_COLLECTION
 
 
 def polygonal(geometry: shapely.Geometry) -> shapely.Geometry:
-    """The polygons of a geometry, without the points and lines that clipping and repairing leave behind."""
+    """The polygons of a geometry, without points and lines, such as clipping and repairing leave behind."""
     if geometry.geom_type in ('Polygon', 'MultiPolygon'):
         return geometry
-    nested = shapely.get_parts(shapely.get_parts(geometry))
-    return shapely.union_all([part for part in nested if part.geom_type == 'Polygon'])
+    parts = np.array([geometry], dtype=object)
+    while np.isin(types := shapely.get_type_id(parts), COLLECTIONS).any():
+        parts = np.concatenate([parts[types == POLYGON], shapely.get_parts(parts[np.isin(types, COLLECTIONS)])])
+    return shapely.union_all(parts[shapely.get_type_id(parts) == POLYGON])
+
+
+def mend_outlines(outlines: np.ndarray) -> tuple[np.ndarray, Counter[str]]:
+    """Make polygons of outlines, in two dimensions; one that cannot be used does not concern the others.
+
+    Outlines that cross themselves are repaired by `shapely.make_valid` (even-odd rule: a figure of eight becomes two
+    parts). What has no geometry, NaN or infinite coordinates, no polygon or no area becomes None.
+
+    Args:
+        outlines: (N,) Geometries of any type, or None.
+
+    Returns:
+        (N,) Valid Polygons and MultiPolygons, or None; and how many were repaired or left out, by reason.
+    """
+    counts: Counter[str] = Counter()
+    mended = shapely.force_2d(np.array(outlines, dtype=object))
+    absent = shapely.is_missing(mended) | shapely.is_empty(mended)
+    coordinates, owner = shapely.get_coordinates(mended, return_index=True)
+    endless = np.zeros(len(mended), dtype=bool)
+    endless[owner[~np.isfinite(coordinates).all(axis=1)]] = True
+    other = ~np.isin(shapely.get_type_id(mended), (POLYGON, *COLLECTIONS)) & ~absent & ~endless
+    for reason, left_out in (
+        ('without geometry', absent),
+        ('with NaN or infinite coordinates', endless),
+        ('not a polygon', other),
+    ):
+        counts[reason] += int(left_out.sum())
+        mended[left_out] = None
+    invalid = ~shapely.is_valid(mended) & ~shapely.is_missing(mended)
+    for number in np.flatnonzero(invalid | (shapely.get_type_id(mended) == GEOMETRY_COLLECTION)).tolist():
+        try:
+            mended[number] = polygonal(shapely.make_valid(mended[number]))
+        except shapely.errors.GEOSException:
+            mended[number] = None
+            counts['beyond repair'] += 1
+    flat = shapely.area(mended) <= 0
+    mended[flat] = None
+    counts['without area'] = int(flat.sum())
+    counts['repaired'] = int((invalid & ~shapely.is_missing(mended)).sum())
+    return mended, +counts

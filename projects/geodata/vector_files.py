@@ -1,5 +1,7 @@
 """Building outlines with heights in vector files: GeoPackage, GeoJSON, Shapefile and whatever else GDAL reads."""
 
+from collections import Counter
+from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +11,22 @@ from mmengine.logging import print_log
 
 from projects.atomic_files import replacing
 from projects.geodata.coordinate_systems import parse_crs
-from projects.geodata.polygonal import polygonal
+from projects.geodata.heights import read_heights
+from projects.geodata.polygonal import mend_outlines
+from projects.geodata.vector_layers import Bounds, VectorLayer, open_layer, pyogrio
+from projects.geodata.vector_places import explain_miss, place_outlines, search_box
 
 try:
     import geopandas
     import pandas as pd
-    import pyogrio
-    from pyproj import CRS
 except ImportError as error:
     raise ImportError(f"{error}; vector files need the extra 'geo': pip install -e '.[geo]'") from error
-
-Bounds = tuple[float, float, float, float]
 
 # How each suffix is written. RFC 7946: GeoJSON in longitude and latitude on WGS 84, as every program reads it.
 DRIVERS: dict[str, dict[str, Any]] = {
     '.gpkg': {'driver': 'GPKG'},
     '.geojson': {'driver': 'GeoJSON', 'RFC7946': 'YES', 'COORDINATE_PRECISION': '9'},
 }
-POLYGONAL_TYPES = (3, 6, 7)  # shapely's numbers of Polygon, MultiPolygon and GeometryCollection
-SHOWN_NAMES = 20
 
 
 def read_buildings(
@@ -38,75 +37,84 @@ def read_buildings(
     bounds: Bounds | None = None,
     *,
     assume_crs: Any = None,
+    layer: str | None = None,
 ) -> geopandas.GeoDataFrame:
     """Read building polygons, mended and taken apart, one row each.
 
-    Invalid outlines are repaired by `shapely.make_valid`, multipolygons taken apart. Features without geometry, of
-    another type or without area are left out; the log says how many. Of a file with several layers the first is read.
+    Multipolygons are taken apart, and outlines mended (`mend_outlines`). Features that cannot be used are left out, for
+    themselves alone; the log says how many, and why.
 
     Args:
         path: Any file that GDAL reads as vectors.
-        height_column: Column with metres above ground, numbers or text such as '12,5' or '12.5 m'; None: all heights
-            are unknown. Zero, negative and infinite heights count as unknown: they are some program's mark for it.
+        height_column: Column with heights above ground (`read_heights`); None: all heights are unknown.
         structure_column: Column that is equal for the parts of one building; None: each feature is one.
         crs: Coordinate system to return, such as 'EPSG:28355'; None: the file's own.
         bounds: West, south, east and north in the system that is returned: only buildings that intersect it are read,
             by the file's spatial index where it has one.
         assume_crs: Coordinate system of a file that states none, or a wrong one.
+        layer: Which one of the file's; None: the only one of polygons.
 
     Returns:
         A frame with `geometry` (valid Polygons), `height_m` (float, NaN is unknown) and `structure` (int, from 0
-        without gaps), in the file's order; `frame.crs` is set.
+        without gaps), in the file's order; `frame.crs` is set. A file without features gives no rows.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It holds no vectors or no coordinate system, a column is missing, or a height is no number.
+        ValueError: It holds no polygons or several layers of them, no coordinate system or a wrong one, none in
+            `bounds`; a column is missing, or holds no heights.
     """
-    path = Path(path)
-    info = _describe(path)
+    source = open_layer(path, layer)
     columns = [column for column in (height_column, structure_column) if column is not None]
     for column in columns:
-        if column not in info['fields']:
-            raise ValueError(f'{path} has no column {column!r}; its columns are {_listing(info["fields"])}')
-    if assume_crs is None and info['crs'] is None:
+        if column not in source.columns:
+            listed = ', '.join(map(repr, source.columns)) or 'none'
+            raise ValueError(f'{path} has no column {column!r}; its columns are {listed}')
+    if assume_crs is None and source.crs is None:
         raise ValueError(
             f'{path} states no coordinate system; say which it is (assume_crs, --assume-crs EPSG:...) or write it '
-            f'into the file: ogr2ogr -a_srs EPSG:... with_crs.gpkg {path.name}'
+            f'into the file: ogr2ogr -a_srs EPSG:... with_crs.gpkg {source.path.name}'
         )
-    file_crs = parse_crs(info['crs'] if assume_crs is None else assume_crs)
+    file_crs = parse_crs(source.crs if assume_crs is None else assume_crs)
     target_crs = file_crs if crs is None else parse_crs(crs)
-    bbox = None if bounds is None else _reproject_bounds(bounds, target_crs, file_crs)
-    table = pyogrio.read_dataframe(path, layer=info['layer_name'], columns=columns, bbox=bbox, force_2d=True)
-    if not isinstance(table, geopandas.GeoDataFrame):
-        raise ValueError(f'{path} holds a table without geometry; expected polygons')
-    heights_m = _heights_m(table[height_column], path) if height_column else np.full(len(table), np.nan)
-    structures = table[structure_column] if structure_column else np.arange(len(table))
-    outlines = table.geometry.set_crs(file_crs, allow_override=True)
-    _check_degrees(outlines, path)
-    parts, source = _polygon_parts(outlines.to_crs(target_crs).to_numpy(), path)
+    bbox = None if bounds is None else search_box(source, file_crs, bounds, target_crs)
+    outlines, table = source.read(columns, bbox)
+    outlines, strays = place_outlines(outlines, source, file_crs, bounds, target_crs)
+    outlines = geopandas.GeoSeries(outlines, crs=file_crs).to_crs(target_crs).to_numpy()
+    mended, counts = mend_outlines(outlines)
+    counts += Counter({'without geometry': -strays, 'beyond longitude and latitude': strays})
+    _report(source, len(outlines), counts)
+    parts, owner = shapely.get_parts(mended, return_index=True)
     if bounds is not None:
         inside = shapely.intersects(parts, shapely.box(*bounds))
-        parts, source = parts[inside], source[inside]
+        parts, owner = parts[inside], owner[inside]
+        if not len(parts):
+            reason = explain_miss(source, file_crs, bounds, target_crs)
+            raise ValueError(f'no building of {path} lies in the area that is needed: {reason}')
+    elif len(outlines) and not len(parts):
+        raise ValueError(f'{path} holds no polygon that can be used: {_listed(counts)}')
+    heights_m = np.full(len(parts), np.nan)
+    if height_column is not None and len(parts):
+        heights_m = read_heights(table[height_column], height_column, source.path)[owner]
+    structures = table[structure_column] if structure_column else np.arange(len(outlines))
     return geopandas.GeoDataFrame(
-        {'height_m': heights_m[source], 'structure': _number_groups(np.asarray(structures, dtype=object)[source])},
+        {'height_m': heights_m, 'structure': _number_groups(np.asarray(structures, dtype=object)[owner])},
         geometry=parts,
         crs=target_crs,
     )
 
 
-def column_names(path: str | Path) -> list[str]:
-    """Names of the columns of a vector file's first layer, besides the geometry.
+def column_names(path: str | Path, layer: str | None = None) -> list[str]:
+    """Names of the columns of the layer that `read_buildings` reads, besides the geometry.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It holds no vectors.
+        ValueError: It holds no polygons, or several layers of them.
     """
-    names: list[str] = _describe(Path(path))['fields']
-    return names
+    return open_layer(path, layer).columns
 
 
 def write_polygons(frame: geopandas.GeoDataFrame, path: str | Path) -> None:
-    """Write polygons with their columns; the file appears complete or not at all.
+    """Write polygons with those columns that hold a value; the file appears complete or not at all.
 
     Args:
         frame: Polygons in a coordinate system. A `.geojson` is written in EPSG:4326, as RFC 7946 demands.
@@ -122,71 +130,24 @@ def write_polygons(frame: geopandas.GeoDataFrame, path: str | Path) -> None:
         raise ValueError(f'cannot write {path.name}: the polygons have no coordinate system; set frame.crs first')
     if suffix == '.geojson':
         frame = frame.to_crs('EPSG:4326')
-    kind = 'MultiPolygon' if (frame.geom_type == 'MultiPolygon').any() else 'Polygon'
+    if len(frame):
+        frame = frame.dropna(axis='columns', how='all')
+    several = bool((frame.geom_type == 'MultiPolygon').any())
+    kind = {'geometry_type': 'MultiPolygon' if several else 'Polygon', 'promote_to_multi': several}
     with replacing(path) as temporary:
-        pyogrio.write_dataframe(
-            frame, temporary, layer=path.stem, geometry_type=kind, promote_to_multi=False, **DRIVERS[suffix]
-        )
+        pyogrio.write_dataframe(frame, temporary, layer=path.stem, **kind, **DRIVERS[suffix])
 
 
-def _describe(path: Path) -> dict[str, Any]:
-    """Name, columns and coordinate system of the first layer."""
-    if not path.exists():
-        raise FileNotFoundError(f'the vector file {path} does not exist')
-    try:
-        layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
-        if not layers:
-            raise ValueError(f'{path} holds no layer of vectors; expected polygons')
-        if len(layers) > 1:
-            print_log(f'{path} holds the layers {_listing(layers)}; the first is read', logger='current')
-        info = pyogrio.read_info(path, layer=layers[0])
-    except pyogrio.errors.DataSourceError as error:
-        raise ValueError(
-            f'{path} is no vector file that GDAL reads ({error}); expected GeoPackage, GeoJSON, Shapefile or another'
-        ) from error
-    return info | {'fields': [str(field) for field in info['fields']]}
+def _report(source: VectorLayer, features: int, counts: Counter[str]) -> None:
+    repaired = counts['repaired']
+    left_out = Counter({reason: count for reason, count in counts.items() if reason != 'repaired'})
+    text = f'{source.path}: {features} features, {repaired} repaired, {left_out.total()} left out'
+    text += f' ({_listed(left_out)})' if left_out else ''
+    print_log(text, logger='current', level=WARNING if left_out else INFO)
 
 
-def _listing(names: list[str]) -> str:
-    rest = f' and {len(names) - SHOWN_NAMES} more' if len(names) > SHOWN_NAMES else ''
-    return ', '.join(map(repr, names[:SHOWN_NAMES])) + rest if names else 'none'
-
-
-def _reproject_bounds(bounds: Bounds, crs: CRS, file_crs: CRS) -> Bounds:
-    """A box in the file's system that holds all of `bounds`."""
-    if crs == file_crs:
-        return bounds
-    box = shapely.box(*bounds)
-    outline = geopandas.GeoSeries([box], crs=crs).segmentize(box.length / 64).to_crs(file_crs)
-    west, south, east, north = outline.total_bounds
-    if not np.isfinite([west, south, east, north]).all():
-        raise ValueError(
-            f"the area {bounds} in {crs.to_string()} lies outside of what the labels' system, "
-            f'{file_crs.to_string()}, can express; check the coordinate systems of both files'
-        )
-    margin = 0.01 * max(east - west, north - south)  # the sides bulge a little between the 64 points
-    return west - margin, south - margin, east + margin, north + margin
-
-
-def _heights_m(values: pd.Series, path: Path) -> np.ndarray:
-    if values.dtype.kind not in 'iuf':
-        values = values.astype('string').str.strip().str.replace(',', '.', regex=False)
-        values = values.str.replace(r'\s*m$', '', regex=True).replace('', pd.NA)
-    try:
-        heights_m = pd.to_numeric(values).to_numpy(float, na_value=np.nan)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f'{path}: column {values.name!r} holds something else than metres: {error}') from error
-    return np.where(np.isfinite(heights_m) & (heights_m > 0), heights_m, np.nan)
-
-
-def _check_degrees(outlines: geopandas.GeoSeries, path: Path) -> None:
-    if outlines.crs.is_geographic and len(outlines):
-        west, south, east, north = outlines.total_bounds
-        if west < -360 or east > 360 or south < -90 or north > 90:
-            raise ValueError(
-                f'{path} states {outlines.crs.to_string()}, but its coordinates ({west:g}, {south:g}) to '
-                f'({east:g}, {north:g}) are no degrees; say which system it is (assume_crs, --assume-crs EPSG:...)'
-            )
+def _listed(counts: Counter[str]) -> str:
+    return ', '.join(f'{count} {reason}' for reason, count in counts.items())
 
 
 def _number_groups(values: np.ndarray) -> np.ndarray:
@@ -195,26 +156,6 @@ def _number_groups(values: np.ndarray) -> np.ndarray:
     missing = numbers < 0
     numbers[missing] = numbers.max(initial=-1) + 1 + np.arange(missing.sum())
     return pd.factorize(numbers)[0].astype(np.int64)
-
-
-def _polygon_parts(outlines: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Valid polygons, and from which outline each came."""
-    usable = np.isin(shapely.get_type_id(outlines), POLYGONAL_TYPES) & ~shapely.is_empty(outlines)
-    invalid = usable & ~shapely.is_valid(outlines)
-    mended = np.array(outlines, dtype=object)
-    mended[invalid] = shapely.make_valid(outlines[invalid])
-    mended[usable] = [polygonal(outline) for outline in mended[usable]]
-    parts, source = shapely.get_parts(mended[usable], return_index=True)
-    solid = shapely.area(parts) > 0
-    counts = {
-        'features': len(outlines),
-        'left out (no polygon, or empty)': (~usable).sum(),
-        'repaired': invalid.sum(),
-        'parts left out (without area)': (~solid).sum(),
-        'polygons': solid.sum(),
-    }
-    print_log(f'{path}: ' + ', '.join(f'{count} {what}' for what, count in counts.items()), logger='current')
-    return parts[solid], np.flatnonzero(usable)[source[solid]]
 
 
 def check_writable(path: str | Path) -> None:

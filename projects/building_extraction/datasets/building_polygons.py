@@ -11,7 +11,8 @@ import shapely
 from shapely.geometry import shape
 
 from projects.building_extraction.datasets.web_mercator import to_grid, to_lon_lat_deg
-from projects.geodata.polygonal import polygonal
+from projects.geodata.degrees import place_on_earth
+from projects.geodata.polygonal import mend_outlines
 
 # What a `crs` member may say (upper case, last part of a URN, URL or AUTHORITY:CODE) for longitude, latitude on WGS 84.
 WGS84_NAMES = frozenset({'4326', 'CRS84', 'WGS84', 'WGS 84'})
@@ -43,10 +44,10 @@ def describe_extent(grid_bounds: np.ndarray) -> str:
 
 
 def read_building_polygons(path: Path) -> BuildingPolygons:
-    """Read the Polygon and MultiPolygon features of a GeoJSON file in longitude and latitude (EPSG:4326).
+    """Read the polygons of a GeoJSON file in longitude and latitude (EPSG:4326).
 
-    Self-intersecting outlines are repaired by `shapely.make_valid` (even-odd rule: a figure of eight becomes two
-    parts). Features without geometry, of another type, malformed or without area are left out and counted.
+    Outlines are mended (`mend_outlines`) and placed on one side of the date line (`place_on_earth`). Features that
+    cannot be used are left out, for themselves alone, and counted.
 
     Args:
         path: A FeatureCollection.
@@ -55,39 +56,35 @@ def read_building_polygons(path: Path) -> BuildingPolygons:
         FileNotFoundError: `path` does not exist.
         ValueError: It is no FeatureCollection, is in another coordinate system, or holds no polygon.
     """
-    collection = _read_collection(path)
     counts: Counter[str] = Counter()
-    polygons, features = [], []
-    for number, feature in enumerate(collection['features']):
-        geometry = feature.get('geometry') if isinstance(feature, dict) else 'no feature'
-        if geometry is None:
-            counts['without geometry'] += 1
-        elif not isinstance(geometry, dict):
-            counts['malformed'] += 1
-        elif geometry.get('type') not in ('Polygon', 'MultiPolygon'):
-            counts['not a polygon'] += 1
-        elif not geometry.get('coordinates'):
-            counts['without geometry'] += 1
-        else:
-            try:
-                polygons.append(shapely.force_2d(shape(geometry)))
-                features.append(number)
-            except (TypeError, ValueError, LookupError, shapely.errors.ShapelyError):
-                counts['malformed'] += 1
-    if not polygons:
+    outlines = np.array([_outline(feature, counts) for feature in _read_collection(path)['features']], dtype=object)
+    outlines, strays = place_on_earth(outlines, path, f'the file is probably in a projected system. {_convert(path)}')
+    grid = shapely.transform(outlines, to_grid)
+    mended, mending = mend_outlines(grid)
+    mending['without geometry'] -= counts['malformed'] + strays
+    counts += mending + Counter({'beyond longitude and latitude': strays})
+    used = ~shapely.is_missing(mended)
+    if not used.any():
         raise ValueError(f'{path} holds no polygon: {dict(counts) or "it has no features"}')
-    _check_lon_lat(path, polygons, features)
+    counts['used'] = int(used.sum())
+    return BuildingPolygons(mended[used], np.flatnonzero(used), dict(counts))
 
-    grid = shapely.transform(np.array(polygons, dtype=object), to_grid)
-    invalid = ~shapely.is_valid(grid)
-    grid[invalid] = [polygonal(shapely.make_valid(polygon)) for polygon in grid[invalid]]
-    solid = shapely.area(grid) > 0
-    counts['without area'] = int((~solid).sum())
-    counts['repaired'] = int((invalid & solid).sum())
-    counts['used'] = int(solid.sum())
-    if not solid.any():
-        raise ValueError(f'{path} holds no polygon that has an area: {dict(counts)}')
-    return BuildingPolygons(grid[solid], np.array(features)[solid], {key: n for key, n in counts.items() if n})
+
+def _outline(feature: Any, counts: Counter[str]) -> shapely.Geometry | None:
+    """The geometry of a feature in two dimensions, with closed rings; None: there is none, or it is malformed."""
+    geometry = feature.get('geometry') if isinstance(feature, dict) else 'no feature'
+    if geometry is None:
+        return None
+    try:
+        with np.errstate(invalid='ignore'):  # NaN, which is counted later
+            return shapely.force_2d(shape(geometry))
+    except (TypeError, ValueError, LookupError, AttributeError, shapely.errors.ShapelyError):
+        counts['malformed'] += 1
+        return None
+
+
+def _convert(path: Path) -> str:
+    return f'Convert it first: ogr2ogr -t_srs EPSG:4326 -lco RFC7946=YES converted.geojson {path.name}'
 
 
 def _read_collection(path: Path) -> dict[str, Any]:
@@ -110,19 +107,6 @@ def _read_collection(path: Path) -> dict[str, Any]:
         if name.upper().replace('/', ':').split(':')[-1] not in WGS84_NAMES:
             raise ValueError(
                 f'{path} is in the coordinate system {name}; expected longitude and latitude (EPSG:4326, CRS84). '
-                f'Convert it first: ogr2ogr -t_srs EPSG:4326 -lco RFC7946=YES converted.geojson {path.name}'
+                f'{_convert(path)}'
             )
     return collection
-
-
-def _check_lon_lat(path: Path, polygons: list[shapely.Geometry], features: list[int]) -> None:
-    coordinates, index = shapely.get_coordinates(polygons, return_index=True)
-    inside = (np.abs(coordinates) <= (180, 90)).all(axis=1)  # NaN compares false
-    if not inside.all():
-        worst = int(np.argmin(inside))
-        x, y = coordinates[worst]
-        raise ValueError(
-            f'{path}: feature {features[index[worst]]} (from 0) has the coordinate ({x}, {y}), which is no longitude '
-            'and latitude in degrees; the file is probably in a projected system. '
-            f'Convert it first: ogr2ogr -t_srs EPSG:4326 -lco RFC7946=YES converted.geojson {path.name}'
-        )

@@ -43,7 +43,8 @@ from projects.building_extraction.datasets.tile_instances import (
     building_share,
     read_tile,
 )
-from projects.building_extraction.datasets.web_mercator import Tile, find_tiles
+from projects.building_extraction.datasets.web_mercator import Tile, find_tiles, to_grid, to_lon_lat_deg
+from projects.geodata.degrees import SWAPPED
 
 SET_ENTRIES = {'images', 'annotations', 'overview.png'}
 
@@ -184,12 +185,20 @@ def _match(tiles: list[Tile], labels: BuildingPolygons, tiles_dir: Path, labels_
     if not len(tile_numbers):
         extent = describe_extent(np.array([bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)]))
         raise ValueError(
-            f'no polygon meets a tile. Tiles in {tiles_dir}: {extent}. Polygons in {labels_path}: {labels.extent()}. '
+            f'no polygon meets a tile. {_swapped(labels, bounds)}Tiles in {tiles_dir}: {extent}. '
+            f'Polygons in {labels_path}: {labels.extent()}. '
             'Tiles numbered from the south (TMS) must be renumbered: y -> 2**zoom - 1 - y'
         )
     order = np.lexsort((polygon_numbers, tile_numbers))
     starts = np.searchsorted(tile_numbers[order], np.arange(1, len(tiles)))
     return dict(zip(tiles, np.split(polygon_numbers[order], starts), strict=True))
+
+
+def _swapped(labels: BuildingPolygons, tile_bounds: np.ndarray) -> str:
+    """That polygons would meet tiles if latitude and longitude changed places; '' if they would not."""
+    degrees = shapely.transform(labels.polygons, to_lon_lat_deg)
+    grid = shapely.transform(degrees, lambda points: to_grid(points[:, ::-1]))
+    return f'In the labels {SWAPPED}. ' if shapely.intersects(shapely.box(*tile_bounds.T), grid[0]).any() else ''
 
 
 def _check_bad_share(report: GeotilesReport, max_bad_share: float) -> None:

@@ -52,6 +52,7 @@ class RasterTilesSettings:
         height_column: Column of the labels with metres above ground.
         structure_column: Column that is equal for the parts of one building.
         assume_crs: Coordinate system of labels that state none, or a wrong one.
+        layer: Of the labels' file; None: the only one of polygons.
         blocks: How the ground is split.
         displacement: How the labels are moved before they are drawn.
     """
@@ -62,6 +63,7 @@ class RasterTilesSettings:
     height_column: str | None = None
     structure_column: str | None = None
     assume_crs: str | None = None
+    layer: str | None = None
     blocks: BlockSettings = field(default_factory=BlockSettings)
     displacement: Displacement = field(default_factory=Displacement)
 
@@ -153,6 +155,7 @@ def _read_labels(
         raster.crs,
         (west, south, east, north),
         assume_crs=settings.assume_crs,
+        layer=settings.layer,
     )
     labels = clean if displacement.is_none else displace(clean, displacement)
     image = shapely.box(*raster.bounds)

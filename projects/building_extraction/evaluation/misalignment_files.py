@@ -26,6 +26,8 @@ def measure_files(
     height_column: str | None = None,
     structure_column: str | None = None,
     assume_crs: str | None = None,
+    layer: str | None = None,
+    reference_layer: str | None = None,
     threshold: float | None = None,
 ) -> Misalignment:
     """Measure labels against a vector file or an image.
@@ -38,25 +40,23 @@ def measure_files(
         height_column: Column of the labels with metres above ground.
         structure_column: Column that is equal for the parts of one building.
         assume_crs: Coordinate system of labels that state none.
+        layer: Of the labels' file; None: the only one of polygons.
+        reference_layer: The same of the reference.
         threshold: Prediction above it is building; None: half of 1 for numbers up to 1, else 127.
 
     Raises:
         FileNotFoundError: A file is missing.
         ValueError: A file is unfit, or the two do not overlap.
     """
-    read = partial(read_buildings, labels_path, height_column, structure_column, assume_crs=assume_crs)
+    read = partial(read_buildings, labels_path, height_column, structure_column, assume_crs=assume_crs, layer=layer)
     if reference_path is not None and prediction_path is None:
         labels = read()
-        return measure_against_polygons(labels, read_buildings(reference_path, crs=labels.crs), settings)
+        reference = read_buildings(reference_path, crs=labels.crs, layer=reference_layer)
+        return measure_against_polygons(labels, reference, settings)
     if prediction_path is None or reference_path is not None:
         raise ValueError('expected either a reference or a prediction')
     with open_raster(prediction_path) as mask:
         labels = read(crs=mask.crs, bounds=mask.bounds)
-        if labels.empty:
-            raise ValueError(
-                f'no label of {labels_path} lies on {prediction_path}, whose bounds are {mask.bounds} in {mask.crs}; '
-                'check the coordinate systems of both (--assume-crs sets that of the labels)'
-            )
         pixel = MisalignmentSettings(settings.max_shift_m, mask.gsd_m(), settings.min_agreement)
         return measure_against_mask(labels, mask, pixel, _threshold(mask) if threshold is None else threshold)
 

@@ -24,6 +24,7 @@ def read_city(
     structure_column: str | None = None,
     *,
     assume_crs: str | None = None,
+    layer: str | None = None,
 ) -> City:
     """Reads footprints; rows may be tiers of one building that overlap.
 
@@ -33,10 +34,12 @@ def read_city(
 
     Args:
         path: GeoPackage, GeoJSON, Shapefile or another file that GDAL reads.
-        height_column: Metres above ground of each row's top; None: the first of `HEIGHT_COLUMNS` that there is.
+        height_column: Heights above ground of each row's top (`read_heights`); None: the first of `HEIGHT_COLUMNS` that
+            there is.
         structure_column: Equal for the tiers of one building; None: the first of `STRUCTURE_COLUMNS`, and if there is
             none, each row is a building.
         assume_crs: Coordinate system of a file that states none.
+        layer: Which one of the file's; None: the only one of polygons.
 
     Returns:
         The city, in a metric coordinate system.
@@ -49,7 +52,7 @@ def read_city(
     from projects.geodata.coordinate_systems import metres_per_unit
     from projects.geodata.vector_files import column_names, read_buildings
 
-    columns = column_names(path)
+    columns = column_names(path, layer)
     height_column = height_column or _usual(columns, HEIGHT_COLUMNS)
     if height_column is None:
         raise ValueError(
@@ -57,7 +60,7 @@ def read_city(
             'Say which one holds metres above ground (height_column, --height-column).'
         )
     structure_column = structure_column or _usual(columns, STRUCTURE_COLUMNS)
-    frame = read_buildings(path, height_column, structure_column, assume_crs=assume_crs)
+    frame = read_buildings(path, height_column, structure_column, assume_crs=assume_crs, layer=layer)
     if not len(frame):
         raise ValueError(f'{path} holds no polygons; expected building footprints.')
     west, south, east, north = frame.total_bounds

@@ -81,12 +81,49 @@ def test_other_coordinate_systems_are_refused(tmp_path, crs, named):
         read_building_polygons(write(tmp_path / 'a.geojson', [polygon(SQUARE)], crs=crs))
 
 
-@pytest.mark.parametrize('bad', ['3627000.5', 'NaN', '-180.001'])
-def test_projected_or_missing_coordinates_are_refused(tmp_path, bad):
-    path = write(tmp_path / 'a.geojson', [polygon(SQUARE), polygon([[0, 0], [-77, 0], [1, 1], [0, 0]])])
-    path.write_text(path.read_text().replace('-77', bad))
-    with pytest.raises(ValueError, match=rf'feature 1 .*\({"nan" if bad == "NaN" else bad}, 0\.0\).*projected'):
+def test_features_that_cannot_be_used_are_left_out_for_themselves_alone(tmp_path):
+    nan, inf = float('nan'), float('inf')
+    geometries = [
+        polygon(SQUARE),
+        polygon(SQUARE[:-1]),  # not closed
+        polygon([SQUARE[0], [nan, nan], *SQUARE[2:]]),
+        polygon([[inf, 0], *SQUARE[1:-1], [inf, 0]]),
+        polygon([[3627000.5, 0], [0, 1], [1, 1], [3627000.5, 0]]),
+        {'type': 'GeometryCollection', 'geometries': [polygon(SQUARE), {'type': 'Point', 'coordinates': [0, 0]}]},
+        {'type': 'Foo'},
+        {'type': 'LineString', 'coordinates': SQUARE},
+    ]
+    labels = read_building_polygons(write(tmp_path / 'a.geojson', geometries))
+    assert labels.features.tolist() == [0, 1, 5]
+    assert shapely.equals(labels.polygons[[1, 2]], labels.polygons[0]).all()
+    assert labels.counts == {
+        'malformed': 1,
+        'with NaN or infinite coordinates': 2,
+        'not a polygon': 1,
+        'beyond longitude and latitude': 1,
+        'used': 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ('x', 'y', 'reason'),
+    [
+        (3627000.5, 5e6, 'probably in a projected system. Convert it first'),
+        (-37.8, 144.9, 'latitude .* before longitude'),
+    ],
+)
+def test_files_in_another_system_are_refused(tmp_path, x, y, reason):
+    path = write(tmp_path / 'a.geojson', [polygon([[x + dx, y + dy] for dx, dy in SQUARE])])
+    with pytest.raises(ValueError, match=rf'a\.geojson: coordinates such as \({x}, {y}.* are no degrees .*{reason}'):
         read_building_polygons(path)
+
+
+def test_longitudes_beyond_180_are_those_on_the_other_side(tmp_path):
+    east = [[x + 190, y] for x, y in SQUARE]
+    line = [[179.5, 0], [-179.5, 0], [-179.5, 1], [179.5, 1], [179.5, 0]]
+    beyond, crossing = read_building_polygons(write(tmp_path / 'a.geojson', [polygon(east), polygon(line)])).polygons
+    np.testing.assert_allclose(shapely.bounds(beyond)[[0, 2]], [10 / 360, 11 / 360])
+    np.testing.assert_allclose(shapely.bounds(crossing)[[0, 2]], [359.5 / 360, 360.5 / 360])
 
 
 @pytest.mark.parametrize(
@@ -99,7 +136,7 @@ def test_projected_or_missing_coordinates_are_refused(tmp_path, bad):
         ('[]', "not a GeoJSON FeatureCollection .*'list'"),
         ('{"type": "Feature"}', "not a GeoJSON FeatureCollection .*'Feature'"),
         ('{"type": "FeatureCollection", "features": []}', 'holds no polygon: it has no features'),
-        ('{"type": "FeatureCollection", "features": [{"geometry": null}, 3]}', "'without geometry': 1, 'malformed': 1"),
+        ('{"type": "FeatureCollection", "features": [{"geometry": null}, 3]}', "'malformed': 1, 'without geometry': 1"),
     ],
 )
 def test_unfit_files_are_named(tmp_path, text, message):

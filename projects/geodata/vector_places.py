@@ -1,0 +1,110 @@
+"""Whether coordinates of outlines can be what their system says, and why outlines do not lie where they should."""
+
+from typing import Any
+
+import numpy as np
+import shapely
+
+from projects.geodata.coordinate_systems import CRS, WGS84, Transformer
+from projects.geodata.degrees import SWAPPED, are_degrees, place_on_earth
+from projects.geodata.vector_layers import Bounds, VectorLayer
+
+MAX_STRAY_SHARE = (
+    0.5  # of the features; where more have impossible coordinates, the system is not what it is said to be
+)
+TINY_UNITS = 0.01  # half of the buildings are not smaller than that in metres or feet, but all are in degrees
+SIDE_POINTS = 64
+
+
+def place_outlines(
+    outlines: np.ndarray, layer: VectorLayer, crs: CRS, bounds: Bounds | None, target: CRS
+) -> tuple[np.ndarray, int]:
+    """Outlines whose coordinates are possible in their system, see `place_on_earth`.
+
+    Args:
+        outlines: (N,) Geometries, or None.
+        layer: Where they come from.
+        crs: Their coordinate system.
+        bounds: Where they should lie, in `target`.
+        target: The system that they are wanted in.
+
+    Raises:
+        ValueError: Most of them cannot be in their system.
+    """
+    if crs.is_geographic:
+        remedy = 'a GeoJSON that states no other system is taken for degrees; ' if layer.driver == 'GeoJSON' else ''
+        remedy += f'say which system it is (--assume-crs EPSG:...){_hint_of_system(layer, bounds, target)}'
+        return place_on_earth(outlines, layer.path, remedy)
+    boxes = shapely.bounds(outlines)
+    boxes = boxes[np.isfinite(boxes).all(axis=1)]
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
+    if len(boxes) and are_degrees(boxes).all() and 0 < np.median(sides) < TINY_UNITS:
+        raise ValueError(
+            f'{layer.path} states {crs.to_string()}, but coordinates such as ({boxes[0, 0]:g}, {boxes[0, 1]:g}) look '
+            f'like degrees; say which system it is (--assume-crs {WGS84})'
+        )
+    return outlines, 0
+
+
+def reproject_bounds(bounds: Bounds, crs: CRS, target: CRS) -> Bounds:
+    """A box in another system that holds all of `bounds`; NaN or infinite, where that cannot express it."""
+    if crs == target:
+        return bounds
+    outline = shapely.get_coordinates(shapely.segmentize(shapely.box(*bounds), _perimeter(bounds) / SIDE_POINTS))
+    x, y = Transformer.from_crs(crs, target, always_xy=True).transform(*outline.T)
+    west, south, east, north = np.min(x), np.min(y), np.max(x), np.max(y)
+    margin = 0.01 * max(east - west, north - south)  # the sides bulge a little between the points
+    return float(west - margin), float(south - margin), float(east + margin), float(north + margin)
+
+
+def _perimeter(bounds: Bounds) -> float:
+    west, south, east, north = bounds
+    return 2 * (east - west + north - south)
+
+
+def search_box(layer: VectorLayer, crs: CRS, bounds: Bounds, target: CRS) -> Bounds | None:
+    """What to read of a layer to have all that lies in `bounds`; None: everything.
+
+    Raises:
+        ValueError: The layer's system cannot express the area.
+    """
+    box = reproject_bounds(bounds, target, crs)
+    if not np.isfinite(box).all():
+        raise ValueError(
+            f"the area {bounds} in {target.to_string()} lies outside of what the labels' system, {crs.to_string()}, "
+            'can express; check the coordinate systems of both files'
+        )
+    if crs.is_geographic and not (layer.bounds and are_degrees(np.array(layer.bounds))):
+        return None  # beyond 180 degrees, or no degrees at all
+    return box
+
+
+def explain_miss(layer: VectorLayer, crs: CRS, bounds: Bounds, target: CRS) -> str:
+    """Why no outline of a layer lies in `bounds`, for a message."""
+    area = _in_words(bounds, target)
+    if layer.bounds is None or not np.isfinite(layer.bounds).all():
+        return f'the area is {area}'
+    reasons = [f'they lie at {_in_words(layer.bounds, crs)}, the area at {area}']
+    west, south, east, north = layer.bounds
+    if crs.is_geographic and _meet(reproject_bounds((south, west, north, east), crs, target), bounds):
+        reasons.append(SWAPPED)
+    else:
+        hint = _hint_of_system(layer, bounds, target) if crs != target else ''
+        reasons.append(f'check the coordinate systems of both (--assume-crs sets that of the labels){hint}')
+    return '; '.join(reasons)
+
+
+def _hint_of_system(layer: VectorLayer, bounds: Bounds | None, target: CRS) -> str:
+    """That a layer's coordinates would lie in `bounds` if they were in its system; '' if they would not."""
+    if bounds is None or layer.bounds is None or not _meet(layer.bounds, bounds):
+        return ''
+    return f': taken as {target.to_string()} they would lie where they should'
+
+
+def _meet(one: Bounds, other: Bounds) -> bool:
+    return bool(np.isfinite(one).all()) and shapely.intersects(shapely.box(*one), shapely.box(*other))
+
+
+def _in_words(bounds: Bounds, crs: Any) -> str:
+    west, south, east, north = bounds if CRS(crs).is_geographic else reproject_bounds(bounds, CRS(crs), CRS(WGS84))
+    return f'longitude {west:.6g} to {east:.6g}, latitude {south:.6g} to {north:.6g}'
