@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmengine.fileio import put_text
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.building_extraction.transfer_study.grid import AXES, plan_grid, read_grid
 from projects.command_line import ConfigOptions, folder_to_write, told_in_one_line, whole_number
 

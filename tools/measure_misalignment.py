@@ -7,10 +7,12 @@ tools/measure_misalignment.py --labels labels.gpkg --prediction mask.tif --out r
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from rich.console import Console
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.atomic_files import replacing
 from projects.building_extraction.height_classes import HeightClasses
 from projects.command_line import folder_to_write, number, told_in_one_line

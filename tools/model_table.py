@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.command_line import told_in_one_line
 from projects.deployment.model_table.table import FLAG, read_row, render, replace_table, stale_lines
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from mmengine.logging import MMLogger
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.command_line import ConfigOptions, Parser, folder_to_write, number, told_in_one_line, whole_number
 
 

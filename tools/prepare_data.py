@@ -2,12 +2,14 @@
 """Prepare data for training: `tools/prepare_data.py geotiles|geotiff|scenes|bonai --out PATH ...`."""
 
 import argparse
+import sys
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
 from rich.progress import track
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.building_extraction.datasets.geotiles import GeotilesSettings, convert_geotiles
 from projects.command_line import file_to_write, folder_to_write, number, told_in_one_line, whole_number
 

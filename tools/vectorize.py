@@ -6,8 +6,10 @@ tools/vectorize.py roofs.tif footprints.gpkg --heights heights.tif --off-nadir-d
 """
 
 import argparse
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.command_line import file_to_write, number, told_in_one_line
 from projects.geodata.raster_values import MEANINGS as VALUES
 
