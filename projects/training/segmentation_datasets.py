@@ -16,16 +16,17 @@ from PIL import Image
 
 from .datasets import SurvivingDataset, UnreadableImageError
 from .decoded_files import DecodedFiles
+from .label_survey import IGNORED, UNKNOWN, check_labels, survey_labels, unknown_values
 
-IGNORED = 255  # label of pixels that are neither trained on nor scored
-UNKNOWN = 254  # marks values that no label map of the data set may hold
-PILLOW_ERRORS = (OSError, SyntaxError, ValueError)  # what pillow raises for files that are absent or broken
+PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # of files absent or broken
+ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn an image on its side
 
 # Train id of each Cityscapes id that has one (cityscapesScripts, helpers/labels.py); the ids 0 to 33 without are void.
 CITYSCAPES_TRAIN_IDS = {
     label_id: train_id
     for train_id, label_id in enumerate((7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33))
 }
+LABEL_IDS = dict.fromkeys((*range(34), 255), IGNORED) | CITYSCAPES_TRAIN_IDS
 
 
 @TRANSFORMS.register_module()
@@ -67,36 +68,65 @@ class LoadSegmentation(LoadAnnotations):
     @staticmethod
     def _read(path: str, shape: tuple[int, int], lookup: np.ndarray) -> np.ndarray:
         """Class indices of a label map of a shape (H, W)."""
-        try:
-            with Image.open(path) as image:
-                labels = np.asarray(image)
-        except PILLOW_ERRORS as error:
-            raise UnreadableImageError(f'{path}: {error}') from error
-        if labels.dtype != np.uint8 or labels.shape != shape:
-            raise UnreadableImageError(
-                f'{path}: a label map must hold one 8-bit value per pixel of its image of {shape}; this one is '
-                f'{labels.dtype} of {labels.shape}'
-            )
-        mapped = cv2.LUT(labels, lookup)
+        values = read_label_map(path, shape)
+        mapped = cv2.LUT(values, lookup)
         if (mapped == UNKNOWN).any():
-            unknown = np.unique(labels[mapped == UNKNOWN]).tolist()
-            known = np.flatnonzero(lookup != UNKNOWN).tolist()
-            raise UnreadableImageError(f'{path}: unknown label values {unknown}; known are {known}')
+            raise UnreadableImageError(f'{path}: {unknown_values(np.bincount(values.ravel(), minlength=256), lookup)}')
         return mapped
+
+
+def read_label_map(path: str, shape: tuple[int, int]) -> np.ndarray:
+    """Read the values of a label map, uint8 of the shape (H, W) that its image has.
+
+    Raises:
+        UnreadableImageError: It is absent, broken or of another size, or has several channels or more than 8 bits.
+    """
+    try:
+        with Image.open(path) as image:
+            values = np.asarray(image)
+    except PILLOW_ERRORS as error:
+        raise UnreadableImageError(f'{path}: {error}') from error
+    if values.dtype != np.uint8 or values.shape != shape:
+        cause = ''
+        if values.ndim == 3:
+            cause = '. Colours must be turned into the indices of their classes'
+        elif values.shape == shape[::-1]:
+            cause = '. It lies on its side: the image is turned by its EXIF tag, perhaps'
+        raise UnreadableImageError(
+            f'{path}: a label map must hold one 8-bit value per pixel of its image of {shape}; this one is '
+            f'{values.dtype} of {values.shape}{cause}'
+        )
+    return values
+
+
+def decoded_size(path: str) -> tuple[int, int]:
+    """Height and width of an image as it is decoded: turned as its EXIF tag says.
+
+    Raises:
+        UnreadableImageError: The file is absent or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            is_turned = image.format in ('JPEG', 'MPO') and image.getexif().get(ORIENTATION) in (5, 6, 7, 8)
+            return (image.width, image.height) if is_turned else (image.height, image.width)
+    except PILLOW_ERRORS as error:
+        raise UnreadableImageError(f'{path}: {error}') from error
 
 
 class CheckedSegmentationDataset(SurvivingDataset, BaseSegDataset):
     """mmseg's data set of image and label files that are checked first.
 
     An image without a label map is left out of training and evaluation, and named. In evaluation, an image that cannot
-    be read is scored as if it were black, and one whose label map cannot be read is not scored.
+    be read is scored as if it were black, and one whose label map cannot be read is not scored. Before anything is
+    trained, label maps spread over the set are read: see `label_survey`.
 
     Args:
         source: Where the data set can be had; quoted when it is missing.
 
     Raises:
         FileNotFoundError: The folder of the images or of the label maps is missing or has none.
-        ValueError: More than `max_unreadable_share` of the images have no label map.
+        ValueError: More than `max_unreadable_share` of the images have no label map or, of those looked at, one that
+            cannot be used; or no pixel has a label.
     """
 
     seg_map_suffix: str
@@ -116,11 +146,53 @@ class CheckedSegmentationDataset(SurvivingDataset, BaseSegDataset):
         names = list_dir_or_file(folder, list_dir=False, suffix=self.seg_map_suffix, recursive=True)
         return {Path(folder, name) for name in names}
 
+    def other_labels(self) -> dict[str, dict[int, int]]:
+        """`labels` by other rules in use for such data, by what to do if one of them is right."""
+        first = 1 - int(self.reduce_zero_label)
+        options = [f'{split}_dataloader.dataset.reduce_zero_label={bool(first)}' for split in ('train', 'val')]
+        remedy = f'They look as if classes were counted from {first}. If so: --cfg-options {" ".join(options)}'
+        return {
+            remedy: {0: IGNORED, 255: IGNORED}
+            | {first + index: index for index in range(len(self.METAINFO['classes']))}
+        }
+
+    def holds_255(self) -> bool:
+        """Whether label maps of this kind hold 255."""
+        return not self.reduce_zero_label  # the ignored value is 0
+
     def full_init(self) -> None:
+        if self._fully_initialized:
+            return
         super().full_init()
-        self.label_lookup = np.full(256, UNKNOWN, np.uint8)
-        for value, index in self.labels().items():
-            self.label_lookup[value] = (self.label_map or {}).get(index, index)
+        self.label_lookup = self._lookup(self.labels())
+        self.survey()
+
+    def survey(self) -> None:
+        """Look at label maps, and at the sizes of their images.
+
+        Raises:
+            ValueError: Too many cannot be used, or no pixel has a label.
+        """
+        images = {info['seg_map_path']: info['img_path'] for info in map(super().get_data_info, range(len(self)))}
+        others = {remedy: self._lookup(labels) for remedy, labels in self.other_labels().items()}
+
+        def read(path: str) -> np.ndarray:
+            try:
+                shape = decoded_size(images[path])
+            except UnreadableImageError:  # an image has its turn when it is loaded
+                shape = decoded_size(path)
+            return read_label_map(path, shape)
+
+        found = survey_labels(list(images), read, self.label_lookup)
+        name = self.data_prefix['seg_map_path']
+        check_labels(found, self.label_lookup, others, self.holds_255(), self.max_unreadable_share, name)
+
+    def _lookup(self, labels: dict[int, int]) -> np.ndarray:
+        """Labels as a table of all 256 values."""
+        lookup = np.full(256, UNKNOWN, np.uint8)
+        for value, index in labels.items():
+            lookup[value] = (self.label_map or {}).get(index, index)
+        return lookup
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """One entry of the data list, with the table that maps its label values to class indices."""
@@ -170,9 +242,18 @@ class CheckedCityscapesDataset(CheckedSegmentationDataset, CityscapesDataset):
         return files
 
     def labels(self) -> dict[int, int]:
-        if self.seg_map_suffix.endswith('labelIds.png'):
-            return dict.fromkeys((*range(34), 255), IGNORED) | CITYSCAPES_TRAIN_IDS
-        return super().labels()
+        return LABEL_IDS if self._reads_label_ids() else super().labels()
+
+    def other_labels(self) -> dict[str, dict[int, int]]:
+        if self._reads_label_ids():
+            return {'They look like train ids. If so, name the files *_labelTrainIds.png': super().labels()}
+        return {'They look like label ids. If so, name the files *_labelIds.png, which are converted here': LABEL_IDS}
+
+    def holds_255(self) -> bool:
+        return not self._reads_label_ids()
+
+    def _reads_label_ids(self) -> bool:
+        return self.seg_map_suffix.endswith('labelIds.png')
 
 
 @DATASETS.register_module()

@@ -131,10 +131,7 @@ class BuildingMaskDataset(CheckedSegmentationDataset, NamedPairs):
         self.num_surveyed = num_surveyed
         super().__init__(*args, **kwargs)
 
-    def full_init(self) -> None:
-        if self._fully_initialized:
-            return
-        super().full_init()
+    def survey(self) -> None:
         self.label_lookup = self.mask_values  # type: ignore[assignment]
-        paths = [self.get_data_info(index)['seg_map_path'] for index in range(len(self))]
-        check_masks(paths, self.mask_values, self.num_surveyed, self.max_unreadable_share)
+        pairs = {info['seg_map_path']: info['img_path'] for info in map(self.get_data_info, range(len(self)))}
+        check_masks(pairs, self.mask_values, self.num_surveyed, self.max_unreadable_share)

@@ -1,7 +1,7 @@
 """A look at some masks before training: how much of them is building, and whether they seem to be inverted."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from projects.training.datasets import UnreadableImageError
-from projects.training.segmentation_datasets import IGNORED
+from projects.training.segmentation_datasets import IGNORED, decoded_size
 
 from .mask_values import BACKGROUND, BUILDING, MaskValues
 
@@ -22,6 +22,7 @@ class MaskSurvey:
     """What a sample of masks shows.
 
     Attributes:
+        labelled_share: Share of the pixels that are not ignored.
         building_share: Share of the pixels that are not ignored, over all masks together.
         building_spans: Share of the masks with both labels in which one connected building reaches from one side to
             the opposite one.
@@ -30,6 +31,7 @@ class MaskSurvey:
         unreadable: What is wrong with the others.
     """
 
+    labelled_share: float
     building_share: float
     building_spans: float
     background_spans: float
@@ -47,14 +49,15 @@ class MaskSurvey:
         return self.building_spans > self.background_spans or self.building_share > IMPLAUSIBLE_SHARE
 
 
-def survey_masks(paths: Sequence[str], values: MaskValues, num_masks: int = 200) -> MaskSurvey:
+def survey_masks(masks: Mapping[str, str], values: MaskValues, num_masks: int = 200) -> MaskSurvey:
     """Read masks spread evenly over a set; the same ones each time.
 
     Args:
-        paths: All masks of the set.
+        masks: All masks of the set, with their images.
         values: What their values mean.
         num_masks: How many to read at most; fewer if they are huge.
     """
+    paths = list(masks)
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(num_masks, len(paths))).round().astype(int))
     counts = np.zeros(256, np.int64)
     spanning = np.zeros(2, np.int64)
@@ -62,6 +65,7 @@ def survey_masks(paths: Sequence[str], values: MaskValues, num_masks: int = 200)
     for index in np.random.default_rng(0).permutation(chosen):  # so that a part of them is spread too
         try:
             labels = values.read(paths[index])
+            _compare_sizes(paths[index], labels.shape, masks[paths[index]])
         except UnreadableImageError as error:
             unreadable.append(str(error))
             continue
@@ -74,12 +78,22 @@ def survey_masks(paths: Sequence[str], values: MaskValues, num_masks: int = 200)
         if counts.sum() > MAX_PIXELS:
             break
     return MaskSurvey(
+        labelled_share=float(1 - counts[IGNORED] / max(counts.sum(), 1)),
         building_share=float(counts[BUILDING] / max(counts.sum() - counts[IGNORED], 1)),
         building_spans=float(spanning[0] / max(num_mixed, 1)),
         background_spans=float(spanning[1] / max(num_mixed, 1)),
         num_masks=num_read,
         unreadable=unreadable,
     )
+
+
+def _compare_sizes(mask_path: str, shape: tuple[int, ...], image_path: str) -> None:
+    try:
+        expected = decoded_size(image_path)
+    except UnreadableImageError:  # an image has its turn when it is loaded
+        return
+    if shape != expected:
+        raise UnreadableImageError(f'{mask_path}: a mask of {shape} for the image {image_path} of {expected}')
 
 
 def _spans(mask: np.ndarray) -> bool:
@@ -91,19 +105,20 @@ def _spans(mask: np.ndarray) -> bool:
     )
 
 
-def check_masks(paths: Sequence[str], values: MaskValues, num_masks: int, max_unreadable_share: float) -> None:
+def check_masks(masks: Mapping[str, str], values: MaskValues, num_masks: int, max_unreadable_share: float) -> None:
     """Log the building share of a set, and warn if its masks look inverted.
 
     Args:
-        paths: All masks of the set.
+        masks: All masks of the set, with their images.
         values: What their values mean.
         num_masks: How many to read at most.
         max_unreadable_share: Share of unreadable masks above which the set is refused.
 
     Raises:
-        ValueError: More masks are unreadable or hold unknown values; quotes what is wrong with one.
+        ValueError: More masks are unreadable, of another size than their images or hold unknown values (quotes what is
+            wrong with one), or all pixels are ignored.
     """
-    survey = survey_masks(paths, values, num_masks)
+    survey = survey_masks(masks, values, num_masks)
     num_looked_at = survey.num_masks + len(survey.unreadable)
     if len(survey.unreadable) > max_unreadable_share * num_looked_at:
         raise ValueError(
@@ -111,8 +126,19 @@ def check_masks(paths: Sequence[str], values: MaskValues, num_masks: int, max_un
             f'of {max_unreadable_share:.0%}: {survey.unreadable[0]}. If the values are right, state what they mean in '
             'the config: building, background and ignored of the data set'
         )
+    if survey.num_masks and survey.labelled_share == 0:
+        raise ValueError(
+            f'No pixel of the {survey.num_masks} masks looked at is building or background, so that nothing can be '
+            f'learnt, e.g. {next(iter(masks))}. {values} says that their values are ignored'
+        )
+    if survey.num_masks and survey.building_share == 0:
+        print_log(
+            f'No building in {survey.num_masks} of {len(masks)} masks, e.g. {next(iter(masks))}: {values}',
+            logger='current',
+            level=logging.WARNING,
+        )
     print_log(
-        f'buildings cover {survey.building_share:.1%} of the pixels in {survey.num_masks} of {len(paths)} masks',
+        f'buildings cover {survey.building_share:.1%} of the pixels in {survey.num_masks} of {len(masks)} masks',
         logger='current',
     )
     if survey.looks_inverted:
@@ -120,7 +146,7 @@ def check_masks(paths: Sequence[str], values: MaskValues, num_masks: int, max_un
             f'The masks look INVERTED: {survey.building_share:.1%} of their pixels are building, and one connected '
             f'building reaches from side to side in {survey.building_spans:.0%} of them, background in '
             f'{survey.background_spans:.0%}; where labels are right, streets and ground reach through more often. Look '
-            f'at a mask, e.g. {paths[0]}: the config takes the value {values.building} as building and '
+            f'at a mask, e.g. {next(iter(masks))}: the config takes the value {values.building} as building and '
             f'{list(values.background)} as background. If it is the other way round, swap building and background of '
             'the data set, for training and evaluation',
             logger='current',

@@ -322,7 +322,7 @@ def test_ignored_pixels_do_not_count_in_the_share(tmp_path):
     mask = np.uint8(255) * houses()
     mask[:, 24:] = 127
     save(tmp_path / 'a.png', mask)
-    survey = survey_masks([str(tmp_path / 'a.png')], MaskValues(255, [0], [127]))
+    survey = survey_masks({str(tmp_path / 'a.png'): str(tmp_path / 'a.png')}, MaskValues(255, [0], [127]))
     assert survey.building_share == pytest.approx(houses()[:, :24].mean())
 
 
@@ -334,7 +334,7 @@ def test_a_survey_is_spread_over_the_set_and_counts_what_spans(tmp_path):
         paths.append(str(tmp_path / f'{index}.png'))
         if index in (0, 5, 10):
             save(tmp_path / f'{index}.png', stripe if index else np.uint8(255) * houses())
-    survey = survey_masks(paths, MaskValues(255, [0]), num_masks=3)
+    survey = survey_masks(dict(zip(paths, paths, strict=True)), MaskValues(255, [0]), num_masks=3)
     assert (survey.num_masks, survey.unreadable) == (3, [])
     assert survey.building_spans == pytest.approx(2 / 3)
     assert survey.background_spans == 1
@@ -346,5 +346,5 @@ def test_a_building_spans_in_either_direction(tmp_path, along):
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[(10, slice(None)) if along == 'rows' else (slice(None), 10)] = 255
     save(tmp_path / 'a.png', mask)
-    survey = survey_masks([str(tmp_path / 'a.png')], MaskValues(255, [0]))
+    survey = survey_masks({str(tmp_path / 'a.png'): str(tmp_path / 'a.png')}, MaskValues(255, [0]))
     assert (survey.building_spans, survey.background_spans) == (1, 1)
