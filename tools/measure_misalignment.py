@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projec
 from projects.atomic_files import replacing
 from projects.building_extraction.height_classes import HeightClasses
 from projects.command_line import folder_to_write, number, told_in_one_line
+from projects.geodata.raster_values import MEANINGS as VALUES
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -41,7 +42,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--max-shift-m', type=number(above=0), default=30.0, help='longest displacement that is searched (default: 30)')
     add('--gsd-m', type=number(above=0), default=0.5, help='metres per pixel, with --reference (default: 0.5)')
     add('--min-agreement', type=number(0, 1), default=0.6, help='labels that agree less are unmatched (default: 0.6)')
-    add('--threshold', type=number(), help='prediction above it is building (default: half of 1 or 255)')
+    add('--threshold', type=number(0, 1), default=0.5, help='probabilities above it are building (default: 0.5)')
+    add('--values', choices=VALUES, help='what those of --prediction mean (default: as it says, or where it is plain)')
     return parser.parse_args(arguments)
 
 
@@ -67,6 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
                 layer=args.layer,
                 reference_layer=args.reference_layer,
                 threshold=args.threshold,
+                values=args.values,
             )
         args.out.mkdir(parents=True, exist_ok=True)
         write_picture(result, classes, args.out / 'misalignment.png')

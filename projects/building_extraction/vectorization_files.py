@@ -16,7 +16,7 @@ from rich.progress import track
 from projects.atomic_files import replacing
 from projects.building_extraction.vectorization import PredictionWindow, VectorizationSettings, vectorise_windows
 from projects.geodata.raster_files import Raster, open_band, open_raster
-from projects.geodata.raster_values import WINDOW_PX, ValueMeaning, value_meaning, windows_of
+from projects.geodata.raster_values import WINDOW_PX, ValueMeaning, check_one_band, value_meaning, windows_of
 from projects.geodata.vector_files import geopandas
 
 PICTURE_PX = 2000  # the longer side of the picture, at most
@@ -58,9 +58,8 @@ def vectorise_raster(
         if heights_path is not None:
             heights = stack.enter_context(open_band(heights_path))
             _check_same_grid(raster, heights, Path(path), Path(heights_path))
-        for band, name in ((raster, path), (heights, heights_path)):
-            if band is not None and len([use for use in band.dataset.colorinterp if use.name != 'alpha']) != 1:
-                raise ValueError(f'{name} has {band.dataset.count} bands; choose one: gdal_translate -b 1 ...')
+            check_one_band(heights, heights_path)
+        check_one_band(raster, path)
         meaning = None if is_instance_map else value_meaning(raster, path, values)
         windows = _read_windows(raster, heights, meaning, window_px, Path(path))
         return vectorise_windows(windows, raster.size_px, raster.transform, raster.crs, settings)

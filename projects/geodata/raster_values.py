@@ -77,6 +77,16 @@ class ValueMeaning:
         return np.where(valid, shares.clip(0, 1), np.float32('nan'))
 
 
+def check_one_band(raster: Any, path: str | Path) -> None:
+    """Refuse an open raster that has several bands besides alpha.
+
+    Raises:
+        ValueError: It is one.
+    """
+    if len([use for use in raster.dataset.colorinterp if use.name != 'alpha']) != 1:
+        raise ValueError(f'{path} has {raster.dataset.count} bands; choose one: gdal_translate -b 1 ...')
+
+
 def value_meaning(raster: Any, path: str | Path, said: str | None = None) -> ValueMeaning:
     """Decide what the values of the first band of an open raster mean.
 

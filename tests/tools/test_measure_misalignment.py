@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import shapely
 
 from projects.geodata.raster_files import rasterise, write_geotiff
@@ -45,6 +46,23 @@ def test_displacement_is_printed_and_written(area, reference, capsys):
     assert content['classes']['all']['mean_east_m'] == pytest.approx(3, abs=0.25)
     assert content['lean']['off_nadir_deg'] < 1
     assert {path.name for path in (area / 'report').iterdir()} == {'misalignment.json', 'misalignment.png'}
+
+
+def test_of_a_mask_of_0_1_and_255_the_last_is_ignored_and_other_values_are_said_or_refused(area, capsys):
+    with rasterio.open('mask.tif') as source:
+        mask, transform, crs = source.read(1), source.transform, source.crs
+    mask[:120] = 255  # the northernmost 60 m, where the last of five rows of houses is
+    write_geotiff(area / 'ignored.tif', mask, transform, crs)
+    TOOL.main(['--labels', 'labels.gpkg', '--prediction', 'ignored.tif', '--out', 'report'])
+    row = json.loads((area / 'report/misalignment.json').read_text())['classes']['all']
+    assert (row['mean_east_m'], row['mean_north_m']) == pytest.approx((3, -4), abs=0.1)
+    assert row['unmatched_share'] == pytest.approx(6 / 30, abs=0.04)
+    write_geotiff(area / 'percent.tif', np.where(mask == 255, 0, mask * np.uint8(90)), transform, crs)
+    arguments = ['--labels', 'labels.gpkg', '--prediction', 'percent.tif', '--out', 'report']
+    with pytest.raises(SystemExit, match='may mean several things; say what they mean with --values'):
+        TOOL.main(arguments)
+    TOOL.main([*arguments, '--values', 'percent'])
+    assert 'shift: 3.0' in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures('area')

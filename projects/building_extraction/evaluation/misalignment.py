@@ -27,6 +27,7 @@ from projects.building_extraction.evaluation.misalignment_spread import Spread, 
 from projects.building_extraction.height_classes import HeightClasses
 from projects.geodata.coordinate_systems import metres_per_unit
 from projects.geodata.raster_files import Raster
+from projects.geodata.raster_values import value_meaning
 from projects.geodata.vector_files import geopandas
 
 NEAR_RADIUS = 0.9  # share of the radius beyond which a displacement may be cut off by it
@@ -138,23 +139,32 @@ def measure_against_polygons(
 
 
 def measure_against_mask(
-    labels: geopandas.GeoDataFrame, mask: Raster, settings: MisalignmentSettings, threshold: float = 127.0
+    labels: geopandas.GeoDataFrame,
+    mask: Raster,
+    settings: MisalignmentSettings,
+    *,
+    threshold: float = 0.5,
+    values: str | None = None,
 ) -> Misalignment:
     """Measure how far labels lie from a mask, such as a prediction.
 
     Args:
         labels: As `read_buildings` returns them, in the mask's coordinate system.
-        mask: One band; read window by window.
+        mask: Of `open_band`; read window by window.
         settings: How to measure; `gsd_m` is that of the mask.
-        threshold: Values above it are building.
+        threshold: Probabilities above it are building.
+        values: What the values mean; None: as `value_meaning` finds it out.
 
     Raises:
-        ValueError: There is no label.
+        ValueError: There is no label, or the values are not what they are said to mean.
     """
+    if not 0 <= threshold < 1:
+        raise ValueError(f'threshold = {threshold}: expected a probability, at least 0 and less than 1')
     origin, scale = _local_metres(labels, np.array(mask.bounds))
     corner = (np.array([mask.transform.c, mask.transform.f]) - origin) * scale
     pixel_m = np.array([mask.transform.a, -mask.transform.e]) * scale
-    return _measure(labels, MaskReference(mask, corner, pixel_m, threshold), origin, scale, settings)
+    meaning = value_meaning(mask, mask.dataset.name, values)
+    return _measure(labels, MaskReference(mask, meaning, corner, pixel_m, threshold), origin, scale, settings)
 
 
 def _local_metres(labels: geopandas.GeoDataFrame, other_bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

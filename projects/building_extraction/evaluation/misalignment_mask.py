@@ -1,7 +1,6 @@
 """Finds, for each label, the shift that lays it best on a mask such as a prediction."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -9,7 +8,8 @@ import shapely
 
 from projects.building_extraction.datasets.label_displacement import translate
 from projects.building_extraction.evaluation.misalignment_matching import PRIOR_WEIGHT
-from projects.geodata.raster_files import rasterise
+from projects.geodata.raster_files import Raster, rasterise
+from projects.geodata.raster_values import ValueMeaning
 
 MIN_FREE_SHARE = 0.5  # of the ring around a label must be free of other labels for a mask to say where it belongs
 RING_M = np.array([4.0, 8.0])  # width of the ring; masks wider than labels by half of it are no matter
@@ -29,12 +29,14 @@ class MaskReference:
 
     Args:
         raster: Open `Raster` of one band.
+        meaning: Of its values.
         origin: (2,) Local metres of the upper left corner of pixel (0, 0).
         pixel_m: Metres per pixel along x and y.
-        threshold: Values above it are building.
+        threshold: Probabilities above it are building.
     """
 
-    raster: Any
+    raster: Raster
+    meaning: ValueMeaning
     origin: np.ndarray
     pixel_m: np.ndarray
     threshold: float
@@ -45,46 +47,47 @@ class MaskReference:
             translate(labels, -prior_m), lambda xy: (xy - self.origin) / (self.pixel_m * (1, -1))
         )
         tree = shapely.STRtree(expected)
-        radius = int(np.ceil(radius_m / self.pixel_m.min()))
         offsets_m, agreements = np.full((len(labels), 2), np.nan), np.zeros(len(labels))
         for i, outline in enumerate(expected):
-            found = self._match_one(expected, tree, outline, radius)
+            found = self._match_one(expected, tree, outline, radius_m)
             if found is not None:
                 offsets_m[i] = prior_m[i] - found[0] * self.pixel_m * (1, -1)
                 agreements[i] = found[1]
         return offsets_m, agreements
 
     def _match_one(
-        self, outlines: np.ndarray, tree: shapely.STRtree, outline: shapely.Polygon, radius: int
+        self, outlines: np.ndarray, tree: shapely.STRtree, outline: shapely.Polygon, radius_m: float
     ) -> tuple[np.ndarray, float] | None:
         """How far a label's place is from where it is expected, in pixels; and how well it agrees there."""
-        ring_px = max(int(np.clip(0.2 * np.sqrt(outline.area), *RING_M / self.pixel_m.min())), 2)
-        left, top, right, bottom = (
-            int(v) for v in np.floor(outline.bounds) + np.array([-1, -1, 1, 1]) * ring_px + np.array([0, 0, 1, 1])
-        )
+        ring_m = np.clip(0.2 * np.sqrt(outline.area * self.pixel_m.prod()), *RING_M)
+        ring = np.maximum((ring_m / self.pixel_m).astype(int), 2)
+        left, top = (np.floor(outline.bounds[:2]) - ring).astype(int).tolist()
+        right, bottom = (np.floor(outline.bounds[2:]) + ring + 1).astype(int).tolist()
         size = right - left, bottom - top
         move = (1, 0, left, 0, 1, top)
         own = rasterise(np.array([outline]), np.array([1]), size, move, np.uint8)
         near = outlines[tree.query(shapely.box(left, top, right, bottom))]
         any_label = rasterise(near, np.ones(len(near), dtype=int), size, move, np.uint8)
-        around = cv2.dilate(own, np.ones((2 * ring_px + 1,) * 2, np.uint8)) & (1 - own)
-        ring = around & (1 - any_label)
-        if not own.any() or ring.sum() < MIN_FREE_SHARE * around.sum():
+        around = cv2.dilate(own, np.ones(2 * ring[::-1] + 1, np.uint8)) & (1 - own)
+        free = around & (1 - any_label)
+        if not own.any() or free.sum() < MIN_FREE_SHARE * around.sum():
             return None
-        scores = self._scores(own, ring, (left, top), radius)
-        rows, columns = np.indices(scores.shape) - radius
-        distance = np.hypot(rows, columns)
-        rated = np.where(distance <= radius, scores - 2 * PRIOR_WEIGHT * distance / radius, -np.inf)
+        reach = np.ceil(radius_m / self.pixel_m).astype(int)
+        scores = self._scores(own, free, (left, top), reach)
+        rows, columns = np.indices(scores.shape) - reach[::-1, None, None]
+        distance_m = np.hypot(columns * self.pixel_m[0], rows * self.pixel_m[1])
+        rated = np.where(distance_m <= radius_m, scores - 2 * PRIOR_WEIGHT * distance_m / radius_m, -np.inf)
         row, column = np.unravel_index(np.argmax(rated), rated.shape)
-        if distance[row, column] >= radius - 1 or not np.isfinite(scores[radius, radius]):
+        at_the_end = distance_m[row, column] >= radius_m - self.pixel_m.max()
+        if at_the_end or not np.isfinite(scores[reach[1], reach[0]]):
             return None
         place, agreement = _summit(scores, int(row), int(column))
-        return place - radius, float((1 + agreement) / 2)
+        return place - reach, float((1 + agreement) / 2)
 
-    def _scores(self, own: np.ndarray, ring: np.ndarray, corner: tuple[int, int], radius: int) -> np.ndarray:
+    def _scores(self, own: np.ndarray, ring: np.ndarray, corner: tuple[int, int], reach: np.ndarray) -> np.ndarray:
         """Share of building inside less that around, at all places; -inf where too little is known."""
-        size = own.shape[1] + 2 * radius, own.shape[0] + 2 * radius
-        building, known = self._mask(corner[0] - radius, corner[1] - radius, *size)
+        width, height = np.array(own.shape[::-1]) + 2 * reach
+        building, known = self._mask(corner[0] - reach[0], corner[1] - reach[1], width, height)
         inside, around = (part / np.float32(part.sum()) for part in (own, ring))
         if known.all():
             return cv2.matchTemplate(building, inside - around, cv2.TM_CCORR)
@@ -100,8 +103,9 @@ class MaskReference:
         """Building, and what is known, in a window that may reach beyond the image."""
         building, known = np.zeros((2, height, width), dtype=np.float32)
         inside, values, valid = self.raster.read_values(column, row, width, height)
-        known[inside] = valid
-        building[inside] = (values[0] > self.threshold) & valid
+        probabilities = self.meaning.probabilities(values[0], valid)
+        known[inside] = np.isfinite(probabilities)
+        building[inside] = probabilities > self.threshold  # false for NaN
         return building, known
 
     def coarse_mask(self, bounds: tuple[float, float, float, float], size: int) -> np.ndarray:

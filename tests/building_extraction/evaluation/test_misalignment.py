@@ -13,7 +13,7 @@ from projects.building_extraction.evaluation.misalignment import (
 from projects.building_extraction.evaluation.misalignment_fit import fit_trend
 from projects.building_extraction.evaluation.misalignment_report import as_text, summary, write_picture
 from projects.building_extraction.height_classes import HeightClasses
-from projects.geodata.raster_files import open_raster, rasterise, write_geotiff
+from projects.geodata.raster_files import open_band, rasterise, write_geotiff
 from projects.geodata.vector_files import geopandas, read_buildings
 
 MELBOURNE = Path(__file__).parents[3] / '../shared/data/melbourne/buildings.gpkg'
@@ -62,7 +62,7 @@ def test_a_constant_shift_is_found_to_half_a_pixel_even_where_it_exceeds_the_bui
     result = measure_against_polygons(labels, clean, settings)
     assert errors_m(result, displacement).max() < 0.01
     write_mask(tmp_path / 'mask.tif', clean)
-    with open_raster(tmp_path / 'mask.tif') as mask:
+    with open_band(tmp_path / 'mask.tif') as mask:
         result = measure_against_mask(labels, mask, settings)
     assert np.isfinite(result.offsets_m).all()
     assert np.percentile(errors_m(result, displacement), 95) < 0.5 * GSD_M
@@ -81,7 +81,7 @@ def test_the_angles_that_labels_were_displaced_by_are_found(tmp_path, off_nadir_
     clean, displacement = town(), Displacement((2, -1), off_nadir_deg, azimuth_deg)
     labels = displace(clean, displacement)
     write_mask(tmp_path / 'mask.tif', clean)
-    with open_raster(tmp_path / 'mask.tif') as mask:
+    with open_band(tmp_path / 'mask.tif') as mask:
         settings = MisalignmentSettings(90, GSD_M)
         results = (measure_against_polygons(labels, clean, settings), measure_against_mask(labels, mask, settings))
     for result, tolerance_deg, tolerance_m in zip(results, (0.01, 0.3), (0.01, 0.5 * GSD_M), strict=True):

@@ -18,7 +18,7 @@ from projects.building_extraction.evaluation.misalignment_matching import Vector
 from projects.building_extraction.evaluation.misalignment_report import as_text, summary
 from projects.building_extraction.evaluation.misalignment_spread import find_spread
 from projects.building_extraction.height_classes import HeightClasses
-from projects.geodata.raster_files import open_raster, rasterise, write_geotiff
+from projects.geodata.raster_files import open_band, rasterise, write_geotiff
 from projects.geodata.vector_files import geopandas
 
 GSD_M = 0.5
@@ -69,7 +69,7 @@ def measure(labels, reference, tmp_path, kind, change=lambda mask: mask):
     size = int((east - west + 100) / GSD_M), int((north - south + 100) / GSD_M)
     mask = change(rasterise(shapes, np.full(len(shapes), 255), size, transform, np.uint8))
     write_geotiff(tmp_path / 'mask.tif', mask, transform, reference.crs)
-    with open_raster(tmp_path / 'mask.tif') as raster:
+    with open_band(tmp_path / 'mask.tif') as raster:
         return measure_against_mask(labels, raster, SETTINGS)
 
 
