@@ -154,15 +154,19 @@ class City:
         return np.column_stack([corners[:, :4].mean(axis=1), axis, lengths.max(axis=1) / 2, lengths.min(axis=1) / 2])
 
     @cached_property
-    def structure_areas_m2(self) -> np.ndarray:
+    def structure_prisms(self) -> list[np.ndarray]:
+        """(S,) Prisms of each structure, ascending."""
+        order = np.argsort(self.buildings.structures, kind='stable')
+        return np.split(order, np.cumsum(self.tiers)[:-1])
+
+    @cached_property
+    def structure_outlines(self) -> np.ndarray:
         """(S,) Ground covered by each structure, all its tiers together."""
-        structures = self.buildings.structures
-        areas = np.bincount(structures, weights=shapely.area(self.buildings.polygons))
-        order = np.argsort(structures, kind='stable')
-        for part in np.split(order, np.cumsum(np.bincount(structures))[:-1]):
-            if len(part) > 1:
-                areas[structures[part[0]]] = shapely.union_all(self.buildings.polygons[part]).area
-        return areas
+        polygons = self.buildings.polygons
+        outlines = np.empty(self.tiers.size, dtype=object)
+        for number, prisms in enumerate(self.structure_prisms):
+            outlines[number] = polygons[prisms[0]] if len(prisms) == 1 else shapely.union_all(polygons[prisms])
+        return outlines
 
     @cached_property
     def structure_heights_m(self) -> np.ndarray:

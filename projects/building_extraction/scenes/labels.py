@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import shapely
 
 from projects.building_extraction.scenes.city import City
 from projects.building_extraction.scenes.frame import Frame
+from projects.building_extraction.scenes.inner_walls import inner_walls
 from projects.building_extraction.scenes.surfaces import GROUND, Seen, see
 from projects.building_extraction.view import View
 
@@ -20,8 +22,8 @@ class BuildingRecord:
         height_m: Its top above ground; NaN if no tier's height is known.
         tiers: Number of its prisms.
         offset_px: How far its top is displaced, to the right and down; NaN if the height is unknown.
-        visible_share: Roof pixels that are seen, of those that its whole roof fills; what other buildings or its own
-            higher tiers hide and what lies beyond the tile is not seen.
+        visible_share: Roof pixels that are seen, of those that its whole roof fills; what other buildings hide and
+            what lies beyond the tile is not seen.
     """
 
     instance: int
@@ -37,7 +39,8 @@ class Labels:
     """Where the buildings are; numbers from 1, 0 is none.
 
     Attributes:
-        roof_ids, facade_ids: (H, W) int32 Buildings whose roof or facade is seen at each pixel.
+        roof_ids, facade_ids: (H, W) int32 Buildings whose roof or facade is seen at each pixel. Walls between the
+            tiers of one building belong to its roof, as an annotator outlines it (see `inner_walls`).
         footprint_ids: (H, W) int32 Buildings that stand at each pixel, hidden or not.
         records: One for each building that any of the maps shows.
     """
@@ -69,9 +72,10 @@ def label(city: City, frame: Frame, view: View, seen: Seen) -> Labels:
     instances = np.zeros(len(present), dtype=np.int32)
     instances[surfaces] = which + 1
     building_ids, footprint_ids = np.take(instances, seen.surface), np.take(instances, on_ground)
-    roof_ids = building_ids * (seen.surface >= len(city.wall_prisms))
+    is_roof = (seen.surface >= len(city.wall_prisms)) | inner_walls(city, frame, view.offset_m(1.0), seen)
+    roof_ids = building_ids * is_roof
     seen_px = np.bincount(roof_ids.ravel(), minlength=len(shown) + 1)[1:]
-    shares = np.minimum(seen_px * frame.gsd_m**2 / np.maximum(city.structure_areas_m2[shown], 1e-9), 1)
+    shares = np.minimum(seen_px * frame.gsd_m**2 / np.maximum(shapely.area(city.structure_outlines[shown]), 1e-9), 1)
     heights = city.structure_heights_m[shown]
     offsets = view.offset_px(heights)
     records = [
