@@ -26,7 +26,7 @@ from projects.building_extraction.scenes.tiles import write_scenes
 from .cache import build_once
 from .image_files import check_image_size
 
-VERSION = 2  # raise it with every change of what is generated, so that cached sets are made anew
+VERSION = 3  # raise it with every change of what is generated, so that cached sets are made anew
 CITY_SIZE_M = 2000.0
 GSD_M = 0.6
 MIN_SIDE_PX = 64

@@ -21,8 +21,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import shapely
 from filelock import FileLock
+from mmengine.logging import print_log
 from rich.progress import track
 
 from projects.building_extraction.height_classes import HeightClasses
@@ -30,14 +30,14 @@ from projects.building_extraction.scenes.areas import Demand, Places, divide_gro
 from projects.building_extraction.scenes.building_coco import coco_file
 from projects.building_extraction.scenes.city import City
 from projects.building_extraction.scenes.contact_sheet import sheet_indices, write_sheet
-from projects.building_extraction.scenes.domains import Domain
+from projects.building_extraction.scenes.domains import Domain, Flight
 from projects.building_extraction.scenes.overview import write_overview
 from projects.building_extraction.scenes.scenes_report import ScenesReport, SplitCounts
 from projects.building_extraction.scenes.set_parameters import find_finished, fingerprint
 from projects.building_extraction.scenes.shared_splits import DIGESTS, copy_split, digest, shared_splits
 from projects.building_extraction.scenes.tile_files import TileJob, WrittenTile, make_folders, write_tile
 
-LAYOUT = 2
+LAYOUT = 3
 """Raised when the contents of the files change, so that an old set is not taken for a new one."""
 PIXELS_PER_PROCESS = 100 * 512**2
 """Fewer are rendered sooner than another process has started."""
@@ -58,7 +58,9 @@ def write_scenes(
     height_classes: HeightClasses | None = None,
     like: str | Path | None = None,
 ) -> ScenesReport:
-    """Renders the splits of a data set on separate ground; `areas` says how the ground is divided.
+    """Renders the splits of a data set on separate ground; no building is seen in two of them.
+
+    `areas` says how the ground is divided; that, too, is drawn from the seed.
 
     The set appears complete or not at all: it is written beside `folder` and renamed. After an interruption it starts
     anew. If the folder holds a set of the same parameters nothing is written. The files are the same whatever
@@ -70,12 +72,12 @@ def write_scenes(
         gsd_m: Ground sample distance, metres per pixel.
         tile_px: Side of a tile in pixels.
         folder: What to write; it must not exist, be empty, or hold the same set.
-        seed: Draws places, angles, displacements and noise.
+        seed: Draws the division of the ground, places, angles, displacements and noise.
         num_processes: Processes to render with; None: one for each `PIXELS_PER_PROCESS`, at most one for each
             processor.
-        ground_shares: For each split its part of the ground; None: in proportion to the number of tiles.
-        gap_off_nadir_deg: For some splits an angle that the gaps around them allow for, if their own are smaller: so
-            sets that differ in that split's angles alone divide the ground alike.
+        ground_shares: For each split its part of the built ground; None: in proportion to the number of tiles.
+        gap_off_nadir_deg: For some splits an angle at which their tiles show no building of another split either, if
+            their own are smaller: so sets that differ in that split's angles alone have the same ground.
         min_area_px: Buildings with fewer pixels in a tile's label are left out of all its files, as background.
         height_classes: Classes to spread over the splits and to count; None: the default ones.
         like: A finished set; splits whose tiles come out the same are copied from it.
@@ -155,34 +157,37 @@ def _plan(
     classes: HeightClasses,
 ) -> dict[str, list[TileJob]]:
     """Says of each tile where it lies and how it is seen."""
-    heights_m = city.structure_heights_m
-    largest = np.lexsort((shapely.area(city.buildings.polygons), city.buildings.structures))
-    last = np.cumsum(np.bincount(city.buildings.structures)) - 1
-    points = shapely.get_coordinates(shapely.point_on_surface(city.buildings.polygons[largest[last]]))
-    places = Places(points, classes.index(heights_m), len(classes.names_with_unknown))
-    bounds = city.bounds_m
-    extent = (*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist())
-    tallest_m = float(city.drawn_heights_m.max())
+    places = Places(city, classes.index(city.structure_heights_m), len(classes.names_with_unknown))
+    tile_m = tile_px * gsd_m
+    flights: dict[str, list[tuple[Flight, int]]] = {}
     demands = {}
     for name, domain in domains.items():
+        flights[name] = []
+        for number in range(domain.num_tiles):
+            random = np.random.default_rng([seed, zlib.crc32(name.encode()), number])
+            flights[name].append((domain.draw(gsd_m, random), int(random.integers(2**31))))
         lean = max(domain.lean, math.tan(math.radians(gap_angles_deg.get(name, 0))))
-        demands[name] = Demand(shares[name], tallest_m * lean)
-    areas = divide_ground(extent, demands, places, tile_px * gsd_m)
+        demands[name] = Demand(shares[name], lean, max(math.hypot(*f.displacement_m) for f, _ in flights[name]))
+    areas = divide_ground(demands, places, tile_m, np.random.default_rng([seed, zlib.crc32(b'ground')]))
     jobs: dict[str, list[TileJob]] = {}
     for name, domain in domains.items():
-        key = zlib.crc32(name.encode())
-        where = place_tiles(areas[name], domain.num_tiles, tile_px * gsd_m, places, np.random.default_rng([seed, key]))
-        jobs[name] = []
-        for number, (west, north) in enumerate(where.tolist()):
-            random = np.random.default_rng([seed, key, number])
-            flight = domain.draw(gsd_m, random)
-            place = round(west, 2), round(north, 2)
-            jobs[name].append(
-                TileJob(
-                    name, number, place, tile_px, domain, flight, int(random.integers(2**31)), min_area_px,
-                    number in sheet_indices(len(where)), classes,
-                )
-            )  # fmt: skip
+        area, random = areas[name], np.random.default_rng([seed, zlib.crc32(name.encode())])
+        print_log(
+            f'{name}: room for {len(area.cells_m)} tiles with buildings side by side; {area.left_out} more are left '
+            'out, as they may show a building of another split',
+            logger='current',
+        )
+        where = place_tiles(area, domain.num_tiles, tile_m, places, demands[name], random)
+        preview = sheet_indices(len(where))
+        jobs[name] = [
+            TileJob(
+                name, number, (round(west, 2), round(north, 2)), tile_px, domain, flight, tile_seed, min_area_px,
+                number in preview, classes,
+            )
+            for number, ((west, north), (flight, tile_seed)) in enumerate(
+                zip(where.tolist(), flights[name], strict=True)
+            )
+        ]  # fmt: skip
     return jobs
 
 

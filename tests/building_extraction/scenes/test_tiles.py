@@ -104,8 +104,7 @@ def test_every_split_has_every_class_of_height_on_ground_of_its_own(scenes):
         boxes[split] = shapely.union_all(
             shapely.box(corners[:, 0], corners[:, 1] - 96, corners[:, 0] + 96, corners[:, 1])
         )
-    reach = 110 * (np.tan(np.radians(40)) + np.tan(np.radians(10)))
-    assert boxes['source'].distance(boxes['test']) >= reach - 0.02
+    assert boxes['source'].intersection(boxes['test']).area < 1e-6
 
 
 def test_views_differ_from_tile_to_tile_and_stay_within_their_domain(scenes):
@@ -214,7 +213,7 @@ def test_a_set_that_comes_out_the_same_as_another_is_copied_whole(tmp_path, rend
     assert not rendered
 
 
-@pytest.mark.parametrize('changes', [{'seed': 6}, {'min_area_px': 17}, {'gap_off_nadir_deg': {'source': 45}}])
+@pytest.mark.parametrize('changes', [{'seed': 6}, {'min_area_px': 17}])
 def test_splits_that_come_out_differently_are_rendered_anew(tmp_path, rendered, changes):
     at_angle(20, tmp_path / 'main')
     rendered.clear()
