@@ -2,9 +2,9 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import cv2
@@ -124,23 +124,24 @@ def _predict_frames(
             write_picture(out / MASKS / file.name / f'{number:06d}.png', rendered.mask, predictor.info)
         return number, rendered
 
-    for result in predict_each(
-        predictor,
-        _frames(video, 4 + settings.batch_size),
-        lambda numbered: numbered[1],
-        finish,
-        batch_size=settings.batch_size,
-        score_threshold=settings.score_threshold,
-        writers=settings.writers,
-    ):
-        if isinstance(result, FailedImage):
-            raise DamagedVideoError(f'frame {result.item[0]}: {result.reason}')
-        yield result
+    with closing(_frames(video, 4 + settings.batch_size)) as frames:  # nothing reads the video once it is closed
+        for result in predict_each(
+            predictor,
+            frames,
+            lambda numbered: numbered[1],
+            finish,
+            batch_size=settings.batch_size,
+            score_threshold=settings.score_threshold,
+            writers=settings.writers,
+        ):
+            if isinstance(result, FailedImage):
+                raise DamagedVideoError(f'frame {result.item[0]}: {result.reason}')
+            yield result
     if not video.num_read:
         raise DamagedVideoError('the video cannot be decoded: no frame could be read')
 
 
-def _frames(video: Video, depth: int) -> Iterator[tuple[int, np.ndarray]]:
+def _frames(video: Video, depth: int) -> Generator[tuple[int, np.ndarray], None, None]:
     """Numbered frames, decoded ahead in a thread."""
     with ThreadPoolExecutor(1, 'decoder') as decoder:
         for number, frame in read_ahead(decoder, lambda index: (index, video.read()), itertools.count(), depth):

@@ -59,7 +59,8 @@ def predict_windows(
 ) -> Generator[WindowResult, None, None]:
     """Predict rows of windows, in order, each from left to right.
 
-    No batch reaches from one row into the next: what a window's result is depends on its row alone.
+    No batch reaches from one row into the next: what a window's result is depends on its row alone. When the iterator
+    ends, is closed, or a model fails, nothing reads the image any more: who opened it may close it.
 
     Args:
         predictor: The model.
@@ -69,8 +70,10 @@ def predict_windows(
         sequence: Numbers of rows.
         batch_size: Windows per call.
     """
-    batches = in_background(_read(raster, rows, columns, sequence, batch_size), BATCHES_READ)
-    with closing(in_background(_predict(predictor, batches, batch_size), BATCHES_PREDICTED)) as predicted:
+    with (
+        closing(in_background(_read(raster, rows, columns, sequence, batch_size), BATCHES_READ)) as batches,
+        closing(in_background(_predict(predictor, batches, batch_size), BATCHES_PREDICTED)) as predicted,
+    ):
         for windows in predicted:
             yield from windows
 

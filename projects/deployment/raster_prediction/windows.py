@@ -105,7 +105,7 @@ def in_background(items: Iterable[Item], depth: int) -> Generator[Item, None, No
             if hasattr(items, 'close'):
                 items.close()
 
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=work, name='read ahead', daemon=True)
     thread.start()
     try:
         while True:

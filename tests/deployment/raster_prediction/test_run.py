@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from dataclasses import replace
@@ -144,6 +145,14 @@ def test_a_run_that_failed_continues_to_the_same_pixels(image, tmp_path):
         finished = (fail_at - 1) // 2  # rows; two batches each
         assert model.calls == 2 * (8 - finished) + (2 if finished else 0)  # once more the row above the first
         assert sorted(file.name for file in out.iterdir()) == ['a_prediction.json', 'a_probability.tif']
+
+
+def test_nothing_reads_an_image_that_a_failed_run_has_closed(image, tmp_path):
+    """A read of a closed image ends the process; threads that go on reading did so, in whatever came next."""
+    with pytest.raises(RuntimeError, match='out of memory') as failure:  # holds the frames in which it was raised
+        predict_raster(Predictor(Model(3), INFO), image, tmp_path, SETTINGS)
+    assert failure.traceback
+    assert [thread for thread in threading.enumerate() if thread.name == 'read ahead'] == []
 
 
 def test_a_killed_process_continues_to_the_same_pixels(other_processes):
