@@ -4,14 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from pycocotools import mask as mask_api
 
-from .annotation_findings import CONTRADICTION, STICKING_OUT, TINY_BOX, Findings
-from .annotation_masks import Size, mask_box
+from .annotation_findings import CONTRADICTION, STICKING_OUT, TINY_BOX, WRONG_AREA, Findings
+from .annotation_masks import Size, mask_box, run_lengths
 
 MOST_COMPARED = 20_000  # masks, spread evenly; all of COCO's would take a quarter of a minute
 SHARE_TO_MENTION = 0.01  # COCO itself has a few
 SHARE_OF_AMODAL_BOXES = 0.05  # boxes of whole objects may go on beyond the image
 FITS, DIFFERS = 0.9, 0.5  # IoU
+FEW_PIXELS = 16  # by which the areas of polygons and of pixels may differ
 
 # How a box of COCO, (left, top, width, height), comes out of what is written, for images of (width, height).
 READINGS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -82,6 +84,7 @@ def _compare_with_masks(
             f'{findings.path}: all masks lie between 0 and 1, such as {masks[0].round(4).tolist()}: they are shares of '
             'the image, where COCO has pixels. Multiply x by the width of the image, y by its height'
         )
+    _compare_areas([annotations[index] for index in chosen], pixels, findings)
     overlap = _iou(_corners(boxes), masks, pixels)
     fits = {cause: _iou(_corners(read(boxes, pixels)), masks, pixels) > FITS for cause, read in READINGS.items()}
     clearly_otherwise = np.any(list(fits.values()), axis=0) & (overlap < FITS)
@@ -95,6 +98,20 @@ def _compare_with_masks(
     findings.examples[CONTRADICTION] = [_example(annotations[index]) for index in chosen[wrong][:3]]
     findings.causes[CONTRADICTION] = f'{wrong.mean():.0%} of the boxes: {cause}'
     return True
+
+
+def _compare_areas(annotations: list[dict[str, Any]], pixels: np.ndarray, findings: Findings) -> None:
+    """Areas decide only whether an object counts as small, medium or large."""
+    masks = [one['segmentation'] for one in annotations]
+    of_masks = np.array(
+        [mask_api.area(run_lengths(mask, size)) for mask, size in zip(masks, pixels.astype(int).tolist(), strict=True)],
+        float,
+    )
+    given = np.array([one['area'] for one in annotations])
+    wrong = (given > 2 * of_masks + FEW_PIXELS) | (given < of_masks / 2 - FEW_PIXELS)
+    if wrong.mean() >= SHARE_TO_MENTION:
+        findings.add(WRONG_AREA, number=int(wrong.sum()))
+        findings.examples[WRONG_AREA] = [_example(annotations[index]) for index in np.flatnonzero(wrong)[:3]]
 
 
 def _scale(boxes: np.ndarray, masks: np.ndarray) -> str | None:

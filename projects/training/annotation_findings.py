@@ -57,6 +57,7 @@ SAME_IMAGE = Kind('images listed twice', 'taken as one', 'files joined')
 SAME_FILE = Kind('pictures listed under several ids', KEPT, 'files joined: objects of one entry lack in the other')
 TINY_BOX = Kind('boxes under one pixel wide or high', 'scored, not trained on')
 STICKING_OUT = Kind('boxes that stick out of their image', KEPT)
+WRONG_AREA = Kind('areas less than half or more than twice those of their masks', KEPT, 'in another unit than pixels')
 CONTRADICTION = Kind('boxes that contradict their masks', KEPT)
 
 
@@ -103,6 +104,7 @@ class Findings:
         reasons = [(kind.what, count) for kind, count in self.counts.items() if kind.outcome in (LEFT_OUT, IGNORED)]
         reasons += [
             (TINY_BOX.what, self.counts.get(TINY_BOX, 0)),
+            ('marked "ignore"', sum(one.get('ignore', 0) for one in annotations)),
             ('crowds ("iscrowd": 1)', sum(one['iscrowd'] for one in annotations) - ignored),
             ('objects of categories that the config does not name', others),
         ]

@@ -36,7 +36,7 @@ ENTRY_KEYS = {
 FLAGS = {'': 0, '0': 0, 'false': 0, 'no': 0, '1': 1, 'true': 1, 'yes': 1}
 
 
-def read_annotations(path: str | Path, source: str = '', masks: bool = True) -> tuple[dict[str, Any], Findings]:
+def read_annotations(path: str | Path, source: str = '', masks: bool | None = True) -> tuple[dict[str, Any], Findings]:
     """Read a COCO annotation file, mend what is clear and leave out what cannot be trained on or scored.
 
     Afterwards, ids are integers that differ (those of the file if they are so already), annotation ids are positive,
@@ -47,7 +47,8 @@ def read_annotations(path: str | Path, source: str = '', masks: bool = True) -> 
     Args:
         path: The annotation file.
         source: Where the data set can be had; quoted when the file is missing.
-        masks: Whether masks are needed. If not, those that cannot be used are removed and their boxes stay.
+        masks: Whether masks are needed. If not, those that cannot be used are removed and their boxes stay; with None,
+            all are removed and none is looked at.
 
     Returns:
         The file's content without what is left out, in the file's order; and what was found. Entries whose id was
@@ -140,7 +141,7 @@ def _check_categories(content: dict[str, Any], known: dict, path: Path) -> None:
         )
 
 
-def _defect(annotation: dict[str, Any], size: Size, masks: bool, findings: Findings) -> Kind | None:
+def _defect(annotation: dict[str, Any], size: Size, masks: bool | None, findings: Findings) -> Kind | None:
     """Mend an annotation in place; returns why it cannot be used, or None."""
     for key in ('iscrowd', 'ignore'):
         if key in annotation or key == 'iscrowd':
@@ -159,6 +160,8 @@ def _defect(annotation: dict[str, Any], size: Size, masks: bool, findings: Findi
         return FLAT_BOX
     if left >= size[0] or top >= size[1] or left + width <= 0 or top + height <= 0:
         return OUTSIDE
+    if masks is None:
+        annotation.pop('segmentation', None)
     defect = check_mask(annotation, size, findings)
     if defect is not None and masks:
         right, bottom = left + width, top + height

@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,12 @@ class LoadImage(LoadImageFromFile):
             raise UnreadableImageError(f'{describe_sizes(path, said, decoded)}. {likely_cause(said, decoded)}')
         self.decoded.put(path, results['img'])
         return results
+
+
+def image_loader(dataset: Any) -> LoadImageFromFile:
+    """What loads the images of a data set: of its pipeline, else `LoadImage` as it is."""
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+    return next((one for one in transforms if isinstance(one, LoadImageFromFile)), LoadImage())
 
 
 class SurvivingDataset:
@@ -180,13 +187,14 @@ class CheckedCocoDataset(SurvivingDataset, CocoDataset):
         content, findings = read_annotations(self.ann_file, self.source, self._needs_masks())
         self._check_categories([category['name'] for category in content['categories']])
         known = set(category_ids(content, self.metainfo['classes']))
-        self._why_unused = findings.why_unused(content['annotations'], known)
+        self.why_unused = findings.why_unused(content['annotations'], known)
         self.COCOAPI = lambda path: IndexedAnnotations(content)
         data_list = super().load_data_list()
         del self.COCOAPI  # the content is not kept
         return self._without_other_sizes(self._without_absent_images(data_list))
 
-    def _needs_masks(self) -> bool:
+    def _needs_masks(self) -> bool | None:
+        """As `masks` of `read_annotations`."""
         return any(getattr(transform, 'with_mask', False) for transform in self.pipeline.transforms)
 
     def filter_data(self) -> list[dict]:
@@ -194,7 +202,7 @@ class CheckedCocoDataset(SurvivingDataset, CocoDataset):
         if not self.test_mode and all(one['ignore_flag'] for info in kept for one in info['instances']):
             raise ValueError(
                 f'{self.ann_file} leaves nothing to train on: {len(kept)} of {len(self.data_list)} images pass '
-                f'filter_cfg={self.filter_cfg}, none with an object to learn. {self._why_unused}'
+                f'filter_cfg={self.filter_cfg}, none with an object to learn. {self.why_unused}'
             )
         return kept
 
@@ -224,14 +232,17 @@ class CheckedCocoDataset(SurvivingDataset, CocoDataset):
         paths = [info['img_path'] for info in data_list if os.path.normpath(info['img_path']) not in present]
         absent = [path for path in paths if not Path(path).exists()]  # not merely elsewhere, or behind a link
         message = f'{len(absent)} of {len(data_list)} images listed in {self.ann_file} do not exist: {absent[:5]}'
+        below = {os.path.basename(path): path for path in present}  # noqa: PTH119
+        found = [below[name] for path in absent if (name := re.split(r'[/\\]', path)[-1]) in below]
+        if found:
+            message += f'. {len(found)} have the names of {found[:3]}; "file_name" must be a path below {folder}'
         return self._without(set(absent), data_list, message)
 
     def _without_other_sizes(self, data_list: list[dict]) -> list[dict]:
         """As `_without_absent_images`, for images whose size is not the one that the file says."""
-        loader = next((one for one in self.pipeline.transforms if isinstance(one, LoadImageFromFile)), LoadImage())
         most = max(int(self.max_unreadable_share * len(data_list)), MOST_COUNTED)
         said = {info['img_path']: (info['width'], info['height']) for info in data_list}
-        check = check_sizes([(path, *size) for path, size in said.items()], loader, most)
+        check = check_sizes([(path, *size) for path, size in said.items()], image_loader(self), most)
         if check.turned:
             say_once(
                 f'{self.ann_file}: {len(check.turned)} images are turned or mirrored on loading, as their EXIF says '

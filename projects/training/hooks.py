@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import mmcv
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,6 +17,8 @@ from mmengine.runner import Runner
 from projects.atomic_files import replacing
 from projects.file_names import picture_names
 
+from .datasets import image_loader
+
 
 @HOOKS.register_module()
 class PredictionPictures(Hook):
@@ -25,7 +26,8 @@ class PredictionPictures(Hook):
 
     In training, `num_pictures` images spread over the validation set go to `WORK_DIR/predictions/epoch_N/` (or
     `iter_N/`); in testing, every image goes to `folder` if that is given. A picture has the name of its image; where
-    images in several folders have one name, the folders too.
+    images in several folders have one name, the folders too. Images are loaded as for the network: EXIF turns both or
+    none.
 
     Args:
         num_pictures: Pictures per validation.
@@ -53,12 +55,13 @@ class PredictionPictures(Hook):
             self._draw(runner, outputs, Path(self.folder), runner.test_dataloader.dataset)
 
     def _draw(self, runner: Runner, samples: Sequence[Any], folder: Path, dataset: Any) -> None:
+        loader = image_loader(dataset)
         for sample in samples:
             if sample.get('unreadable', False):
                 continue
             if sample.img_path not in self._names:
                 self._names = picture_names([dataset.get_data_info(i)['img_path'] for i in range(len(dataset))])
-            image = mmcv.imread(sample.img_path, channel_order='rgb')
+            image = np.ascontiguousarray(loader.transform({'img_path': sample.img_path})['img'][..., ::-1])
             path = folder / f'{self._names[sample.img_path]}.png'
             path.parent.mkdir(parents=True, exist_ok=True)
             with warnings.catch_warnings():

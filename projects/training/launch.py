@@ -185,9 +185,25 @@ def _check_data(cfg: Config, *splits: str) -> None:
             continue
         dataset, source = cfg[f'{split}_dataloader'].dataset, cfg[f'{split}_dataloader'].dataset.get('source', '')
         if dataset.get('ann_file'):
-            require_file(Path(dataset.data_root, dataset.ann_file), source)
+            ann_file = Path(dataset.data_root, dataset.ann_file)
+            require_file(ann_file, source)
+            _check_evaluators(cfg, split, ann_file)
         else:
             require_folder(Path(dataset.data_root, dataset.data_prefix.img_path), 'images', source)
+
+
+def _check_evaluators(cfg: Config, split: str, ann_file: Path) -> None:
+    """Refuse detections of one annotation file that are scored by another."""
+    evaluators = cfg.get(f'{split}_evaluator') or []
+    named = enumerate(evaluators) if isinstance(evaluators, list) else [(None, evaluators)]
+    for number, evaluator in named:
+        other = evaluator.get('ann_file')
+        if other and Path(other).resolve() != ann_file.resolve():
+            key = f'{split}_evaluator' if number is None else f'{split}_evaluator.{number}'
+            raise UsageError(
+                f'{split}_dataloader has the images of {ann_file}, {split}_evaluator the objects of {other}. Set both: '
+                f'--cfg-options {key}.ann_file={ann_file}'
+            )
 
 
 def _check_room(runner: Runner, cfg: Config) -> None:

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from projects.training.annotation_findings import CONTRADICTION, OUTSIDE, STICKING_OUT, TINY_BOX
+from projects.training.annotation_findings import CONTRADICTION, OUTSIDE, STICKING_OUT, TINY_BOX, WRONG_AREA
 from projects.training.annotations import read_annotations
 
 WIDTH, HEIGHT = 400, 200
 
 
-def read(tmp_path, write_box, write_mask=lambda ring: [ring.ravel().tolist()], number=60):
+def read(tmp_path, write_box, write_mask=lambda ring: [ring.ravel().tolist()], number=60, area=None):
     """Read a file of triangles, whose boxes and masks are written in some way."""
     rng = np.random.default_rng(0)
     annotations = []
@@ -25,6 +25,7 @@ def read(tmp_path, write_box, write_mask=lambda ring: [ring.ravel().tolist()], n
                 'category_id': 1,
                 'bbox': np.asarray(write_box(*start, *size), float).tolist(),
                 'segmentation': write_mask(ring),
+                'area': area(size.prod() / 2) if area else None,
                 'id': index + 1,
             }
         )
@@ -53,6 +54,14 @@ def test_boxes_that_contradict_their_masks_name_the_share_and_the_cause(tmp_path
     assert findings.counts[CONTRADICTION] == kept > 10
     assert findings.causes[CONTRADICTION].startswith('100% of the boxes: ')
     assert cause in findings.causes[CONTRADICTION]
+
+
+@pytest.mark.parametrize(
+    ('area', 'is_wrong'), [(lambda px: px, 0), (lambda px: px / 80_000, 1), (lambda px: px * 9, 1)]
+)
+def test_areas_in_another_unit_are_named(tmp_path, area, is_wrong):
+    findings = read(tmp_path, lambda *box: box, area=area)
+    assert (findings.counts.get(WRONG_AREA, 0) > 50) == is_wrong
 
 
 def test_part_of_the_boxes_may_be_written_otherwise(tmp_path):

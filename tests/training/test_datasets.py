@@ -145,6 +145,16 @@ def test_too_many_absent_images_are_refused_at_once(root):
         build(root, max_unreadable_share=0.2)
 
 
+@pytest.mark.parametrize('name', ['data\\{}.jpg', 'C:\\mine\\{}.jpg', '/mine/{}.jpg', '../upload/{}.jpg'])
+def test_images_that_are_named_from_elsewhere_are_pointed_at(root, name):
+    content = json.loads((root / 'all.json').read_text())
+    for image in content['images']:
+        image['file_name'] = name.format(image['id'])
+    (root / 'all.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'do not exist.* 10 have the names of .*0\.jpg.*"file_name" must be a path'):
+        build(root)
+
+
 def test_a_missing_image_folder_is_named(root):
     with pytest.raises(FileNotFoundError, match='nowhere'):
         CheckedCocoDataset(

@@ -1,8 +1,10 @@
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 from PIL import Image
 
+from projects.training.datasets import LoadImage
 from projects.training.hooks import PredictionPictures
 
 
@@ -34,3 +36,25 @@ def test_pictures_of_images_of_one_name_do_not_replace_one_another(tmp_path):
         for path in (tmp_path / 'out').rglob('*.png')
     }
     assert drawn == {'a/1.png': 0, 'b/1.png': 1, '2.png': 2}
+
+
+def test_pictures_are_turned_as_the_network_sees_them(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = str(tmp_path / 'turned.jpg')
+    Image.new('RGB', (8, 4), (255, 0, 0)).save(path, exif=exif)
+    drawn = []
+
+    def draw(name, image, data_sample, out_file):
+        drawn.append(image)
+
+    for color_type in ('color', 'color_ignore_orientation'):
+        loader = LoadImage(color_type=color_type)
+        dataset = MagicMock(pipeline=SimpleNamespace(transforms=[loader]), __len__=lambda _: 1)
+        dataset.get_data_info.return_value = {'img_path': path}
+        runner = SimpleNamespace(
+            test_dataloader=SimpleNamespace(dataset=dataset), visualizer=SimpleNamespace(add_datasample=draw)
+        )
+        PredictionPictures(folder=str(tmp_path)).after_test_iter(runner, 0, outputs=[Sample(img_path=path)])
+    assert [image.shape for image in drawn] == [(8, 4, 3), (4, 8, 3)]
+    assert all(image[..., 0].min() > 200 for image in drawn)  # red comes first

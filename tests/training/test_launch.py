@@ -7,8 +7,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from projects.command_line import UsageError
 from projects.training.config import load_config
-from projects.training.launch import _check_room, check_writable, set_up
+from projects.training.launch import _check_data, _check_room, check_writable, set_up
 
 CONFIG = 'configs/shvit_maskrcnn_coco.py'
 
@@ -31,6 +32,18 @@ def test_an_unwritable_work_dir_is_refused_at_once(tmp_path):
         check_writable(tmp_path / 'file' / 'work')
     with pytest.raises(OSError, match='Cannot write to the work dir'):
         check_writable(Path('/proc/work'))
+
+
+def test_detections_are_scored_by_the_annotations_of_their_images(tmp_path):
+    for name in ('instances_val2017.json', 'mine.json'):
+        (tmp_path / 'annotations').mkdir(exist_ok=True)
+        (tmp_path / 'annotations' / name).touch()
+    mine = str(tmp_path / 'annotations/mine.json')
+    options = {'data_root': str(tmp_path), 'val_evaluator.ann_file': mine}
+    with pytest.raises(UsageError, match=r'images of .*val2017\.json, val_evaluator the objects of .*mine\.json'):
+        _check_data(load_config(CONFIG, options), 'val')
+    _check_data(load_config(CONFIG, options | {'val_dataloader.dataset.ann_file': mine}), 'val', 'test')
+    _check_data(load_config(CONFIG, {'data_root': f'{tmp_path}/'}), 'val')
 
 
 def test_a_disk_without_room_for_checkpoints_is_refused_at_once(tmp_path, monkeypatch):

@@ -131,8 +131,8 @@ class BonaiInstanceDataset(BuildingInstanceDataset):
         self.label = check_label(label)
         super().__init__(*args, **kwargs)
 
-    def _needs_masks(self) -> bool:
-        return False  # they are made of roofs and footprints
+    def _needs_masks(self) -> None:
+        return None  # they are made of roofs and footprints
 
     def load_data_list(self) -> list[dict]:
         self._contradictions_px: list[float] = []
@@ -208,6 +208,8 @@ class BonaiDataset(SurvivingDataset, BaseSegDataset):
             test_mode=True,  # with buildings, and with images that are absent
             serialize_data=False,
         )
+        if not self.test_mode and all(one['ignored'] for info in instances.data_list for one in info['buildings']):
+            raise ValueError(f'{self.ann_file} leaves nothing to train on. {instances.why_unused}')
         fixed = {'seg_fields': [], 'label_map': self.label_map, 'reduce_zero_label': self.reduce_zero_label}
         keys = ('img_path', 'img_id', 'height', 'width', 'buildings')
         return [{key: info[key] for key in keys} | fixed for info in instances.data_list]
@@ -227,7 +229,7 @@ class BonaiScores(CocoScores):
         super().__init__(*args, **kwargs)
 
     def _read(self, ann_file: str) -> tuple[dict[str, Any], Findings]:
-        content, findings = read_annotations(ann_file, masks=False)
+        content, findings = read_annotations(ann_file, masks=None)
         relabelled = (labelled(annotation, self.label) for annotation in content['annotations'])
         content['annotations'] = [annotation for annotation in relabelled if annotation is not None]
         return content, findings

@@ -113,6 +113,22 @@ def masks(root, **options):
     return BonaiDataset(data_root=str(root), ann_file='coco/bonai_jinan_trainval.json', data_prefix=prefix, **settings)
 
 
+@pytest.mark.parametrize('build', [instances, masks])
+def test_a_set_of_which_all_is_ignored_trains_nothing(root, build):
+    write(root, [annotation(1, square(10, 10, 8), iscrowd=1)])
+    assert len(build(root)) == 1
+    with pytest.raises(ValueError, match=r'leaves nothing to train on.*1 annotations: 1 crowds'):
+        build(root, test_mode=False)
+
+
+@pytest.mark.parametrize('mask', [None, [], {'size': [1, 1], 'counts': 'x'}])
+def test_the_segmentation_of_the_file_is_not_needed(root, mask):
+    write(root, [one | {'segmentation': mask} for one in ANNOTATIONS])
+    assert len(instances(root)[0]['data_samples'].gt_instances) == 3
+    scores = BonaiScores(str(root / 'coco/bonai_jinan_trainval.json'), metric=['bbox', 'segm'])
+    assert [one['iscrowd'] for one in scores.ground_truth.dataset['annotations']] == [0, 0, 0, 1]
+
+
 # ------------------------------------------------------------------------------------------------------ instance level
 
 
