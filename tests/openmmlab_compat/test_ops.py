@@ -497,8 +497,9 @@ def test_openmmlab_imports_and_finds_operators():
 
 
 def test_operator_without_counterpart_says_what_to_install():
-    with pytest.raises(NotImplementedError, match=r'operator carafe_forward .*pip install --no-build-isolation'):
-        mmcv.ops.carafe(torch.rand(1, 4, 2, 2), torch.rand(1, 9, 4, 4), 3, 1, 2)
+    message = r'operator border_align_forward is missing: .*openmmlab_compat/README.md.*pip install --no-build-isol'
+    with pytest.raises(NotImplementedError, match=message):
+        mmcv.ops.border_align(torch.rand(1, 4, 2, 2), torch.rand(1, 4, 4), 2)
 
 
 def test_stand_in_has_no_invented_dunder_names():
