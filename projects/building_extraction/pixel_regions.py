@@ -17,7 +17,7 @@ class Regions:
     """Regions of pixels in the coordinates of a raster: (column, row), pixel (0, 0) covers 0 to 1.
 
     Attributes:
-        polygons: (N,) Valid Polygons with holes, whose corners are whole numbers.
+        polygons: (N,) Valid Polygons and MultiPolygons with holes, whose corners are whole numbers.
         values: (N,) int, the value that all pixels of a region have in common.
         sums: (N, S) What was summed up over the pixels of each.
     """
@@ -105,13 +105,44 @@ def merge_across_borders(regions: Regions) -> Regions:
     first, second = first[candidates], second[candidates]
     shared = shapely.length(shapely.intersection(polygons[first], polygons[second])) > 0
     links = coo_array((np.ones(shared.sum()), (first[shared], second[shared])), shape=(len(regions), len(regions)))
-    count, group = connected_components(links, directed=False)
+    return _joined(regions, connected_components(links, directed=False)[1])
+
+
+def merge_equal(regions: Regions) -> Regions:
+    """Join regions of equal value wherever they lie: those in several pieces become MultiPolygons.
+
+    Args:
+        regions: Pieces that do not overlap.
+
+    Returns:
+        The joined regions by rising value; their sums are added up.
+    """
+    return _joined(regions, np.unique(regions.values, return_inverse=True)[1]) if len(regions) else regions
+
+
+def _joined(regions: Regions, group: np.ndarray) -> Regions:
+    """Regions of equal number (N,), from 0 without gaps, become one."""
     order = np.argsort(group, kind='stable')
-    starts = np.searchsorted(group[order], np.arange(count))
-    members = np.split(order, starts[1:])
-    joined = [polygons[own[0]] if len(own) == 1 else shapely.union_all(polygons[own]) for own in members]
+    starts = np.searchsorted(group[order], np.arange(group.max() + 1))
+    joined = gather_parts(regions.polygons[order], group[order], len(starts))
     return Regions(
-        shapely.simplify(np.array(joined, dtype=object), 0),
+        shapely.simplify(joined, 0),
         regions.values[order][starts],
         np.add.reduceat(regions.sums[order], starts, axis=0),
     )
+
+
+def gather_parts(parts: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:
+    """One geometry of the parts that have the same owner, 0 to `count` - 1 in rising order."""
+    members = np.split(parts, np.searchsorted(owner, np.arange(1, count)))[:count]
+    return np.array([own[0] if len(own) == 1 else shapely.union_all(own) for own in members], dtype=object)
+
+
+def fill_holes(polygons: np.ndarray, below_px: float) -> np.ndarray:
+    """Polygons and MultiPolygons (N,) without their holes of less than that many pixels, whatever lies in them."""
+    parts, owner = shapely.get_parts(polygons, return_index=True)
+    for number in np.flatnonzero(shapely.get_num_interior_rings(parts)).tolist():
+        exterior, *holes = shapely.get_rings(parts[number])
+        large = [hole for hole in holes if shapely.Polygon(hole).area >= below_px]
+        parts[number] = shapely.Polygon(exterior, large)
+    return gather_parts(parts, owner, len(polygons))

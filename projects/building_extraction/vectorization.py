@@ -10,14 +10,20 @@ import shapely
 from projects.building_extraction.pixel_regions import (
     Regions,
     concatenate,
+    fill_holes,
     find_regions,
+    gather_parts,
     merge_across_borders,
+    merge_equal,
     touches_other_windows,
 )
 from projects.building_extraction.polygon_regularization import regularise
 from projects.building_extraction.polygon_simplification import simplify_outlines
 from projects.geodata.coordinate_systems import WGS84, metres_per_unit, parse_crs
 from projects.geodata.vector_files import geopandas, pd
+
+COLUMNS = 'score', 'area_m2', 'height_m', 'instance', 'geometry'
+LAYERS = {'score': 'probabilities', 'height_m': 'heights_m', 'instance': 'instances'}  # that columns come from
 
 
 @dataclass(frozen=True)
@@ -31,18 +37,22 @@ class VectorizationSettings:
             which smooths staircases and changes no pixel but those at the border; 0: outlines follow the edges.
         regularise: Make corners right angles or multiples of 45 degrees, see `polygon_regularization`; details of less
             than 1.5 times the tolerance of simplification, or 1.5 pixels, get lost.
+        fill_holes_m2: Holes of fewer square metres, such as equipment on roofs leaves, are filled with whatever lies in
+            them; 0: holes stay.
     """
 
     threshold: float = 0.5
     min_area_m2: float = 0.0
     simplify_m: float | None = None
     regularise: bool = False
+    fill_holes_m2: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < 1:
             raise ValueError(f'threshold = {self.threshold}: expected a probability, at least 0 and less than 1')
-        if not 0 <= self.min_area_m2 < np.inf:
-            raise ValueError(f'min_area_m2 = {self.min_area_m2}: expected square metres, at least 0')
+        for name in ('min_area_m2', 'fill_holes_m2'):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f'{name} = {getattr(self, name)}: expected square metres, at least 0')
         if self.simplify_m is not None and not 0 <= self.simplify_m < np.inf:
             raise ValueError(f'simplify_m = {self.simplify_m}: expected metres, at least 0')
 
@@ -117,7 +127,8 @@ def vectorise_windows(
     """Polygons of a raster that is read window by window.
 
     Buildings that windows cut are joined, so that the result does not depend on the windows; of a window only its
-    polygons are kept. Buildings are 4-connected regions: pixels that touch at a corner alone are different buildings.
+    polygons are kept. Buildings are the pixels of one number where instances are given, else 4-connected regions:
+    pixels that touch at a corner alone are different buildings.
 
     Args:
         windows: Windows that cover the raster without overlap, in any order.
@@ -127,9 +138,9 @@ def vectorise_windows(
         settings: How polygons are made.
 
     Returns:
-        One row per building: `geometry` (valid Polygon in `crs`), `score` (mean probability of its pixels, NaN if only
-        instances are known), `area_m2` (of the polygon, on the ground), `height_m` (mean of its known heights, NaN is
-        unknown), and `instance` where instances are given. No building gives an empty frame of these columns.
+        One row per building: `geometry` (valid Polygon in `crs`, MultiPolygon of an instance in several pieces) and
+        `area_m2` (of the polygon, on the ground); where they are given `score` (mean probability of its pixels),
+        `height_m` (mean of its known heights, NaN is unknown) and `instance`. No building gives an empty frame.
 
     Raises:
         ValueError: The windows hold something else than probabilities, or the coordinate system cannot express the
@@ -137,20 +148,23 @@ def vectorise_windows(
     """
     settings = settings or VectorizationSettings()
     place = _Place(size_px, np.array(transform[:6], dtype=float), crs)
-    cut, frames, has_instances = [_no_regions()], [], False
+    cut, frames, given = [_no_regions()], [], set[str]()
     for window in windows:
         regions = _window_regions(window, settings.threshold)
-        has_instances |= window.instances is not None
-        is_cut = touches_other_windows(regions, window.edges, size_px)
+        given |= {column for column, layer in LAYERS.items() if getattr(window, layer) is not None}
+        is_cut = touches_other_windows(regions, window.edges, size_px) | (window.instances is not None)
         cut.append(regions.select(is_cut))
         frames.append(_to_frame(regions.select(~is_cut), place, settings))
-    frames.append(_to_frame(merge_across_borders(concatenate(cut)), place, settings))
+    merge = merge_equal if 'instance' in given else merge_across_borders
+    frames.append(_to_frame(merge(concatenate(cut)), place, settings))
     result = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
     if settings.regularise and len(result):
-        result = regularise(result, place.ground_crs, 1.5 * (settings.simplify_m or place.pixel_m.mean()))
+        parts, owner = shapely.get_parts(result.geometry.to_numpy(), return_index=True)
+        tolerance_m = 1.5 * (settings.simplify_m or place.pixel_m.mean())
+        regular = regularise(geopandas.GeoDataFrame(geometry=parts, crs=crs), place.ground_crs, tolerance_m)
+        result.geometry = gather_parts(regular.geometry.to_numpy(), owner, len(result))
     result['area_m2'] = result.to_crs(place.ground_crs).area
-    columns = ['score', 'area_m2', 'height_m', *(['instance'] if has_instances else []), 'geometry']
-    return result[columns]
+    return result[[column for column in COLUMNS if column not in LAYERS or column in given]]
 
 
 class _Place:
@@ -215,9 +229,11 @@ def _to_frame(regions: Regions, place: _Place, settings: VectorizationSettings) 
     num_scored, score, num_measured, height_m = regions.sums.T
     with np.errstate(invalid='ignore'):  # 0 / 0: unknown
         columns = {'score': score / num_scored, 'height_m': height_m / num_measured, 'instance': regions.values}
-    exact = geopandas.GeoSeries(shapely.transform(regions.polygons, place.to_map), crs=place.crs)
+    outlines = fill_holes(regions.polygons, settings.fill_holes_m2 / place.pixel_m.prod())
+    exact = geopandas.GeoSeries(shapely.transform(outlines, place.to_map), crs=place.crs)
     large = exact.to_crs(place.ground_crs).area.to_numpy() >= settings.min_area_m2
     tolerance_m = place.pixel_m.mean() if settings.simplify_m is None else settings.simplify_m
-    polygons = simplify_outlines(regions.polygons[large], tolerance_m, place.pixel_m, place.to_map)
+    parts, owner = shapely.get_parts(outlines[large], return_index=True)
+    parts = simplify_outlines(parts, tolerance_m, place.pixel_m, place.to_map)
     kept = {name: column[large] for name, column in columns.items()}
-    return geopandas.GeoDataFrame(kept, geometry=polygons, crs=place.crs)
+    return geopandas.GeoDataFrame(kept, geometry=gather_parts(parts, owner, int(large.sum())), crs=place.crs)

@@ -86,7 +86,7 @@ def write_picture(polygons: geopandas.GeoDataFrame, image_path: str | Path, path
         picture = np.ascontiguousarray(image.read(0, 0, *image.size_px)[0])
         placed = polygons.geometry.to_crs(image.crs).to_numpy()
         to_pixels = ~image.transform
-    rings = shapely.get_rings(placed)
+    rings = shapely.get_rings(shapely.get_parts(placed))
     matrix = np.array(to_pixels[:6]).reshape(2, 3)
     # OpenCV's whole numbers are pixels' centres, those of the map are their corners
     lines = [shapely.get_coordinates(ring) @ matrix[:, :2].T + matrix[:, 2] - 0.5 for ring in rings]

@@ -156,9 +156,41 @@ def test_instances_keep_their_numbers_and_neighbours_stay_apart():
     instances[1:5, 4:8] = 300
     instances[5, 0] = 7
     frame = vectorise(None, PLACE, UTM, EXACT, instances=instances)
-    assert sorted(zip(frame['instance'], frame.area * 4, strict=True)) == [(7, 1), (7, 12), (300, 16)]
-    assert frame['score'].isna().all()
+    assert sorted(zip(frame['instance'], frame.area * 4, strict=True)) == [(7, 13), (300, 16)]
+    assert frame.geom_type.tolist() == ['MultiPolygon', 'Polygon']
+    assert list(frame.columns) == ['area_m2', 'instance', 'geometry']
     assert frame.union_all().area * 4 == 29
+
+
+def test_an_instance_in_pieces_is_one_row_whatever_the_windows_and_settings(tmp_path):
+    instances = np.zeros((60, 60), np.uint16)
+    instances[5:15, 5:15] = instances[40:50, 45:55] = 7
+    instances[20:30, 20:30] = 9
+    heights_m = np.where(instances == 7, 10.0, np.nan)
+    heights_m[45:50, 45:55] = 30  # a quarter of the pixels of 7
+    for settings in (EXACT, VectorizationSettings(), VectorizationSettings(regularise=True)):
+        whole = vectorise(None, PLACE, UTM, settings, instances=instances, heights_m=heights_m)
+        for frame in (whole, by_windows(None, 12, settings, instances=instances, heights_m=heights_m)):
+            assert frame['instance'].tolist() == [7, 9]
+            np.testing.assert_allclose(frame.area, [50, 25], rtol=1e-4)
+            np.testing.assert_array_equal(frame['height_m'], [15, np.nan])
+            assert frame.is_valid.all()
+    assert len(vectorise(None, PLACE, UTM, VectorizationSettings(min_area_m2=26), instances=instances)) == 1
+    write_polygons(whole, tmp_path / 'a.gpkg')
+    assert read_buildings(tmp_path / 'a.gpkg', structure_column='instance')['structure'].tolist() == [0, 0, 1]
+
+
+def test_holes_below_an_area_are_filled():
+    mask = np.zeros((20, 20), bool)
+    mask[1:19, 1:19] = True
+    mask[3, 3:6] = mask[8:12, 8:12] = False  # holes of 0.75 and 4 m²
+    for area_m2, left_m2 in ((0, 4.75), (0.7, 4.75), (0.8, 4), (3.9, 4), (4.1, 0)):
+        settings = VectorizationSettings(simplify_m=0, fill_holes_m2=area_m2)
+        for frame in (vectorise(mask, PLACE, UTM, settings), by_windows(mask, 7, settings)):
+            assert frame.area.tolist() == [81 - left_m2]
+    instances = mask + 2 * np.pad(np.ones((2, 2), int), ((0, 18), (0, 18)))
+    frame = vectorise(None, PLACE, UTM, VectorizationSettings(fill_holes_m2=5, simplify_m=0), instances=instances)
+    assert frame.area.sum() == 81.75
 
 
 def test_the_height_is_the_mean_of_the_pixels_that_know_it():
@@ -215,8 +247,8 @@ def test_a_map_without_buildings_gives_an_empty_file_with_its_columns(tmp_path, 
     nothing = np.zeros((8, 8), np.float32)
     for settings in (VectorizationSettings(min_area_m2=5, regularise=True), EXACT):
         for frame in (vectorise(nothing, PLACE, UTM, settings), by_windows(nothing, 4, settings)):
-            assert list(frame.columns) == ['score', 'area_m2', 'height_m', 'geometry']
-            assert all(kind.kind == 'f' for kind in frame.dtypes.iloc[:3])
+            assert list(frame.columns) == ['score', 'area_m2', 'geometry']
+            assert all(kind.kind == 'f' for kind in frame.dtypes.iloc[:2])
             write_polygons(frame, tmp_path / f'empty{suffix}')
             assert len(read_buildings(tmp_path / f'empty{suffix}')) == 0
 
@@ -248,7 +280,15 @@ def test_layers_that_do_not_fit_are_refused():
 
 
 @pytest.mark.parametrize(
-    'wrong', [{'threshold': -0.1}, {'threshold': 1}, {'min_area_m2': -1}, {'simplify_m': np.nan}, {'simplify_m': -1}]
+    'wrong',
+    [
+        {'threshold': -0.1},
+        {'threshold': 1},
+        {'min_area_m2': -1},
+        {'fill_holes_m2': -1},
+        {'simplify_m': np.nan},
+        {'simplify_m': -1},
+    ],
 )
 def test_settings_that_mean_nothing_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -139,3 +139,33 @@ def test_instance_maps_keep_their_numbers(tmp_path):
     write_geotiff(tmp_path / 'ids.tif', np.array([[0, 700, 700], [0, 0, 9]], np.uint16), PLACE, UTM)
     frame = vectorise_raster(tmp_path / 'ids.tif', VectorizationSettings(), is_instance_map=True)
     assert sorted(zip(frame['instance'], frame.area, strict=True)) == [(9, 0.25), (700, 0.5)]
+
+
+def test_several_rasters_of_one_name_get_files_of_their_own_and_a_bad_one_ends_none(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    for place, size in (('north', 20), ('south', 30)):
+        (folder / place).mkdir()
+        mask = np.zeros((60, 60), np.uint8)
+        mask[:size, :size] = 1
+        write_geotiff(folder / place / 'a.tif', mask, PLACE, UTM)
+    write_geotiff(folder / 'north/b.tif', np.full((4, 4), 90, np.uint8), PLACE, UTM)
+    (folder / 'north/c.tif').write_text('no image')
+    tool = load_tool()
+    with pytest.raises(SystemExit) as error:
+        tool.main(['north/c.tif', 'north/b.tif', 'gone.tif', 'north/a.tif', 'south/a.tif', 'out'])
+    head, *failed = str(error.value).splitlines()
+    assert head == 'vectorize: 3 of 5 rasters gave no polygons:'
+    assert all(name in line for name, line in zip(('north/c.tif', 'north/b.tif', 'gone.tif'), failed, strict=True))
+    assert sorted(str(path.relative_to('out')) for path in Path('out').rglob('*.gpkg')) == [
+        'north/a.gpkg',
+        'south/a.gpkg',
+    ]
+    assert [read_buildings(f'out/{place}/a.gpkg').area.sum() for place in ('north', 'south')] == [100, 225]
+    assert capsys.readouterr().out.count('wrote') == 2
+    for arguments in (
+        ('north/a.tif', 'south/a.tif', 'out.gpkg'),
+        ('north/a.tif', 'south/a.tif', 'out', '--picture', 'p.png'),
+    ):
+        with pytest.raises(SystemExit) as error:
+            tool.main(list(arguments))
+        assert error.value.code == 2
