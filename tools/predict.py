@@ -122,17 +122,22 @@ def predict(args: argparse.Namespace) -> tuple[Any, list[str]]:
     leave_processes()
     if report is None or not report.rasters or args.polygons == 'none':
         return report, []
-    return report, write_polygons_of(args, predictor.info, report.rasters)
+    return report, write_polygons_of(args, predictor.info, report)
 
 
-def write_polygons_of(args: argparse.Namespace, info: Any, rasters: dict[str, dict[str, Path]]) -> list[str]:
-    """Write buildings of probability rasters, or a detector's objects, as polygons; say what was written."""
+def write_polygons_of(args: argparse.Namespace, info: Any, report: Any) -> list[str]:
+    """Write buildings of probability rasters, or a detector's objects, as polygons; say what was written.
+
+    A raster whose polygons cannot be written is added to the report's failures, and the others are done. One that does
+    not say where it lies has none.
+    """
     from projects.building_extraction.vectorization import VectorizationSettings
     from projects.building_extraction.vectorization_files import vectorise_raster
+    from projects.geodata.raster_files import UnplacedError
     from projects.geodata.vector_files import geopandas, write_polygons
 
     lines = []
-    for name, layers in rasters.items():
+    for name, layers in report.rasters.items():
         path = args.out / 'polygons' / f'{name}.{args.polygons}'
         try:
             if 'probability' in layers:
@@ -145,8 +150,10 @@ def write_polygons_of(args: argparse.Namespace, info: Any, rasters: dict[str, di
             path.parent.mkdir(parents=True, exist_ok=True)
             write_polygons(polygons, path)
             lines.append(f'wrote {path}: {len(polygons)} polygons')
-        except ValueError as error:
+        except UnplacedError as error:
             lines.append(f'{name}: no polygons: {error}')
+        except Exception as error:
+            report.failed.append((name, f'no polygons: {type(error).__name__}: {error}'))
     return lines
 
 

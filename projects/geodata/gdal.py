@@ -5,6 +5,7 @@ try:
     import rasterio.enums
     import rasterio.errors
     import rasterio.features
+    import rasterio.shutil
     import rasterio.vrt
     import rasterio.warp
     import rasterio.windows

@@ -9,25 +9,34 @@ from typing import Any
 
 import numpy as np
 
+from projects.bit_depth import eight_bits
 from projects.geodata.coordinate_systems import metres_per_unit, parse_crs
 from projects.geodata.gdal import rasterio
+from projects.geodata.raster_data import ColorInterp, DataRule, UnreadableWindowError, find_data_rule, read_bands
+from projects.geodata.raster_resampling import resampled, without_alpha
 from projects.geodata.raster_rules import (
-    PERCENTILES,
-    MaskFlags,
-    UnreadableWindowError,
+    UnplacedError,
     check_placed,
     choose_bands,
-    full_range,
+    choose_limits,
+    is_north_up,
     placement_notes,
-    resampled,
-    value_limits,
 )
 from projects.geodata.raster_writing import rasterise, write_geotiff
 
-__all__ = ['Raster', 'UnreadableWindowError', 'open_band', 'open_raster', 'rasterio', 'rasterise', 'write_geotiff']
+__all__ = [
+    'Raster',
+    'UnplacedError',
+    'UnreadableWindowError',
+    'open_band',
+    'open_raster',
+    'rasterio',
+    'rasterise',
+    'write_geotiff',
+]
 
 CACHE_BYTES = 256 * 2**20  # not 5% of memory, GDAL's default; as megabytes it would slow rasterize() down 30 times
-OPAQUE = 128  # of 255: a pixel that is at least half opaque has data
+MAX_CACHE_BYTES = 4 * 2**30
 
 
 @dataclass
@@ -37,14 +46,16 @@ class Raster:
     Attributes:
         dataset: The open data set of rasterio, or a virtual one that resamples it as it is read.
         bands: Numbers of the bands that are read as red, green and blue (from 1); one of them: grey.
-        limits: Values that become 0 and 255; None: 8-bit values are kept.
+        rule: Which pixels have data.
         notes: What was decided on opening, in words.
+        limits: Values that become 0 and 255, numbers or arrays (B, 1, 1); None: 8-bit values are kept.
     """
 
     dataset: Any
     bands: tuple[int, ...]
-    limits: tuple[float, float] | None
+    rule: DataRule
     notes: list[str]
+    limits: tuple[Any, Any] | None = None
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -59,7 +70,8 @@ class Raster:
     @property
     def transform(self) -> Any:
         """From (column, row) to (x, y) in `crs`."""
-        return self.dataset.transform
+        a, _, c, _, e, f = self.dataset.transform[:6]
+        return rasterio.Affine(a, 0, c, 0, e, f) if is_north_up(self.dataset) else self.dataset.transform
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -121,30 +133,19 @@ class Raster:
         left, right = np.clip((column, column + width), 0, self.size_px[0]).tolist()
         top, bottom = np.clip((row, row + height), 0, self.size_px[1]).tolist()
         if right <= left or bottom <= top:
-            kind = self.dataset.dtypes[self.bands[0] - 1]
+            kind = np.result_type(*(self.dataset.dtypes[band - 1] for band in self.bands))
             return np.s_[0:0, 0:0], np.zeros((len(self.bands), 0, 0), dtype=kind), np.zeros((0, 0), dtype=bool)
         window = rasterio.windows.Window(left, top, right - left, bottom - top)
         try:
-            values = self.dataset.read(self.bands, window=window)
-            valid = self._read_valid(window)
+            values = read_bands(self.dataset, self.bands, window)
+            valid = self.rule.read(self.dataset, window, values)
         except rasterio.errors.RasterioError as error:
             raise UnreadableWindowError(str(error.__cause__ or error)) from error
-        if values.dtype.kind == 'f':
-            valid &= np.isfinite(values).all(axis=0)
         return np.s_[top - row : bottom - row, left - column : right - column], values, valid
-
-    def _read_valid(self, window: Any) -> np.ndarray:
-        flags = self.dataset.mask_flag_enums[self.bands[0] - 1]
-        if MaskFlags.all_valid in flags:
-            return np.ones((window.height, window.width), dtype=bool)
-        bands = self.bands[:1] if MaskFlags.per_dataset in flags else self.bands  # a no-data value masks each band
-        return self.dataset.read_masks(bands, window=window).max(axis=0) >= OPAQUE
 
     def _to_eight_bits(self, values: np.ndarray) -> np.ndarray:
         if self.limits is not None:
-            low, high = self.limits
-            scaled = (np.nan_to_num(values.astype(np.float32), posinf=high, neginf=low) - low) / (high - low)
-            values = (scaled.clip(0, 1) * 255).round().astype(np.uint8)
+            values = eight_bits(values, *self.limits)
         return np.broadcast_to(values, (3, *values.shape[1:])) if len(values) == 1 else values
 
 
@@ -160,9 +161,9 @@ def open_raster(
     """Open an image that GDAL reads (GeoTIFF, VRT, JPEG 2000, ...) as RGB, lazily.
 
     One band is read as grey; as red, green and blue those that the file calls so, else the first three. Eight-bit
-    values are kept, all others scaled so that the percentiles `PERCENTILES` of a sample of the bands together become 0
-    and 255. Pixels have data where the no-data value, mask or alpha band of the file says so. An image in longitude and
-    latitude is resampled, as it is read, to its UTM zone, since its pixels are not square on the ground.
+    values are kept, all others scaled as `bit_depth` says. Which pixels have data is found as `raster_data` says. An
+    image in longitude and latitude is resampled, as it is read, to its UTM zone, since its pixels are not square on the
+    ground.
 
     Args:
         path: The image.
@@ -187,31 +188,22 @@ def open_raster(
         if not as_stored:
             check_placed(source, path)
         chosen, note = choose_bands(source, path, bands)
-        raster = Raster(source, chosen, None, [note])
+        rule, sample, found = find_data_rule(source, chosen)
+        raster = Raster(source, chosen, rule, [note])
         if as_stored:
             raster.notes += placement_notes(source)
         elif gsd_m is not None or source.crs.is_geographic:
-            raster.dataset = stack.enter_context(resampled(source, gsd_m))
+            if rule.alpha is None and ColorInterp.alpha in source.colorinterp:
+                source = stack.enter_context(without_alpha(source))
+            raster.dataset, raster.rule = resampled(source, gsd_m, rule)
+            stack.enter_context(raster.dataset)
             raster.notes.append(f'resampled to {raster.crs}, {raster.transform.a:.4g} map units per pixel')
         row_bytes = source.width * sum(np.dtype(kind).itemsize for kind in source.dtypes)
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES + cached_rows * row_bytes))
-        if source.dtypes[chosen[0] - 1] != 'uint8':
-            _choose_limits(raster, path, as_stored)
+        cache_bytes = min(CACHE_BYTES + cached_rows * row_bytes, MAX_CACHE_BYTES)
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=cache_bytes))
+        raster.limits, scaled = choose_limits(source, chosen, sample, path, as_stored)
+        raster.notes += [scaled, *found] if scaled else found
         yield raster
-
-
-def _choose_limits(raster: Raster, path: Path, as_stored: bool) -> None:
-    kind = raster.dataset.dtypes[raster.bands[0] - 1]
-    rule = f'percentiles {PERCENTILES}'
-    try:
-        low, high = value_limits(raster, path)
-    except ValueError:
-        if not as_stored:
-            raise
-        low, high = full_range(kind)
-        rule = 'no sampled pixel has data; the full range'
-    raster.limits = low, high
-    raster.notes.append(f'{kind} scaled: {rule} = {low:g}, {high:g} to 0, 255')
 
 
 @contextmanager
@@ -243,4 +235,5 @@ def open_band(path: str | Path) -> Iterator[Raster]:
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), ExitStack() as stack:
         source = stack.enter_context(_open(path))
         check_placed(source, path)
-        yield Raster(source, (1,), None, [f'band 1 of {source.count}, as stored'])
+        rule, _, notes = find_data_rule(source, (1,), look_closer=False)
+        yield Raster(source, (1,), rule, [f'band 1 of {source.count}, as stored', *notes])

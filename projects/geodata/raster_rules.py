@@ -1,4 +1,4 @@
-"""What is decided when an image is opened: which bands are read, on which grid, and what becomes black and white.
+"""What is decided when an image is opened: whether it is placed, which bands are read, and what becomes 0 and 255.
 
 Each rule is stated in words, for the notes of the open image.
 """
@@ -8,40 +8,58 @@ from typing import Any
 
 import numpy as np
 
-from projects.geodata.coordinate_systems import metres_per_unit, utm_zone
+from projects.bit_depth import PERCENTILES, value_limits
 from projects.geodata.gdal import rasterio
+from projects.geodata.raster_data import Sample
 
-ColorInterp, MaskFlags = rasterio.enums.ColorInterp, rasterio.enums.MaskFlags
+ColorInterp = rasterio.enums.ColorInterp
 RGB = ColorInterp.red, ColorInterp.green, ColorInterp.blue
-PERCENTILES = (2.0, 98.0)  # of pixels that are not 8 bits deep: these values become 0 and 255
-MAX_SIDE_PX = 400_000  # of what is resampled; rows of windows must fit into memory
-SAMPLE_GRID, SAMPLE_PX = 16, 64  # windows of 64 x 64 pixels, 16 x 16 of them, from which percentiles are taken
+PLACED_TO_PX = 0.1  # rotation that moves no pixel of the image by more is noise
 
 
-class UnreadableWindowError(ValueError):
-    """A part of an image that cannot be read, such as the end of a truncated file."""
+class UnplacedError(ValueError):
+    """An image that does not say where it lies, or not by a north-up grid."""
 
 
 def check_placed(source: Any, path: Path) -> None:
     """Refuse an image without coordinate system, or one that is not north-up.
 
     Raises:
-        ValueError: It is such an image; the message names the remedy.
+        UnplacedError: It is such an image; the message names the remedy.
     """
+    if source.transform.is_identity and (source.gcps[0] or source.rpcs):
+        how, option = _placed_by(source)
+        raise UnplacedError(
+            f'{path} is placed by {how} alone; resample it first: gdalwarp {option}-r bilinear {path.name} north_up.tif'
+        )
     if not source.crs or source.transform.is_identity:
-        raise ValueError(
+        raise UnplacedError(
             f'{path} has no {"geotransform" if source.crs else "coordinate system"}; place it first: gdal_translate '
             f'-a_srs EPSG:... -a_ullr WEST NORTH EAST SOUTH {path.name} placed.tif (-a_ullr where there is none yet)'
         )
-    if not _is_north_up(source):
-        raise ValueError(
+    if not is_north_up(source):
+        raise UnplacedError(
             f'{path} is not north-up (geotransform {tuple(source.transform[:6])}); resample it first: '
             f'gdalwarp -r bilinear {path.name} north_up.tif'
         )
 
 
+def _placed_by(source: Any) -> tuple[str, str]:
+    """What places an image without a geotransform, and gdalwarp's option for it."""
+    if source.gcps[0]:
+        crs = source.gcps[1]
+        return f'{len(source.gcps[0])} ground control points', '' if crs else '-s_srs EPSG:... '
+    return 'rational polynomial coefficients (RPC)', '-rpc -t_srs EPSG:... '
+
+
 def placement_notes(source: Any) -> list[str]:
     """What `check_placed` would refuse and open_raster would resample, where an image is taken as it is stored."""
+    if source.transform.is_identity and (source.gcps[0] or source.rpcs):
+        how, option = _placed_by(source)
+        return [
+            f'placed by {how} alone, which GeoTIFFs of the result carry; for polygons in map coordinates resample it '
+            f'first: gdalwarp {option}-r bilinear'
+        ]
     notes = []
     if not source.crs:
         notes.append('no coordinate system: places are known in pixels alone')
@@ -51,14 +69,16 @@ def placement_notes(source: Any) -> list[str]:
         )
     if source.transform.is_identity:
         notes.append('no geotransform: places are known in pixels alone')
-    elif not _is_north_up(source):
+    elif not is_north_up(source):
         notes.append(f'not north-up (geotransform {tuple(source.transform[:6])}): taken pixel by pixel')
     return notes
 
 
-def _is_north_up(source: Any) -> bool:
+def is_north_up(source: Any) -> bool:
+    """Whether rows run east and columns south; rotation that moves no pixel by `PLACED_TO_PX` is noise."""
     a, b, _, d, e, _ = source.transform[:6]
-    return not b and not d and a > 0 and e < 0
+    noise = abs(b) * source.height <= PLACED_TO_PX * a and abs(d) * source.width <= -PLACED_TO_PX * e
+    return noise and a > 0 and e < 0
 
 
 def choose_bands(source: Any, path: Path, bands: tuple[int, ...] | None) -> tuple[tuple[int, ...], str]:
@@ -91,69 +111,48 @@ def choose_bands(source: Any, path: Path, bands: tuple[int, ...] | None) -> tupl
     return chosen, f'bands {list(chosen)} of {source.count} ({"grey" if len(chosen) == 1 else "red, green, blue"})'
 
 
-def resampled(source: Any, gsd_m: float | None) -> Any:
-    """The image as it would be in a projected system at the wanted ground sample distance, computed when read."""
-    crs = source.crs.to_wkt()
-    if source.crs.is_geographic:
-        west, south, east, north = rasterio.warp.transform_bounds(crs, 'EPSG:4326', *source.bounds)
-        crs = utm_zone((west + east) / 2, (south + north) / 2).to_wkt()
-    transform, width, height = rasterio.warp.calculate_default_transform(
-        source.crs, crs, source.width, source.height, *source.bounds
-    )
-    reduction = 1.0
-    if gsd_m is not None:
-        scale = metres_per_unit(crs, np.array([transform @ (width / 2, height / 2)]))[0].mean()
-        reduction = gsd_m / scale / transform.a
-        width, height = max(round(width / reduction), 1), max(round(height / reduction), 1)
-        transform @= rasterio.Affine.scale(reduction)
-    if max(width, height) > MAX_SIDE_PX:
-        raise ValueError(
-            f'{source.name} would be {width} x {height} px at {gsd_m or "its own"} m a pixel, more than {MAX_SIDE_PX} '
-            'on a side; choose a coarser gsd_m, or cut it into parts: gdal_translate -srcwin ...'
-        )
-    return rasterio.vrt.WarpedVRT(
-        source,
-        crs=crs,
-        transform=transform,
-        width=width,
-        height=height,
-        resampling=rasterio.enums.Resampling.average if reduction > 1 else rasterio.enums.Resampling.bilinear,
-        add_alpha=MaskFlags.all_valid in source.mask_flag_enums[0],
-    )
-
-
-def value_limits(raster: Any, path: Path) -> tuple[float, float]:
-    """Percentiles `PERCENTILES` of pixels with data, in windows on a regular grid.
+def choose_limits(
+    source: Any, bands: tuple[int, ...], sample: Sample, path: Path, as_stored: bool
+) -> tuple[tuple[Any, Any] | None, str | None]:
+    """Values that become 0 and 255, by the rule of `bit_depth`.
 
     Args:
-        raster: An open `Raster`.
-        path: Its file, for messages.
+        source: Open data set.
+        bands: Those that are read; of several types, each is scaled by itself.
+        sample: Of their pixels.
+        path: The file, for messages.
+        as_stored: Where no sampled pixel has data, take the full range of the data type.
+
+    Returns:
+        Both values, numbers or arrays (B, 1, 1), and the rule in words; None: 8 bits are kept.
 
     Raises:
-        ValueError: None of these windows holds data.
+        ValueError: No sampled pixel has data.
     """
-    width, height = raster.size_px
-    sides = min(SAMPLE_PX, width), min(SAMPLE_PX, height)
-    columns = np.unique(np.linspace(0, width - sides[0], SAMPLE_GRID).astype(int))
-    rows = np.unique(np.linspace(0, height - sides[1], SAMPLE_GRID).astype(int))
-    samples = []
-    for row in rows.tolist():
-        for column in columns.tolist():
-            try:
-                _, values, valid = raster.read_values(column, row, *sides)
-            except UnreadableWindowError:
-                continue
-            samples.append(values[:, valid].ravel())
-    sample = np.concatenate(samples) if samples else np.array([])
-    if not sample.size:
-        raise ValueError(
-            f'{path}: no pixel with data in {len(rows) * len(columns)} sampled windows; convert it to 8 bits'
-        )
-    low, high = np.percentile(sample, PERCENTILES).tolist()
-    return low, high if high > low else low + 1
+    kinds = [source.dtypes[band - 1] for band in bands]
+    bits = int(source.tags(bands[0], ns='IMAGE_STRUCTURE').get('NBITS', 8))
+    if set(kinds) == {'uint8'}:
+        if bits >= 8:
+            return None, None
+        return (0.0, 2.0**bits - 1), f'{bits} bits scaled: 0, {2**bits - 1} to 0, 255'
+    stated = ', '.join(sorted(set(kinds)))
+    if not sample.with_data.size:
+        if not as_stored:
+            raise ValueError(f'{path}: no pixel with data in the sample; gdalinfo shows its no-data value and mask')
+        low, high = full_range(sample.values.dtype)
+        return (low, high), f'{stated} scaled: no sampled pixel has data; the full range = {low:g}, {high:g} to 0, 255'
+    if len(set(kinds)) == 1:
+        low, high = value_limits(sample.with_data)
+        return (low, high), f'{stated} scaled: percentiles {PERCENTILES} = {low:g}, {high:g} to 0, 255'
+    limits = [value_limits(values) for values in sample.with_data]
+    listed = '; '.join(
+        f'band {n} ({kind}) {low:g}, {high:g}' for n, kind, (low, high) in zip(bands, kinds, limits, strict=True)
+    )
+    lows, highs = (np.array(side)[:, None, None] for side in zip(*limits, strict=True))
+    return (lows, highs), f'bands of several types, each scaled: percentiles {PERCENTILES} to 0, 255: {listed}'
 
 
-def full_range(kind: str) -> tuple[float, float]:
+def full_range(kind: Any) -> tuple[float, float]:
     """Smallest and largest value of a data type of whole numbers, 0 and 1 for any other."""
     if np.dtype(kind).kind in 'iu':
         return float(np.iinfo(kind).min), float(np.iinfo(kind).max)

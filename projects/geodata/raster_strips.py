@@ -37,18 +37,32 @@ class RasterLayer:
 
 @dataclass(frozen=True)
 class RasterGrid:
-    """Where a raster lies: its size, and the coordinate system and geotransform of rasterio (None: in pixels alone)."""
+    """Where a raster lies: its size, and what places it for rasterio (None: nothing, it is known in pixels alone).
+
+    Attributes:
+        width: In pixels.
+        height: In pixels.
+        crs: Coordinate system, of the geotransform or else of the control points.
+        transform: Geotransform.
+        gcps: Ground control points.
+        rpcs: Rational polynomial coefficients.
+    """
 
     width: int
     height: int
     crs: Any = None
     transform: Any = None
+    gcps: Any = None
+    rpcs: Any = None
 
     @classmethod
     def of(cls, dataset: Any) -> 'RasterGrid':
         """That of an open data set."""
-        placed = not dataset.transform.is_identity
-        return cls(dataset.width, dataset.height, dataset.crs, dataset.transform if placed else None)
+        size = dataset.width, dataset.height
+        if not dataset.transform.is_identity:
+            return cls(*size, dataset.crs, dataset.transform)
+        points, crs = dataset.gcps
+        return cls(*size, crs if points else dataset.crs, None, points or None, dataset.rpcs)
 
 
 class LayerFile:
@@ -156,7 +170,8 @@ def _created(path: Path, layer: RasterLayer, grid: RasterGrid, **codec: Any) -> 
     profile: dict[str, Any] = {'driver': 'GTiff', 'width': grid.width, 'height': grid.height, 'dtype': layer.dtype}
     profile |= {'count': len(layer.bands), 'tiled': True, 'blockxsize': TILE_PX, 'blockysize': TILE_PX}
     profile |= {'BIGTIFF': 'IF_SAFER', 'interleave': 'band', 'photometric': 'minisblack', **codec}
-    profile |= {key: value for key, value in (('crs', grid.crs), ('transform', grid.transform)) if value is not None}
+    placed = {key: getattr(grid, key) for key in ('crs', 'transform', 'gcps', 'rpcs')}
+    profile |= {key: value for key, value in placed.items() if value is not None}
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), _quietly(rasterio.open, path, 'w', **profile) as dataset:
         for number, description in enumerate(layer.bands, 1):
             dataset.set_band_description(number, description)

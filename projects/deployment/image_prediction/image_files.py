@@ -19,6 +19,8 @@ ACCEPTED = f'images ({" ".join(IMAGE_SUFFIXES)}), rasters (.vrt .jp2, GeoTIFF), 
 IMAGE, RASTER, VIDEO = 'image', 'raster', 'video'
 MAX_IMAGE_PIXELS = 64_000_000  # a larger TIFF is read in windows
 GEOTIFF_TAGS = {33550, 33922, 34264, 34735}  # OGC 19-008r4: pixel scale, tie points, transformation, keys
+RPC_TAG = 50844  # of GeoTIFFs that rational polynomial coefficients place
+PLACING = ('<SRS', '<GeoTransform', '<GCPList', 'domain="RPC"')  # in the .aux.xml that GDAL keeps beside an image
 
 
 @dataclass(frozen=True)
@@ -74,31 +76,43 @@ def find_inputs(inputs: Iterable[str | Path], out: str | Path | None = None) -> 
 def kind_of(path: Path) -> str:
     """What a file is: `IMAGE`, `RASTER` or `VIDEO`.
 
-    A TIFF is a raster if it says where it lies (by its tags or a world file beside it), has more than
-    `MAX_IMAGE_PIXELS`, or is of a sort that pillow does not know.
+    An image is a raster if it says where it lies, by its own tags or by a file beside it (a world file such as .tfw,
+    .pgw or .wld, or GDAL's .aux.xml). So is a TIFF that has more than `MAX_IMAGE_PIXELS`, or that pillow does not know.
     """
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return VIDEO
+    if suffix not in IMAGE_SUFFIXES or _is_placed_beside(path):
+        return RASTER
     if suffix not in RASTER_SUFFIXES:
         return IMAGE
-    if suffix not in IMAGE_SUFFIXES or any(path.with_suffix(one).exists() for one in ('.tfw', '.tifw', '.tiffw')):
-        return RASTER
     try:
         with Image.open(path) as image:  # reads the tags alone
             is_large = image.width * image.height > MAX_IMAGE_PIXELS
-            return RASTER if is_large or GEOTIFF_TAGS & set(getattr(image, 'tag_v2', ())) else IMAGE
+            return RASTER if is_large or {*GEOTIFF_TAGS, RPC_TAG} & set(getattr(image, 'tag_v2', ())) else IMAGE
     except (UnidentifiedImageError, Image.DecompressionBombError):
         return RASTER
     except (OSError, ValueError, SyntaxError):  # broken: it is named when it is read
         return IMAGE
 
 
+def _is_placed_beside(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    worlds = {f'.{suffix[1]}{suffix[-1]}w', f'{suffix}w', '.wld'}  # .png: .pgw, .pngw
+    if any(path.with_suffix(world).exists() or path.with_suffix(world.upper()).exists() for world in worlds):
+        return True
+    try:
+        text = path.with_name(f'{path.name}.aux.xml').read_text(errors='replace')
+    except OSError:
+        return False
+    return any(mark in text for mark in PLACING)
+
+
 def read_image(path: Path) -> np.ndarray:
     """Pixels as training and testing see them: by OpenCV, turned upright by their EXIF orientation.
 
-    Of 16 bits the upper 8 are kept, grey becomes red, green and blue alike, palettes and CMYK become RGB, and what is
-    transparent shows the colour stored below it.
+    More than 8 bits are scaled as `bit_depth` says, grey becomes red, green and blue alike, palettes and CMYK become
+    RGB, and what is transparent shows the colour stored below it.
 
     Returns:
         (H, W, 3) uint8 RGB.

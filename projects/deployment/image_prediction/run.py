@@ -158,9 +158,10 @@ def _predict_raster(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         result = predict_raster(file, folder)
-    except (ValueError, OSError) as error:
+    except Exception as error:  # whatever it is, the other inputs are predicted
         if rank == 0:
-            journal.add(file, {'error': str(error)})
+            named = '' if isinstance(error, ValueError | OSError) else f'{type(error).__name__}: '
+            journal.add(file, {'error': f'{named}{error}'})
         return
     if result is None:  # another process has it
         return

@@ -153,17 +153,16 @@ def together(num_processes: int) -> Iterator[None]:
     """Go on when all processes have done a block; if one of them could not, none goes on.
 
     Raises:
-        OSError: The block raised it in this process.
-        ValueError: The block raised it in this process, or failed in another one alone.
+        ValueError: The block failed in another process alone; what it raised in this one is raised as it is.
     """
     error: Exception | None = None
     try:
         yield
-    except (ValueError, OSError) as raised:
+    except Exception as raised:
         error = raised
     reasons: list[str | None] = [None] * num_processes
     if num_processes > 1:
-        distributed.all_gather_object(reasons, None if error is None else str(error))
+        distributed.all_gather_object(reasons, None if error is None else str(error) or type(error).__name__)
     if error is not None:
         raise error
     if failed := [reason for reason in reasons if reason is not None]:
