@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from projects.undeclared_data import find_undeclared, holds, is_number
+
 PERCENTILES = (2.0, 98.0)
 SAMPLE_GRID, SAMPLE_PX = 16, 64  # windows of 64 x 64 pixels, 16 x 16 of them, from which percentiles are taken
 
@@ -29,10 +31,9 @@ def value_limits(sample: np.ndarray) -> tuple[float, float]:
     """Values that become 0 and 255.
 
     Args:
-        sample: Values with data, at least one; those that are not finite do not count.
+        sample: Values with data, of any shape; of none the limits are 0 and 1.
     """
-    finite = sample[np.isfinite(sample)] if sample.dtype.kind == 'f' else sample
-    low, high = np.percentile(finite, PERCENTILES).tolist() if finite.size else (0.0, 1.0)
+    low, high = np.percentile(sample, PERCENTILES).tolist() if sample.size else (0.0, 1.0)
     return low, high if high > low else low + 1
 
 
@@ -53,7 +54,17 @@ def eight_bits(values: np.ndarray, low: float | np.ndarray, high: float | np.nda
 
 
 def image_in_eight_bits(image: np.ndarray) -> np.ndarray:
-    """A whole image, (H, W) or (H, W, C), by the rule of this module."""
-    height, width = image.shape[:2]
-    sample = [image[row : row + h, column : column + w].ravel() for column, row, w, h in sample_windows(width, height)]
-    return eight_bits(image, *value_limits(np.concatenate(sample)))
+    """A whole image, (H, W, C), by the rule of this module; pixels without data become 0."""
+    height, width, channels = image.shape
+    places = np.zeros((height, width), dtype=bool)
+    places[[0, -1]] = places[:, [0, -1]] = True
+    windows = [np.s_[row : row + h, column : column + w] for column, row, w, h in sample_windows(width, height)]
+    values = np.concatenate([image[window].reshape(-1, channels) for window in windows]).T
+    valid = is_number(values)
+    undeclared = find_undeclared(values, valid, np.concatenate([places[window].ravel() for window in windows]))
+    for value in undeclared:
+        valid &= ~holds(values, value)
+    scaled = eight_bits(image, *value_limits(values[:, valid]))
+    bands = np.moveaxis(image, -1, 0)
+    scaled[~is_number(bands) | np.any([holds(bands, value) for value in undeclared], axis=0)] = 0
+    return scaled

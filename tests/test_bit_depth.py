@@ -15,11 +15,12 @@ def test_a_picture_comes_out_alike_whatever_its_type():
         np.testing.assert_allclose(image_in_eight_bits(other).astype(int), as_12_bits, atol=1)
 
 
-def test_what_is_not_finite_becomes_black_and_does_not_count():
-    values = np.array([[1.0, 2.0, np.nan, np.inf, -np.inf]] * 50, np.float32)
-    assert value_limits(values.ravel()) == (1, 2)
-    assert image_in_eight_bits(values)[0].tolist() == [0, 255, 0, 255, 0]
+def test_what_is_no_data_becomes_black_and_does_not_count():
+    values = np.array([[1.0, 2.0, np.nan, np.inf, -np.inf, -9999, -9999]] * 50, np.float32)[..., None]
+    assert image_in_eight_bits(values)[0, :, 0].tolist() == [0, 255, 0, 0, 0, 0, 0]
+    assert value_limits(np.zeros(0)) == (0, 1)
     assert eight_bits(np.array([5, 5]), *value_limits(np.array([5, 5]))).tolist() == [0, 0]
+    assert (image_in_eight_bits(np.full((3, 4, 1), np.nan, np.float32)) == 0).all()
 
 
 def test_a_sample_holds_each_pixel_of_a_small_image_once_and_a_grid_of_a_large_one():

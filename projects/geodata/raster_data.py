@@ -11,14 +11,11 @@ import numpy as np
 
 from projects.bit_depth import sample_windows
 from projects.geodata.gdal import rasterio
+from projects.undeclared_data import EDGE_SHARE, find_undeclared, holds, is_number
 
 ColorInterp, MaskFlags = rasterio.enums.ColorInterp, rasterio.enums.MaskFlags
 OPAQUE = 128  # of 255: a pixel that is at least half opaque has data
-HUGE = 1e15  # marks such as the lowest float32 and 1e20 lie beyond, no radiance or reflectance does
 MAX_SOFT_SHARE = 0.1  # of what is not transparent, that an opacity may leave half transparent (soft seams)
-EDGE_SHARE = 0.05  # of an image's outermost pixels, that a fill value along its border covers at least
-SIGNED_MARKS = (-999, -9999, -99999, -32768, -32767)
-POSITIVE_MARKS = (9999, 99999)
 
 
 class UnreadableWindowError(ValueError):
@@ -33,7 +30,7 @@ class DataRule:
         masked: Bands with a no-data value or a mask; a pixel has data where one of these masks says so.
         alpha: Band of opacity; None: there is none.
         opaque: The least opacity of a pixel with data.
-        undeclared: Values that mean no data, without the file's saying so: in any band if negative, else in all.
+        undeclared: Values that mean no data, without the file's saying so.
     """
 
     masked: tuple[int, ...] = ()
@@ -48,10 +45,9 @@ class DataRule:
             valid &= dataset.read_masks(self.masked, window=window).max(axis=0) >= OPAQUE
         if self.alpha is not None:
             valid &= dataset.read(self.alpha, window=window) >= self.opaque
-        if values.dtype.kind == 'f':
-            valid &= (np.abs(values) < HUGE).all(axis=0)  # and not NaN
+        valid &= is_number(values)
         for value in self.undeclared:
-            valid &= ~_holds(values, value)
+            valid &= ~holds(values, value)
         return valid
 
 
@@ -116,11 +112,11 @@ def find_data_rule(
         else:
             rule = replace(rule, alpha=flagged[0], opaque=full / 2)
             sample = replace(sample, valid=sample.valid & (sample.opacity >= rule.opaque))
-    while look_closer and (found := _undeclared(sample)) not in (None, *rule.undeclared):
-        rule = replace(rule, undeclared=(*rule.undeclared, found))
-        absent = _holds(sample.values, found)
+    for value in find_undeclared(sample.values, sample.valid, sample.is_edge) if look_closer else ():
+        rule = replace(rule, undeclared=(*rule.undeclared, value))
+        absent = holds(sample.values, value)
         notes.append(
-            f'{found:g} is taken for no data, which the file does not declare ({absent.mean():.1%} of the sampled '
+            f'{value:g} is taken for no data, which the file does not declare ({absent.mean():.1%} of the sampled '
             'pixels)'
         )
         sample = replace(sample, valid=sample.valid & ~absent)
@@ -163,43 +159,11 @@ def _full_opacity(opacity: np.ndarray) -> float | None:
     return full if is_usual and soft <= may_be_soft else None
 
 
-def _holds(values: np.ndarray, value: float) -> np.ndarray:
-    """Which pixels of (B, ...) hold a value that means no data."""
-    same = values == values.dtype.type(value)
-    return same.any(axis=0) if value < 0 else same.all(axis=0)
-
-
-def _undeclared(sample: Sample) -> float | None:
-    """A value far from all others that no sensor measures, or that lies apart from them along the image's border."""
-    values, kind = sample.with_data, sample.values.dtype
-    if not values.size or kind.itemsize == 1:
-        return None
-    low, high = float(values.min()), float(values.max())
-    largest = float(np.iinfo(kind).max) if kind.kind in 'iu' else np.inf
-    for value, is_low in ((low, True), (high, False)):
-        rest = values[values != values.dtype.type(value)]
-        if not rest.size:
-            continue
-        spread = float(rest.max()) - float(rest.min())
-        gap = float(rest.min()) - value if is_low else value - float(rest.max())
-        known = SIGNED_MARKS if is_low else (*POSITIVE_MARKS, largest)
-        if value in known and gap > spread and (spread > 0 or value < 0):
-            return value
-        if is_low and value < 0 and value.is_integer() and gap > spread > 0:
-            return value
-        fills = (is_low and value == 0) or value == largest
-        if fills and spread > 0 and gap > spread / 10:
-            edge = (_holds(sample.values, value) & sample.valid)[sample.is_edge]
-            if edge.size and edge.mean() >= EDGE_SHARE:
-                return value
-    return None
-
-
 def _collar_notes(sample: Sample) -> list[str]:
     """Black or white along the border of an 8-bit image may be a picture; it is said, and kept."""
     notes = []
     for value in (0, 255):
-        same = _holds(sample.values, value) & sample.valid
+        same = holds(sample.values, value) & sample.valid
         if same.mean() >= EDGE_SHARE and same[sample.is_edge].mean() >= EDGE_SHARE:
             notes.append(
                 f'{same.mean():.1%} of the sampled pixels are {value}, also along the border, and count as data; if '

@@ -21,6 +21,7 @@ from PIL import Image
 from .annotation_findings import say_once
 from .annotations import IndexedAnnotations, category_ids, read_annotations
 from .decoded_files import DecodedFiles
+from .deep_images import read_deep_image
 from .image_sizes import check_sizes, describe_sizes, likely_cause
 
 MOST_COUNTED = 100  # images of a wrong size, in a set that has too many
@@ -46,11 +47,12 @@ def leave_process_group(worker_id: int) -> None:
 
 @TRANSFORMS.register_module()
 class LoadImage(LoadImageFromFile):
-    """mmcv's LoadImageFromFile that recognises every truncated file.
+    """mmcv's LoadImageFromFile that recognises every truncated file, and images of more than 8 bits.
 
     OpenCV before version 5 fills the missing part of a truncated JPEG with grey and says so on the console only. A JPEG
     that does not end with its end-of-image marker (ISO/IEC 10918-1, B.1.1.3) is therefore decoded by pillow first,
-    which refuses truncated files.
+    which refuses truncated files. mmcv keeps the upper 8 of 16 bits, which is black for pictures of 12 bits: here
+    images of more than 8 bits are read as `deep_images` says.
 
     Args:
         keep_mib: Decoded images that stay in memory, in MiB for each process.
@@ -77,7 +79,11 @@ class LoadImage(LoadImageFromFile):
                         with Image.open(path) as image:
                             image.load()
             said = (results['width'], results['height']) if 'height' in results else None  # of its annotations
-            results = super().transform(results)
+            deep = read_deep_image(path) if self.color_type == 'color' else None
+            if deep is None:
+                results = super().transform(results)
+            else:
+                results |= {'img': deep, 'img_shape': deep.shape[:2], 'ori_shape': deep.shape[:2]}
         except (OSError, AssertionError, cv2.error) as error:
             raise UnreadableImageError(f'{path}: {error}') from error
         if results is None:  # as with ignore_empty=True

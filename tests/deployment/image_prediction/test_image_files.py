@@ -99,20 +99,38 @@ def test_images_of_any_kind_become_rgb(tmp_path, colours):
     Image.fromarray(colours).save(tmp_path / 'rgb.png')
     Image.fromarray(np.dstack([colours, grey // 2])).save(tmp_path / 'alpha.png')
     Image.fromarray(grey).save(tmp_path / 'grey.png')
-    Image.fromarray(grey.astype(np.uint16) * 256 + 200).save(tmp_path / 'deep.png')
     palette = Image.fromarray(grey // 64)
     palette.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120])
     palette.save(tmp_path / 'palette.png')
     Image.fromarray(np.full((40, 60, 4), (0, 255, 255, 0), np.uint8), 'CMYK').save(tmp_path / 'cmyk.jpg')
     for name in ('rgb', 'alpha'):
         np.testing.assert_array_equal(read_image(tmp_path / f'{name}.png'), colours)
-    for name in ('grey', 'deep'):
-        np.testing.assert_array_equal(read_image(tmp_path / f'{name}.png'), np.dstack([grey] * 3))
+    np.testing.assert_array_equal(read_image(tmp_path / 'grey.png'), np.dstack([grey] * 3))
     expected = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90], [100, 110, 120]])[grey // 64]
     np.testing.assert_array_equal(read_image(tmp_path / 'palette.png'), expected)
     red, green, blue = read_image(tmp_path / 'cmyk.jpg').reshape(-1, 3).mean(axis=0)
     assert red > 200
     assert max(green, blue) < 60
+
+
+def test_files_beside_an_image_that_place_it_make_it_a_raster(tmp_path):
+    world = '0.5\n0\n0\n-0.5\n500000\n5000000\n'
+    for image, beside, text in (
+        ('a.png', 'a.pgw', world),
+        ('b.jpg', 'b.jgw', world),
+        ('c.jpeg', 'c.JGW', world),
+        ('d.png', 'd.pngw', world),
+        ('e.bmp', 'e.wld', world),
+        ('f.png', 'f.png.aux.xml', '<PAMDataset><SRS>EPSG:32633</SRS></PAMDataset>'),
+        ('g.tif', 'g.tif.aux.xml', '<PAMDataset><GCPList></GCPList></PAMDataset>'),
+    ):
+        Image.new('RGB', (8, 8)).save(tmp_path / image)
+        assert kind_of(tmp_path / image) == IMAGE, image
+        (tmp_path / beside).write_text(text)
+        assert kind_of(tmp_path / image) == RASTER, image
+    Image.new('RGB', (8, 8)).save(tmp_path / 'h.png')
+    (tmp_path / 'h.png.aux.xml').write_text('<PAMDataset><PAMRasterBand><Metadata/></PAMRasterBand></PAMDataset>')
+    assert kind_of(tmp_path / 'h.png') == IMAGE
 
 
 def test_images_are_turned_upright_as_in_training(tmp_path, colours):
