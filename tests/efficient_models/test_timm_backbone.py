@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from projects.efficient_models.backbones import TimmBackbone
 from projects.efficient_models.backbones.timm_any_size import accept_any_size
-from projects.efficient_models.backbones.timm_backbone import find_levels
+from projects.efficient_models.backbones.timm_levels import find_levels
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
 
 

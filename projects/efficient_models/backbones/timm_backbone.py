@@ -17,13 +17,11 @@ offers. Three things differ from `timm.create_model(arch, features_only=True)`:
 - Layers that lead to no chosen level are removed.
 """
 
-import inspect
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
-from functools import cache
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import timm
 import torch
@@ -38,29 +36,7 @@ from ..layers.batch_norm_folding import fold_batch_norms
 from ..layers.block_sequence import constant_running_statistics
 from .backbone import Backbone, Level
 from .timm_any_size import accept_any_size
-
-# Options with which networks of timm take any size, where they have them: vision transformers, Swin.
-ANY_SIZE_OPTIONS: Mapping[str, Any] = {'dynamic_img_size': True, 'strict_img_size': False}
-# Cells of the coarsest map that windows and grids of the networks of timm are made of, for images that are padded.
-WINDOW_SIDES = (1, 7, 8, 12, 16)
-
-
-class Properties(NamedTuple):
-    """What timm does not tell about a network.
-
-    Attributes:
-        options: Those of `ANY_SIZE_OPTIONS` that it has.
-        has_drop_path: Whether its stochastic depth can be chosen.
-        classifier_keys: Parameters and buffers that no level needs.
-        levels: All levels, finest first.
-        divisor: Of what the sides of its images must be multiples; 1 if they may have any length.
-    """
-
-    options: dict[str, Any]
-    has_drop_path: bool
-    classifier_keys: tuple[str, ...]
-    levels: tuple[Level, ...]
-    divisor: int
+from .timm_levels import find_properties, prune, run
 
 
 @MODELS.register_module()
@@ -253,121 +229,6 @@ class TimmBackbone(Backbone):
         if held is not None:
             held.__exit__(None, None, None)
             self._held[norm] = None
-
-
-@cache
-def find_properties(arch: str) -> Properties:
-    """Find out about a network from one without memory, on torch's meta device.
-
-    Raises:
-        ValueError: If it does not give maps of any size.
-    """
-    with torch.device('meta'):
-        network: Any = timm.create_model(arch)
-        parameters = _init_parameters(type(network))
-        options = {name: value for name, value in ANY_SIZE_OPTIONS.items() if name in parameters}
-        if options:
-            network = timm.create_model(arch, **options)
-    accept_any_size(network)
-    all_keys = list(network.state_dict())
-    prune(network, last=len(network.feature_info) - 1)
-    kept_keys = network.state_dict()
-    levels, divisor = find_levels(arch, network.eval())
-    return Properties(
-        options=options,
-        has_drop_path='drop_path_rate' in parameters,
-        classifier_keys=tuple(key for key in all_keys if key not in kept_keys),
-        levels=levels,
-        divisor=divisor,
-    )
-
-
-def _init_parameters(network: type) -> set[str]:
-    """Return what a class takes by name, where it takes any more for its base classes, theirs, too."""
-    names: set[str] = set()
-    for base in network.__mro__:
-        if '__init__' in vars(base):
-            parameters = inspect.signature(base.__init__).parameters  # type: ignore[misc]
-            names.update(parameters)
-            if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
-                break
-    return names
-
-
-def prune(network: Any, last: int) -> None:
-    """Remove the layers of a network of timm that no level up to the index `last` needs."""
-    network.prune_intermediate_layers([last], prune_norm=True)
-
-
-def run(network: Any, images: torch.Tensor, indices: Sequence[int]) -> list[torch.Tensor]:
-    """Compute the levels of the given indices with a network of timm, shape (B, C, H, W) each."""
-    return network.forward_intermediates(images, indices=list(indices), stop_early=True, intermediates_only=True)
-
-
-def find_levels(arch: str, network: Any) -> tuple[tuple[Level, ...], int]:
-    """Return the levels of a network on the meta device, and of what the sides of its images must be multiples.
-
-    Raises:
-        ValueError: If it does not give maps of any size.
-    """
-    stated = sorted({info['reduction'] for info in network.feature_info})
-    reasons = []
-    for divisor in (stated[-1] * side for side in WINDOW_SIDES):
-        try:
-            shapes = _run(network, (4 * divisor, 8 * divisor))
-        except Exception as error:  # each network refuses a size in its own way
-            reasons.append(f'{4 * divisor}x{8 * divisor}: {str(error) or type(error).__name__}')
-            continue
-        levels = _measure_levels(network, shapes, (4 * divisor, 8 * divisor))
-        if levels is None:
-            reasons.append(f'{4 * divisor}x{8 * divisor}: maps of {_listed(shapes)}')
-            break
-        if _covers(network, levels, (2 * stated[-1] + 1, 3 * stated[-1] + 1)):
-            return levels, 1
-        if _covers(network, levels, (3 * divisor, 4 * divisor)):
-            return levels, divisor
-        reasons.append(f'{3 * divisor}x{4 * divisor}: no maps, or too small ones')
-    raise ValueError(
-        f'{arch} of timm, whose strides are given as {", ".join(map(str, stated))}, does not give maps of '
-        f'ceil(size / stride) for images of any size, padded or not ({reasons[0]}). Choose a network that does, for '
-        'instance resnet50 or fastvit_sa12.'
-    )
-
-
-def _run(network: Any, size: tuple[int, int]) -> list[tuple[int, ...]]:
-    """Return the shapes (channels, rows, columns) of all maps of an image."""
-    with torch.no_grad():
-        maps = run(network, torch.empty(1, 3, *size, device='meta'), range(len(network.feature_info)))
-    return [tuple(level_map.shape[1:]) for level_map in maps]
-
-
-def _measure_levels(network: Any, shapes: Sequence[tuple[int, ...]], size: tuple[int, int]) -> tuple[Level, ...] | None:
-    """Return the levels, finest first, by their shapes for an image; None if one has no whole stride, or two."""
-    levels = []
-    stage = 0
-    for info, (channels, rows, columns) in zip(network.feature_info, shapes, strict=True):
-        stride = size[0] // rows
-        if (stride * rows, stride * columns) != size:
-            return None
-        stage += stride >= 4 and bool(info['module'])
-        levels.append(Level(channels, stride, stage))
-    return tuple(levels)
-
-
-def _covers(network: Any, levels: Sequence[Level], size: tuple[int, int]) -> bool:
-    """Return whether no map lacks a part of an image of this size."""
-    try:
-        shapes = _run(network, size)
-    except Exception:  # each network refuses a size in its own way
-        return False
-    return all(
-        rows >= size[0] / level.stride and columns >= size[1] / level.stride
-        for (_, rows, columns), level in zip(shapes, levels, strict=True)
-    )
-
-
-def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
-    return ', '.join(dict.fromkeys(f'{rows}x{columns}' for _, rows, columns in shapes))
 
 
 @contextmanager
