@@ -34,7 +34,7 @@ class Kind:
 LEFT_OUT, IGNORED, MENDED, KEPT = 'left out', 'neither trained on nor scored', 'mended', 'kept'
 
 NO_IMAGE = Kind('objects of images that "images" does not list', LEFT_OUT, 'images removed, or ids of another export')
-NO_BOX = Kind('boxes that are not four finite numbers', LEFT_OUT)
+BAD_BOX = Kind('boxes that are not four finite numbers', LEFT_OUT)
 FLAT_BOX = Kind('boxes without width or height', LEFT_OUT)
 OUTSIDE = Kind('boxes outside of their image', LEFT_OUT, 'coordinates of a larger copy, or not x, y, width, height')
 UNCLEAR_CROWD = Kind('values of "iscrowd" that are neither 0 nor 1', LEFT_OUT)
@@ -48,12 +48,14 @@ RLE_SIZE = Kind(
 )
 RLE_COUNTS = Kind('run lengths that do not fill the image exactly', IGNORED, 'cut off, or damaged')
 BAD_RINGS = Kind('polygons of which single rings enclose nothing', 'those rings left out')
+NO_BOX = Kind('objects without a box', 'box of the mask')
 NO_AREA = Kind('areas that are missing or not positive', 'computed from mask or box')
 NEW_IDS = Kind('annotation ids that are missing, repeated, or no positive integers', 'all numbered anew')
 NEW_IMAGE_IDS = Kind('image ids that are no integers', 'numbered anew')
 AS_TEXT = Kind('numbers written as text', 'read as numbers')
 SAME_CATEGORY = Kind('categories that have one name', 'taken as one', 'an exporter that repeats the group as a class')
 SAME_IMAGE = Kind('images listed twice', 'taken as one', 'files joined')
+SAME_OBJECT = Kind('objects listed twice under one id', 'taken as one', 'files joined')
 SAME_FILE = Kind('pictures listed under several ids', KEPT, 'files joined: objects of one entry lack in the other')
 TINY_BOX = Kind('boxes under one pixel wide or high', 'scored, not trained on')
 STICKING_OUT = Kind('boxes that stick out of their image', KEPT)

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .annotation_findings import AS_TEXT, NEW_IDS, NEW_IMAGE_IDS, SAME_CATEGORY, SAME_FILE, SAME_IMAGE, Findings
+from .annotation_findings import (
+    AS_TEXT,
+    NEW_IDS,
+    NEW_IMAGE_IDS,
+    SAME_CATEGORY,
+    SAME_FILE,
+    SAME_IMAGE,
+    SAME_OBJECT,
+    Findings,
+)
 
 Id = int | str
 INTEGER = re.compile(r'\s*[+-]?[0-9]{1,18}\s*')
@@ -123,18 +132,29 @@ def _renumber(entry: dict[str, Any], number: int) -> None:
         entry['id_in_file'], entry['id'] = entry['id'], number
 
 
-def number_annotations(annotations: list[dict[str, Any]], findings: Findings) -> None:
-    """Give each annotation a positive id of its own, in place; ids that are so already stay.
+def unite_annotations(annotations: list[dict[str, Any]], findings: Findings) -> list[dict[str, Any]]:
+    """Give each annotation a positive id of its own; ids that are so already stay.
 
     Args:
         annotations: With or without ids.
-        findings: Receives those that are numbered anew.
+        findings: Receives those that are numbered anew, or are the same.
+
+    Returns:
+        The annotations, of those that repeat an id, an image, a category and a box the first.
     """
-    ids = [annotation.get('id') for annotation in annotations]
-    if (new := numbered(ids, 1)) != ids:
-        counts = Counter(map(repr, ids))
-        for identifier in ids:
-            if type(identifier) is not int or identifier < 1 or counts[repr(identifier)] > 1:
-                findings.add(NEW_IDS, repr(identifier))
-    for annotation, number in zip(annotations, new, strict=True):
-        annotation['id'] = number
+    ids = [one.get('id') for one in annotations]
+    if numbered(ids, 1) == ids:
+        return annotations
+    by_content: dict[tuple, dict[str, Any]] = {}
+    for one in annotations:
+        key = (repr(one['id']), one['image_id'], one['category_id'], *one['bbox']) if 'id' in one else (id(one),)
+        if by_content.setdefault(key, one) is not one:
+            findings.add(SAME_OBJECT, f'id {one["id"]!r}')
+    united = list(by_content.values())
+    counts = Counter(repr(one.get('id')) for one in united)
+    for one, number in zip(united, numbered([one.get('id') for one in united], 1), strict=True):
+        identifier = one.get('id')
+        if type(identifier) is not int or identifier < 1 or counts[repr(identifier)] > 1:
+            findings.add(NEW_IDS, repr(identifier))
+        one['id'] = number
+    return united

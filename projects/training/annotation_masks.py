@@ -50,6 +50,8 @@ def check_mask(annotation: dict[str, Any], size: Size, findings: Findings) -> Ki
     mask = annotation.get('segmentation')
     if not mask or (isinstance(mask, list) and not any(mask)):
         return NO_MASK
+    if isinstance(mask, list) and len(mask) == 1 and isinstance(mask[0], dict):
+        mask = annotation['segmentation'] = mask[0]
     if isinstance(mask, dict):
         return _check_run_lengths(mask, size)
     if not isinstance(mask, list):
@@ -151,7 +153,7 @@ def run_lengths(mask: list | dict[str, Any], size: Size) -> Any:
 
 
 def mask_box(mask: list | dict[str, Any], size: Size) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of a mask that `check_mask` has passed, in pixels, not beyond the image."""
+    """Left, top, right and bottom of a mask that `check_mask` has passed, in pixels."""
     if isinstance(mask, list):
         x = [value for ring in mask for value in ring[::2]]
         y = [value for ring in mask for value in ring[1::2]]

@@ -15,6 +15,7 @@ from pycocotools import mask as mask_api
 from .annotation_boxes import check_boxes
 from .annotation_findings import (
     AS_TEXT,
+    BAD_BOX,
     FLAT_BOX,
     LEFT_OUT,
     NO_AREA,
@@ -25,12 +26,12 @@ from .annotation_findings import (
     Findings,
     Kind,
 )
-from .annotation_ids import as_id, number_annotations, unite_categories, unite_images
-from .annotation_masks import Size, as_numbers, check_mask, run_lengths
+from .annotation_ids import as_id, unite_annotations, unite_categories, unite_images
+from .annotation_masks import Size, as_numbers, check_mask, mask_box, run_lengths
 
 ENTRY_KEYS = {
     'images': {'id', 'file_name', 'width', 'height'},
-    'annotations': {'image_id', 'category_id', 'bbox'},
+    'annotations': {'image_id', 'category_id'},
     'categories': {'id', 'name'},
 }
 FLAGS = {'': 0, '0': 0, 'false': 0, 'no': 0, '1': 1, 'true': 1, 'yes': 1}
@@ -81,11 +82,10 @@ def read_annotations(path: str | Path, source: str = '', masks: bool | None = Tr
         annotation['category_id'] = categories[as_id(annotation['category_id'])]
         kept.append(annotation)
         sizes.append(size)
-    content['annotations'] = kept
     try:
         check_boxes(kept, sizes, findings)
+        content['annotations'] = unite_annotations(kept, findings)
     finally:
-        number_annotations(kept, findings)
         findings.report(len(content['images']))
     return content, findings
 
@@ -149,9 +149,16 @@ def _defect(annotation: dict[str, Any], size: Size, masks: bool | None, findings
             if flag is None:
                 return UNCLEAR_CROWD
             annotation[key] = flag
-    box = as_numbers(annotation['bbox'])
+    if masks is None:
+        annotation.pop('segmentation', None)
+    defect = check_mask(annotation, size, findings)
+    if not annotation.get('bbox') and defect is None:
+        left, top, right, bottom = mask_box(annotation['segmentation'], size)
+        annotation['bbox'] = [left, top, right - left, bottom - top]
+        findings.add(NO_BOX, f'id {annotation.get("id")!r}')
+    box = as_numbers(annotation.get('bbox'))
     if box is None or len(box) != 4 or not _is_finite(box):
-        return NO_BOX
+        return BAD_BOX
     if box is not annotation['bbox']:
         findings.add(AS_TEXT, f'bbox {annotation["bbox"]}')
         annotation['bbox'] = box
@@ -160,9 +167,6 @@ def _defect(annotation: dict[str, Any], size: Size, masks: bool | None, findings
         return FLAT_BOX
     if left >= size[0] or top >= size[1] or left + width <= 0 or top + height <= 0:
         return OUTSIDE
-    if masks is None:
-        annotation.pop('segmentation', None)
-    defect = check_mask(annotation, size, findings)
     if defect is not None and masks:
         right, bottom = left + width, top + height
         annotation |= {'iscrowd': 1, 'segmentation': [[left, top, right, top, right, bottom, left, bottom]]}

@@ -75,7 +75,7 @@ def test_malformed_files_are_refused(tmp_path, content, message):
         read_annotations(write(tmp_path / 'a.json', content))
 
 
-@pytest.mark.parametrize(('kind', 'key'), [('images', 'width'), ('annotations', 'bbox'), ('categories', 'name')])
+@pytest.mark.parametrize(('kind', 'key'), [('images', 'width'), ('annotations', 'image_id'), ('categories', 'name')])
 def test_an_entry_without_what_coco_requires_is_named(tmp_path, kind, key):
     content = copy.deepcopy(GOOD)
     del content[kind][0][key]
@@ -179,6 +179,7 @@ USABLE_MASKS = {
     'compressed': {'size': [50, 100], 'counts': compress(SQUARE)},
     'one ring, not in a list': [10, 10, 30, 10, 30, 30],
     'text': [['10', '10', '30', '10', '30', '30.5']],
+    'run lengths in a list': [{'size': [50, 100], 'counts': compress(SQUARE)}],
     'rings': [[10, 10, 30, 10, 30, 30], [10, 10, 10, 30, 30, 30]],
 }
 
@@ -240,7 +241,7 @@ def test_sizes_that_are_none_are_refused_by_name(tmp_path, width):
 
 @pytest.mark.parametrize('ids', [(0, 1), (1, 1), ('a', 'b'), (None, 5), (-1, -2), (1.5, 2), (2**70, 1), (True, 1)])
 def test_annotation_ids_become_positive_integers_that_differ(tmp_path, ids):
-    content = with_annotation()
+    content = with_annotation(bbox=[11, 10, 20, 20])
     for annotation, identifier in zip(content['annotations'], ids, strict=True):
         annotation['id'] = identifier
     assert [annotation['id'] for annotation in read(tmp_path, content)['annotations']] == [1, 2]
@@ -251,6 +252,24 @@ def test_annotations_need_no_ids_and_ids_that_will_do_stay(tmp_path):
     assert [annotation['id'] for annotation in read(tmp_path, content)['annotations']] == [1, 99]
     del content['annotations'][0]['id']
     assert [annotation['id'] for annotation in read(tmp_path, content)['annotations']] == [1, 2]
+
+
+@pytest.mark.parametrize('box', [None, [], 'absent'])
+def test_a_missing_box_is_that_of_the_mask(tmp_path, box):
+    masks = [[[10, 10, 30, 15, 20, 40.5]], {'size': [50, 100], 'counts': compress(SQUARE)}, None]
+    content = copy.deepcopy(GOOD)
+    content['annotations'] = [{**GOOD['annotations'][0], 'bbox': box, 'segmentation': mask} for mask in masks]
+    if box == 'absent':
+        for one in content['annotations']:
+            del one['bbox']
+    assert [one['bbox'] for one in read(tmp_path, content)['annotations']] == [[10, 10, 20, 30.5], [10, 10, 20, 20]]
+
+
+def test_a_file_joined_with_itself_is_the_file(tmp_path):
+    content = two_images(1, 2)
+    content['annotations'].append({**content['annotations'][0], 'id': 3, 'area': 399})  # two that look alike
+    doubled = {key: copy.deepcopy(entries * 2) for key, entries in content.items()}
+    assert read(tmp_path, doubled) == content
 
 
 def two_images(one, other, **changes):
