@@ -121,6 +121,13 @@ class ConfigOptions(DictAction):
         except AssertionError as error:
             parser.error(f'{option_string}: {error}')
 
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        """As mmengine's, which takes the blanks out of names of files as well."""
+        if ',' in val or val.strip('\'"').startswith(('(', '[')):
+            return DictAction._parse_iterable(val)
+        return DictAction._parse_int_float_bool(val.strip('\'"'))
+
 
 def whole_number(at_least: int = 1) -> Callable[[str], int]:
     """A type of argparse: a whole number that is not smaller."""

@@ -176,7 +176,15 @@ def test_places_that_cannot_be_written_to_are_refused(tmp_path):
 def test_options_are_assignments(text, capsys):
     parser = Parser()
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
-    assert parser.parse_args(['--cfg-options', 'a.b=1,2', 'c==d']).cfg_options == {'a.b': [1, 2], 'c': '=d'}
+    given = ['a.b=1,2', 'c==d', 'e=my data/', 'f="1"', 'g=(1, [2, x])', 'h=None']
+    assert parser.parse_args(['--cfg-options', *given]).cfg_options == {
+        'a.b': [1, 2],
+        'c': '=d',
+        'e': 'my data/',
+        'f': 1,
+        'g': (1, [2, 'x']),
+        'h': None,
+    }
     with pytest.raises(SystemExit) as stop:
         parser.parse_args(['--cfg-options', text])
     assert stop.value.code == 2

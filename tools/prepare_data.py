@@ -11,6 +11,7 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.building_extraction.datasets.geotiles import GeotilesSettings, convert_geotiles
+from projects.building_extraction.datasets.training_commands import training_command
 from projects.command_line import file_to_write, folder_to_write, number, told_in_one_line, whole_number
 
 
@@ -28,7 +29,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     required = geotiles.add_argument_group('input and output')
     # argparse.SUPPRESS keeps '(default: None)' out of the help of required arguments
     add = partial(required.add_argument, type=Path, required=True, default=argparse.SUPPRESS)
-    add('--tiles', metavar='DIR', help='folder with zoom-x-y.png or zoom/x/y.png (png, jpg, webp, tif)')
+    add(
+        '--tiles',
+        metavar='DIR',
+        help='folder with zoom-x-y.png, zoom/x/y.png or OAM-x-y-zoom.png (png, jpg, webp, tif)',
+    )
     add('--labels', metavar='FILE', help='GeoJSON FeatureCollection of building polygons, EPSG:4326')
     add('--out', metavar='DIR', type=folder_to_write, help='folder to write')
     geotiles.add_argument(
@@ -240,6 +245,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(report)
     overview = args.out / 'overview.png'
     print(f'wrote      {args.out}' + (f' (look at {overview})' if overview.exists() else ''))
+    print(f'train with {training_command(args.command, args.out, str(Path(sys.argv[0]).with_name("train.py")))}')
 
 
 if __name__ == '__main__':

@@ -1,8 +1,7 @@
 """SHViT-S4 with Mask R-CNN on the small clean target of the scenes, scored per building height.
 
 No result was published for these data. The network and schedule of `shvit_maskrcnn_buildings.py`, whose data have no
-heights. Tiles of `tools/prepare_data.py geotiff` are trained on with `--cfg-options train_dataloader.dataset.ann_file=
-train/instances.json train_dataloader.dataset.data_prefix.img=train/images/`, written in one line.
+heights. For tiles of `tools/prepare_data.py geotiff`: `shvit_maskrcnn_tiles.py`.
 """
 
 _base_ = [

@@ -27,7 +27,8 @@ def test_bonai_joins_the_files_of_the_images(area, capsys):
     TOOL.main(['bonai', '--labels', 'labels', '--images', 'images', '--out', 'coco/all.json'])
     printed = capsys.readouterr().out.splitlines()
     assert 'unknown height  1' in printed
-    assert printed[-1] == 'wrote      coco/all.json'
+    assert printed[-2] == 'wrote      coco/all.json'
+    assert 'configs/buildings/shvit_unet_bonai.py --cfg-options data_root=' in printed[-1]
     content = json.loads((area / 'coco/all.json').read_text())
     assert [image['file_name'] for image in content['images']] == ['a.png']
     assert content['annotations'][0]['building_height'] is None

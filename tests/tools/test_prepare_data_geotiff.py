@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ def test_geotiff_writes_a_set_with_displaced_labels(area, capsys):
     printed = capsys.readouterr().out
     assert 'dropped' in printed
     assert 'set/overview.png' in printed
+    assert re.search(r'train with \S+ configs/buildings/shvit_unet_tiles\.py --cfg-options data_root=\S*set/', printed)
     assert {path.name for path in (area / 'set').iterdir()} == {
         'train',
         'val',

@@ -18,7 +18,10 @@ EARTH_RADIUS_M = 6378137.0  # WGS 84 semi-major axis, the radius of the web-merc
 MAX_LATITUDE_DEG = math.degrees(math.atan(math.sinh(math.pi)))  # 85.0511°: where the world becomes a square
 MAX_ZOOM = 30
 
-TILE_PATH = re.compile(r'(?:.*/)?(\d+)([-/])(\d+)\2(\d+)\.(?:png|jpe?g|webp|tiff?)', re.IGNORECASE)
+TILE_PATHS = tuple(  # zoom/x/y and zoom-x-y; OAM-x-y-zoom, as OpenAerialMap's tiles are collected in fAIr's data
+    re.compile(rf'(?:.*/)?{name}\.(?:png|jpe?g|webp|tiff?)', re.IGNORECASE)
+    for name in (r'(?P<zoom>\d+)([-/])(?P<x>\d+)\2(?P<y>\d+)', r'OAM-(?P<x>\d+)-(?P<y>\d+)-(?P<zoom>\d+)')
+)
 IMAGE_SUFFIXES = frozenset({'.png', '.jpg', '.jpeg', '.webp', '.tif', '.tiff'})
 
 
@@ -60,7 +63,7 @@ def to_lon_lat_deg(grid: np.ndarray) -> np.ndarray:
 
 
 def find_tiles(folder: Path) -> tuple[dict[Tile, Path], list[Path]]:
-    """Find the tile images in `folder` and below it, named `zoom-x-y.png` or `zoom/x/y.png`.
+    """Find the tile images in `folder` and below it, named `zoom-x-y.png`, `zoom/x/y.png` or `OAM-x-y-zoom.png`.
 
     Args:
         folder: Folder of png, jpg, webp or tif images.
@@ -77,8 +80,9 @@ def find_tiles(folder: Path) -> tuple[dict[Tile, Path], list[Path]]:
     tiles: dict[Tile, Path] = {}
     unnamed = []
     for path in sorted(path for path in folder.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()):
-        match = TILE_PATH.fullmatch(path.relative_to(folder).as_posix())
-        tile = Tile(int(match[1]), int(match[3]), int(match[4])) if match else None
+        name = path.relative_to(folder).as_posix()
+        match = next(filter(None, (pattern.fullmatch(name) for pattern in TILE_PATHS)), None)
+        tile = Tile(*(int(match[part]) for part in Tile._fields)) if match else None
         if tile is None or tile.zoom > MAX_ZOOM or max(tile.x, tile.y) >= 2**tile.zoom:
             unnamed.append(path)
         elif tile in tiles:
@@ -88,7 +92,7 @@ def find_tiles(folder: Path) -> tuple[dict[Tile, Path], list[Path]]:
     if not tiles:
         seen = f'{len(unnamed)} images with other names, such as {unnamed[0].name}' if unnamed else 'no images'
         raise ValueError(
-            f'no web-mercator tile in {folder} ({seen}): expected names like 20-619212-523272.png or '
-            '20/619212/523272.png (zoom, x, y; png, jpg, webp or tif)'
+            f'no web-mercator tile in {folder} ({seen}): expected names like 20-619212-523272.png, '
+            '20/619212/523272.png (zoom, x, y) or OAM-619212-523272-20.png (png, jpg, webp or tif)'
         )
     return dict(sorted(tiles.items())), unnamed

@@ -67,8 +67,12 @@ def write_whu(root):
             save(root / split / 'label' / f'{index}.tif', np.uint8(255) * (building_ids() > 0))
 
 
-def write_scenes(root):
-    for split in ('target', 'val'):
+def write_tiles(root):
+    write_scenes(root, ('train', 'val'))
+
+
+def write_scenes(root, splits=('target', 'val')):
+    for split in splits:
         for index in range(2):
             save(root / split / 'images' / f'{index}.png', picture(index))
             save(root / split / 'masks' / f'{index}.png', np.uint8(255) * (building_ids() > 0))
@@ -125,6 +129,8 @@ LEAVES = {
     'shvit_unet_masks': write_whu,
     'shvit_unet_bonai': write_bonai,
     'shvit_maskrcnn_scenes': write_scenes,
+    'shvit_unet_tiles': write_tiles,
+    'shvit_maskrcnn_tiles': write_tiles,
     'shvit_maskrcnn_bonai': write_bonai,
 }
 

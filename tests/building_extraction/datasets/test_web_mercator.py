@@ -49,7 +49,7 @@ def test_ancestor_covers_its_descendants():
     assert tile.ancestor(0) == Tile(0, 0, 0)
 
 
-def test_find_tiles_reads_both_layouts_and_lists_other_names(tmp_path):
+def test_find_tiles_reads_all_layouts_and_lists_other_names(tmp_path):
     names = [
         '20-5-6.png',
         'part/20-5-7.JPG',
@@ -58,14 +58,22 @@ def test_find_tiles_reads_both_layouts_and_lists_other_names(tmp_path):
         'photo.png',
         '2-4-0.png',
         '20-5/8.png',
+        'OAM-386690-220241-19.jpg',
+        'part/OAM-7-9-4.png',
+        'OAM-7-9-2.png',
     ]
     for name in [*names, 'notes.txt']:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     tiles, unnamed = find_tiles(tmp_path)
-    assert list(tiles) == [Tile(3, 2, 1), Tile(3, 2, 2), Tile(20, 5, 6), Tile(20, 5, 7)]
+    oam = [Tile(4, 7, 9), Tile(19, 386690, 220241)]
+    assert list(tiles) == [Tile(3, 2, 1), Tile(3, 2, 2), *oam, Tile(20, 5, 6), Tile(20, 5, 7)]
     assert tiles[Tile(20, 5, 7)] == tmp_path / 'part/20-5-7.JPG'
-    assert [path.relative_to(tmp_path).as_posix() for path in unnamed] == ['2-4-0.png', '20-5/8.png', 'photo.png']
+    others = [path.relative_to(tmp_path).as_posix() for path in unnamed]
+    assert others == ['2-4-0.png', '20-5/8.png', 'OAM-7-9-2.png', 'photo.png']
+    # Banepa's first tile, as GDAL's file beside it places it: 85.5190 E, 27.6343 N is its north-west corner
+    corner = to_lon_lat_deg(np.array([Tile(19, 386690, 220241).bounds()[:2]]))
+    assert corner[0] == pytest.approx([85.518951416015625, 27.634265475685620], abs=1e-9)
 
 
 def test_find_tiles_errors(tmp_path):
