@@ -1,7 +1,7 @@
 """SHViT-S4 with Mask R-CNN on building tiles of one's own, as `tools/prepare_data.py geotiff` writes them.
 
-The network and schedule of `shvit_maskrcnn_scenes.py`, scored per building height where heights are known. No result
-was published.
+The network and schedule of `shvit_maskrcnn_scenes.py`, scored per building height where heights are known. Ours:
+no result was published.
 """
 
 _base_ = './shvit_maskrcnn_scenes.py'
