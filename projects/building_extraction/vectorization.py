@@ -20,6 +20,7 @@ from projects.building_extraction.pixel_regions import (
 from projects.building_extraction.polygon_regularization import regularise
 from projects.building_extraction.polygon_simplification import simplify_outlines
 from projects.geodata.coordinate_systems import WGS84, metres_per_unit, parse_crs
+from projects.geodata.heights import LIMIT_M
 from projects.geodata.vector_files import geopandas, pd
 
 COLUMNS = 'score', 'area_m2', 'height_m', 'instance', 'geometry'
@@ -66,7 +67,7 @@ class PredictionWindow:
             where only instances are known.
         instances: (H, W) Numbers of buildings, 0 = none, equal in all windows for one building; None: buildings are
             the regions above the threshold.
-        heights_m: (H, W) Metres above ground; NaN and values up to 0 are unknown. None: no heights.
+        heights_m: (H, W) Metres above ground; NaN, values up to 0 and above `LIMIT_M` are unknown. None: no heights.
         column: Left edge in the raster.
         row: Upper edge in the raster.
     """
@@ -220,7 +221,7 @@ def _window_regions(window: PredictionWindow, threshold: float) -> Regions:
     unknown = np.full(values.shape, np.nan, dtype=np.float32)
     probabilities = unknown if window.probabilities is None else window.probabilities
     heights_m = unknown if window.heights_m is None else window.heights_m
-    scored, measured = np.isfinite(probabilities), np.isfinite(heights_m) & (heights_m > 0)
+    scored, measured = np.isfinite(probabilities), (heights_m > 0) & (heights_m <= LIMIT_M)  # false for NaN
     layers = [scored, np.where(scored, probabilities, 0), measured, np.where(measured, heights_m, 0)]
     return find_regions(values, layers, window.column, window.row)
 

@@ -40,7 +40,7 @@ def vectorise_raster(
     Args:
         path: One band: probabilities, a mask, or numbers of instances.
         settings: How polygons are made.
-        heights_path: Raster on the same grid, metres above ground; no data and values up to 0 are unknown heights.
+        heights_path: Raster on the same grid, metres above ground, see `PredictionWindow`.
         is_instance_map: The values are numbers of buildings, 0 = none.
         values: What they mean else; None: as `value_meaning` finds it out.
         window_px: Side of the windows that are read at once.
@@ -130,8 +130,9 @@ def _read_windows(
     for column, row in track(corners, 'Vectorising', console=Console(stderr=True), transient=True):
         place = (column, row, window_px, window_px)
         _, values, valid = raster.read_values(*place)
-        layers: dict[str, Any] = {'probabilities': None, 'instances': np.where(valid, values[0], 0)}
-        if meaning is not None:
+        if meaning is None:
+            layers: dict[str, Any] = {'probabilities': None, 'instances': _whole(np.where(valid, values[0], 0))}
+        else:
             layers = {'probabilities': meaning.probabilities(values[0], valid)}
             valid = np.isfinite(layers['probabilities'])
         num_valid += int(valid.sum())
@@ -146,3 +147,9 @@ def _read_windows(
         share = 1 - num_valid / num_pixels
         unknown = 'have no data or are ignored, and count as no building'
         print_log(f'{path}: {share:.1%} of the pixels {unknown}', logger='current')
+
+
+def _whole(numbers: np.ndarray) -> np.ndarray:
+    """Whole numbers that are stored as floating-point numbers, as integers; others as they are."""
+    is_whole = numbers.dtype.kind == 'f' and (numbers == np.floor(numbers)).all()
+    return numbers.astype(np.int64) if is_whole else numbers

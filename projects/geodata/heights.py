@@ -113,7 +113,7 @@ def _read(cell: Any, unit: str, points: bool) -> tuple[float, str]:
         if written is None or stated not in UNIT_M or (written['inches'] and UNIT_M[stated] != FOOT_M):
             return np.nan, NOT_UNDERSTOOD
         metres = _number(written['number'], UNIT_M[stated], points) * UNIT_M[stated]
-        number = np.nan if written['unit'] else metres / UNIT_M[stated]
+        number = metres / UNIT_M[stated] if written['unit'] is None or UNIT_M[stated] == 1 else np.nan
         if written['inches']:
             metres += _number(written['inches'], INCH_M, points) * INCH_M
         if np.isnan(metres):

@@ -95,9 +95,9 @@ def read_buildings(
     heights_m = np.full(len(parts), np.nan)
     if height_column is not None and len(parts):
         heights_m = read_heights(table[height_column], height_column, source.path)[owner]
-    structures = table[structure_column] if structure_column else np.arange(len(outlines))
+    structures = _number_groups(table[structure_column] if structure_column else np.arange(len(outlines)))
     return geopandas.GeoDataFrame(
-        {'height_m': heights_m, 'structure': _number_groups(np.asarray(structures, dtype=object)[owner])},
+        {'height_m': heights_m, 'structure': _number_groups(structures[owner])},
         geometry=parts,
         crs=target_crs,
     )
@@ -151,8 +151,10 @@ def _listed(counts: Counter[str]) -> str:
 
 
 def _number_groups(values: np.ndarray) -> np.ndarray:
-    """Number equal values alike, from 0 in order of appearance; each missing value is a group of its own."""
-    numbers = pd.factorize(values)[0]
+    """Number equal values alike, from 0 in order of appearance; each missing or blank one is a group of its own."""
+    stated = np.array(values, dtype=object)
+    stated[[isinstance(value, str) and not value.strip() for value in stated]] = None
+    numbers = pd.factorize(stated)[0]
     missing = numbers < 0
     numbers[missing] = numbers.max(initial=-1) + 1 + np.arange(missing.sum())
     return pd.factorize(numbers)[0].astype(np.int64)

@@ -197,7 +197,7 @@ def test_the_height_is_the_mean_of_the_pixels_that_know_it():
     mask = np.zeros((4, 8), bool)
     mask[1, 1:6] = mask[3, 0:2] = True
     heights_m = np.full((4, 8), 1000.0)
-    heights_m[1, 1:6] = 10, 12, 20, np.nan, 0
+    heights_m[1, 1:6] = 10, 12, 20, np.nan, 9999
     heights_m[3] = 0
     frame = vectorise(mask, PLACE, UTM, EXACT, heights_m=heights_m).sort_values('area_m2')
     np.testing.assert_array_equal(frame['height_m'], [np.nan, 14])

@@ -27,11 +27,27 @@ def test_text_becomes_metres(text, height_m):
 
 
 def test_what_is_no_height_is_unknown_and_counted_with_examples(logged):
-    values = ['10', 'n/a', 'unknown', 'n/a', '', None, '0', '-9999', '9999', 999.0, np.inf, '10-12', '12;15', '7 dogs']
+    values = [
+        '10',
+        'n/a',
+        'unknown',
+        'n/a',
+        '',
+        None,
+        '0',
+        '-9999',
+        '9999',
+        999.0,
+        np.inf,
+        '10-12',
+        '12;15',
+        '7 dogs',
+        '999 m',
+    ]
     found = heights(values)
-    np.testing.assert_array_equal(found, [10] + [np.nan] * 13)
+    np.testing.assert_array_equal(found, [10] + [np.nan] * 14)
     (said,) = logged
-    for text in ('1 known, 13 unknown', '6 not understood', '2 empty', '2 zero or negative', '3 a mark', "'n/a'"):
+    for text in ('1 known, 14 unknown', '6 not understood', '2 empty', '2 zero or negative', '4 a mark', "'n/a'"):
         assert text in said
 
 

@@ -60,6 +60,12 @@ def test_parts_of_one_structure_share_a_number_and_missing_ones_stand_alone(tmp_
     assert read_buildings(tmp_path / 'a.gpkg', structure_column='s')['structure'].tolist() == [0, 1, 0, 2, 3]
 
 
+def test_parts_of_one_feature_without_structure_stay_together_and_blank_ones_apart(tmp_path):
+    geometry = [shapely.MultiPolygon([box(0), box(20)]), box(40), box(60), box(80)]
+    frame(geometry, s=['', ' ', None, 'a']).to_file(tmp_path / 'a.gpkg')
+    assert read_buildings(tmp_path / 'a.gpkg', structure_column='s')['structure'].tolist() == [0, 0, 1, 2, 3]
+
+
 def test_only_what_meets_the_bounds_is_read_in_whatever_system_they_are(tmp_path):
     frame([box(20 * i) for i in range(50)], h=np.arange(50.0)).to_file(tmp_path / 'a.gpkg')
     near = frame([box(205, side=30)])

@@ -135,8 +135,9 @@ def test_an_image_in_degrees_stays_in_degrees(tmp_path):
     np.testing.assert_allclose(frame.total_bounds, (15.0001, 47.9995, 15.0007, 47.9999), rtol=0, atol=1e-9)
 
 
-def test_instance_maps_keep_their_numbers(tmp_path):
-    write_geotiff(tmp_path / 'ids.tif', np.array([[0, 700, 700], [0, 0, 9]], np.uint16), PLACE, UTM)
+@pytest.mark.parametrize('dtype', [np.uint16, np.float32])
+def test_instance_maps_keep_their_numbers(tmp_path, dtype):
+    write_geotiff(tmp_path / 'ids.tif', np.array([[0, 700, 700], [0, 0, 9]], dtype), PLACE, UTM)
     frame = vectorise_raster(tmp_path / 'ids.tif', VectorizationSettings(), is_instance_map=True)
     assert sorted(zip(frame['instance'], frame.area, strict=True)) == [(9, 0.25), (700, 0.5)]
 
