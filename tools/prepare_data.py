@@ -167,10 +167,12 @@ def add_scenes(commands: argparse._SubParsersAction) -> None:
     add('--structure-column', metavar='NAME', help='equal for the tiers of one building (None: likewise)')
     add('--assume-crs', metavar='CRS', help='coordinate system of footprints that state none, such as EPSG:4326')
     add('--layer', metavar='NAME', help='layer of the footprints (None: the only one of polygons)')
-    add('--city-m', type=number(above=0), default=2000.0, help='side of the invented city')
+    add('--roads', metavar='FILE', type=Path, help='vector file of roads, areas or lines (None: invented streets)')
+    add('--vegetation', metavar='FILE', type=Path, help='vector file of parks and gardens (None: invented ones)')
+    add('--city-m', type=number(above=0), default=4000.0, help='side of the invented city')
     add('--gsd-m', type=number(above=0), default=0.5, help='metres per pixel')
     add('--tile-px', type=whole_number(), default=256, help='side of a tile in pixels')
-    for split, tiles in (('source', 400), ('target', 40), ('val', 20), ('test', 60)):
+    for split, tiles in (('source', 3200), ('target', 800), ('val', 200), ('test', 400)):
         add(f'--{split}', metavar='N', type=whole_number(), default=tiles, help=f'tiles of {split}')
     angles = {'metavar': ('LOW', 'HIGH'), 'type': number(), 'nargs': 2}
     add('--source-off-nadir-deg', **angles, default=(10.0, 40.0), help='angles of the source, drawn for each tile')
@@ -182,30 +184,41 @@ def add_scenes(commands: argparse._SubParsersAction) -> None:
         default=1.5,
         help="standard deviation of the source's displacement",
     )
+    add('--latitude', metavar='DEG', type=number(), help="of the sun's path (None: the footprints', or Melbourne's)")
+    add('--sun-dates', metavar='MM-DD', nargs=2, default=('01-01', '12-31'), help='first and last day of the flights')
+    add('--sun-hours', **angles, default=(10.0, 14.0), help='their solar time; at 12 the sun is highest')
     add('--source-label', choices=('roof', 'footprint', 'visible'), default='footprint', help='what it labels')
-    add('--seed', type=whole_number(0), default=0, help='of the invented city, the places and the views')
+    add(
+        '--seed', type=whole_number(0), default=0, help='of the invented city, the division of the ground and the views'
+    )
     add('--processes', type=whole_number(), help='processes to render with (None: by the number of tiles)')
 
 
 def run_scenes(args: argparse.Namespace) -> object:
     """Render scenes."""
+    from projects.building_extraction.scenes.daylight import MELBOURNE_LATITUDE_DEG, Daylight
     from projects.building_extraction.scenes.domains import default_domains
-    from projects.building_extraction.scenes.footprints import read_city
+    from projects.building_extraction.scenes.footprints import latitude_deg, read_city
     from projects.building_extraction.scenes.procedural_city import procedural_city
     from projects.building_extraction.scenes.tiles import write_scenes
 
-    clean = {'off_nadir_deg': tuple(args.target_off_nadir_deg), 'azimuth_deg': tuple(args.azimuth_deg)}
-    noisy = {'off_nadir_deg': tuple(args.source_off_nadir_deg), 'azimuth_deg': tuple(args.azimuth_deg)}
+    layers = {'roads': args.roads, 'vegetation': args.vegetation}
+    if args.footprints is None and any(layers.values()):
+        raise ValueError('--roads and --vegetation go with --footprints; the invented city has its own')
+    if args.footprints is None:
+        city = procedural_city(args.city_m, args.seed)
+    else:
+        options = {'assume_crs': args.assume_crs, 'layer': args.layer} | layers
+        city = read_city(args.footprints, args.height_column, args.structure_column, **options)
+    latitude = next(deg for deg in (args.latitude, latitude_deg(city), MELBOURNE_LATITUDE_DEG) if deg is not None)
+    light = {'daylight': Daylight(latitude, tuple(args.sun_dates), tuple(args.sun_hours))}
+    clean = {'off_nadir_deg': tuple(args.target_off_nadir_deg), 'azimuth_deg': tuple(args.azimuth_deg)} | light
+    noisy = {'off_nadir_deg': tuple(args.source_off_nadir_deg), 'azimuth_deg': tuple(args.azimuth_deg)} | light
     noisy |= {'registration_error_m': args.registration_error_m, 'label': args.source_label}
     domains = {
         split: replace(domain, **(noisy if split == 'source' else clean))
         for split, domain in default_domains(args.source, args.target, args.val, args.test).items()
     }
-    if args.footprints is None:
-        city = procedural_city(args.city_m, args.seed)
-    else:
-        options = {'assume_crs': args.assume_crs, 'layer': args.layer}
-        city = read_city(args.footprints, args.height_column, args.structure_column, **options)
     return write_scenes(city, domains, args.gsd_m, args.tile_px, args.out, args.seed, args.processes)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from projects.building_extraction.scenes.daylight import Daylight
 from projects.building_extraction.scenes.sunlight import Sun
 from projects.building_extraction.view import View
 
@@ -42,6 +43,7 @@ class Domain:
             (roofs and facades that are seen).
         sun_elevation_deg: Heights of the sun above the horizon.
         sun_azimuth_deg: Directions towards the sun; the default is its path at noon in Melbourne, in the north.
+        daylight: Place, dates and hours that say where the sun stands, instead of these two.
     """
 
     num_tiles: int
@@ -51,6 +53,7 @@ class Domain:
     label: str = 'roof'
     sun_elevation_deg: tuple[float, float] = (35.0, 65.0)
     sun_azimuth_deg: tuple[float, float] = (-60.0, 60.0)
+    daylight: Daylight | None = None
 
     def __post_init__(self) -> None:
         if self.num_tiles < 1:
@@ -87,11 +90,14 @@ class Domain:
             float(random.uniform(*limits))
             for limits in (self.off_nadir_deg, self.azimuth_deg, self.sun_elevation_deg, self.sun_azimuth_deg)
         )
+        sun = Sun(elevation, direction % 360)
+        if self.daylight is not None:
+            sun = self.daylight.draw(float(random.random()))
         east, north = (self.registration_error_m * random.standard_normal(2)).tolist()
-        return Flight(View(gsd_m, off_nadir, azimuth % 360), Sun(elevation, direction % 360), (east, north))
+        return Flight(View(gsd_m, off_nadir, azimuth % 360), sun, (east, north))
 
 
-def default_domains(source: int = 400, target: int = 40, val: int = 20, test: int = 60) -> dict[str, Domain]:
+def default_domains(source: int = 3200, target: int = 800, val: int = 200, test: int = 400) -> dict[str, Domain]:
     """The setting of the transfer study: a large noisy source, a small clean target.
 
     Args:

@@ -7,7 +7,9 @@ import shapely
 
 pytest.importorskip('geopandas', reason="needs the extra 'geo'")
 
-from projects.building_extraction.scenes.footprints import read_city
+from projects.building_extraction.scenes import outliers
+from projects.building_extraction.scenes.footprints import latitude_deg, read_city
+from projects.building_extraction.scenes.outliers import isolated
 
 MELBOURNE = Path(__file__).parents[4] / 'shared/data/melbourne/buildings.gpkg'
 
@@ -80,6 +82,65 @@ def test_degrees_and_stretched_metres_become_those_of_the_utm_zone(tmp_path, crs
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'nothing\.gpkg'):
         read_city(tmp_path / 'nothing.gpkg')
+
+
+def test_misplaced_and_huge_outlines_are_left_out_and_named(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(outliers, 'print_log', lambda message, **_: said.append(message))
+    rows = [(500000 + 20 * column, 5800000 + 20 * row, {'height': 5}) for column in range(6) for row in range(6)]
+    rows.insert(3, (0, 0, {'height': 99}))
+    path = write(tmp_path / 'far.geojson', rows)
+    content = json.loads(path.read_text())
+    border = shapely.geometry.mapping(shapely.box(400000, 5700000, 600000, 5900000))
+    content['features'].append({'type': 'Feature', 'properties': {'height': 3}, 'geometry': border})
+    path.write_text(json.dumps(content))
+    city = read_city(path)
+    assert city.structure_heights_m.tolist() == [5] * 36
+    assert np.ptp(city.bounds_m, axis=0).max() <= 100
+    huge, far = said
+    assert 'far.geojson: 1 of 38 polygons are left out, longer than 5 km' in huge
+    assert 'such as number 38' in huge
+    assert 'such as number 4 at (5, 5), 5824 km from the middle' in far
+
+
+def test_hamlets_and_two_towns_are_no_outliers():
+    random = np.random.default_rng(0)
+    town = random.uniform(0, 1000, (200, 2))
+    hamlet = random.uniform(0, 200, (9, 2))
+    for others in (town + np.array([40000, 0]), hamlet + np.array([9000, 0]), [[1900.0, 0]]):
+        assert not isolated(np.vstack([town, others])).any()
+    assert isolated(np.vstack([town, [[40000.0, 0]]])).nonzero()[0].tolist() == [200]
+
+
+def test_roads_and_vegetation_come_from_their_files(tmp_path):
+    footprints = write(tmp_path / 'houses.geojson', [(500000, 5800000, {'height': 5})])
+    parks = write(tmp_path / 'parks.geojson', [(500020, 5800000, {}), (900000, 5800000, {})])
+    roads = {
+        'type': 'FeatureCollection',
+        'crs': {'type': 'name', 'properties': {'name': 'urn:ogc:def:crs:EPSG::32755'}},
+        'features': [
+            {
+                'type': 'Feature',
+                'properties': {},
+                'geometry': {'type': 'LineString', 'coordinates': [[499990, 5800020], [500090, 5800020]]},
+            }
+        ],
+    }
+    (tmp_path / 'roads.geojson').write_text(json.dumps(roads))
+    city = read_city(footprints, roads=tmp_path / 'roads.geojson', vegetation=parks)
+    assert len(city.roads) == len(city.vegetation) == 1
+    assert city.vegetation[0].area == 100
+    assert city.roads[0].area == pytest.approx(100 * 8 + 8**2 / 2**0.5, rel=0.01)  # round ends of 8 corners
+    with pytest.raises(ValueError, match=r'nothing of .*far\.geojson'):
+        read_city(footprints, vegetation=write(tmp_path / 'far.geojson', [(900000, 5800000, {})]))
+    with pytest.raises(FileNotFoundError, match='absent'):
+        read_city(footprints, roads=tmp_path / 'absent.gpkg')
+
+
+def test_the_latitude_is_that_of_the_place(tmp_path):
+    assert latitude_deg(read_city(write(tmp_path / 'a.geojson', [(500000, 5800000, {'height': 5})]))) == pytest.approx(
+        -37.95, abs=0.05
+    )
 
 
 @pytest.mark.skipif(not MELBOURNE.exists(), reason='needs the shared Melbourne footprints')
