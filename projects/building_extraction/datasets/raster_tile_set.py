@@ -2,14 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from projects.atomic_files import replacing
 from projects.building_extraction.datasets.out_dir import check_contents
 from projects.building_extraction.datasets.raster_blocks import PARTS
-from projects.building_extraction.datasets.raster_tile_labels import CATEGORY_ID
+from projects.building_extraction.datasets.raster_tile_labels import CATEGORY_ID, IGNORED
+from projects.geodata.raster_files import write_geotiff
 
 LAYERS = {'images': '.png', 'masks': '.png', 'instances': '.png', 'heights': '.tif', 'buildings': '.json'}
 SET_ENTRIES = {*PARTS, 'labels', 'parameters.json', 'overview.png'}
@@ -64,13 +68,61 @@ def open_staging(out_dir: Path, parameters: dict[str, Any], sources: Sequence[Pa
     return staging
 
 
-def move_tiles(staging: Path, part: str, names: Sequence[str]) -> None:
-    """Move tiles into the folder of their part, wherever a run that was interrupted here had left them."""
+def ignore_buildings(record: dict[str, Any], buildings: Set[int]) -> dict[str, Any]:
+    """The record of a tile in which these buildings are ignored, as they belong to another part: `iscrowd` is set."""
+    hidden = [annotation for annotation in record['annotations'] if annotation['building'] in buildings]
+    annotations = [
+        annotation | {'iscrowd': 1} if annotation['building'] in buildings else annotation
+        for annotation in record['annotations']
+    ]
+    building_px = record['building_px'] - sum(annotation['area'] for annotation in hidden)
+    return record | {
+        'annotations': annotations,
+        'building_px': building_px,
+        'ignored': [annotation['instance'] for annotation in hidden],
+    }
+
+
+def move_tiles(staging: Path, part: str, ignored: Mapping[str, Sequence[int]]) -> None:
+    """Move tiles into the folder of their part, wherever a run that was interrupted here had left them.
+
+    Args:
+        staging: Where the tiles are collected.
+        part: The part.
+        ignored: For each of its tiles the instances that belong to another part. In its maps they become pixels to
+            ignore, as those without data; the maps as they were stay in `staging` until the set is finished.
+    """
     for layer, suffix in LAYERS.items():
         (staging / part / layer).mkdir(parents=True, exist_ok=True)
-        for name in names:
-            places = [staging / place / layer / f'{name}{suffix}' for place in ('', *PARTS)]
-            next(path for path in places if path.exists()).replace(staging / part / layer / f'{name}{suffix}')
+        for name in ignored:
+            home, *left = (staging / place / layer / f'{name}{suffix}' for place in ('', *PARTS))
+            left = [path for path in left if path.exists()]
+            if not home.exists():
+                left.pop().replace(home)
+            for path in left:
+                path.unlink()
+    for name, instances in ignored.items():
+        for layer, suffix in LAYERS.items():
+            home, path = staging / layer / f'{name}{suffix}', staging / part / layer / f'{name}{suffix}'
+            if layer == 'images' or not instances:
+                home.replace(path)
+        if instances:
+            _write_without(staging, part, name, instances)
+
+
+def _write_without(staging: Path, part: str, name: str, instances: Sequence[int]) -> None:
+    """Write the maps of a tile without some of its instances."""
+    home, path = (
+        {layer: place / layer / f'{name}{suffix}' for layer, suffix in LAYERS.items()}
+        for place in (staging, staging / part)
+    )
+    numbers = np.asarray(Image.open(home['instances']))
+    hidden = np.isin(numbers, instances)
+    Image.fromarray(np.where(hidden, 0, numbers)).save(path['instances'])
+    Image.fromarray(np.where(hidden, np.uint8(IGNORED), np.asarray(Image.open(home['masks'])))).save(path['masks'])
+    write_geotiff(path['heights'], np.where(hidden, np.float32(0), np.asarray(Image.open(home['heights']))))
+    rows = json.loads(home['buildings'].read_text())
+    write_json(path['buildings'], [row for row in rows if row['instance'] not in instances])
 
 
 def coco(records: dict[str, dict[str, Any]], parameters: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from projects.building_extraction.datasets.raster_tile_set import (
     check_out_dir,
     coco,
     finish,
+    ignore_buildings,
     move_tiles,
     open_staging,
     write_json,
@@ -115,17 +116,21 @@ def convert_raster(
     tile_m = settings.tile_px * report.gsd_m
     split = split_grid(
         np.array([record['cell'] for record in kept.values()]),
-        [{annotation['building'] for annotation in record['annotations']} for record in kept.values()],
+        [{a['building']: a['area'] for a in record['annotations']} for record in kept.values()],
         tile_m,
         settings.blocks,
     )
     report.block_m = split.block_tiles * tile_m
     part_of = dict(zip(kept, split.parts.tolist(), strict=True))
+    kept = {
+        name: ignore_buildings(record, ignored)
+        for (name, record), ignored in zip(kept.items(), split.ignored, strict=True)
+    }
     for part in (*PARTS, 'dropped'):
         own = {name: record for name, record in kept.items() if part_of[name] == part}
         report.count(part, own)
         if own and part != 'dropped':
-            move_tiles(staging, part, list(own))
+            move_tiles(staging, part, {name: record['ignored'] for name, record in own.items()})
             write_json(staging / part / 'instances.json', coco(own, parameters))
     (staging / 'labels').mkdir(exist_ok=True)
     write_polygons(clean, staging / 'labels' / 'clean.gpkg')

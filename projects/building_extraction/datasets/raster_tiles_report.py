@@ -48,13 +48,20 @@ class RasterTilesReport:
     parts: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def count(self, part: str, records: dict[str, dict[str, Any]]) -> None:
-        """Add up the tiles of one part."""
-        annotations = [annotation for record in records.values() for annotation in record['annotations']]
+        """Add up the tiles of one part; buildings of which another part sees more count there alone."""
+        annotations, ignored = [], set()
+        for record in records.values():
+            for annotation in record['annotations']:
+                if annotation['instance'] in record['ignored']:
+                    ignored.add(annotation['building'])
+                else:
+                    annotations.append(annotation)
         valid_px = sum(record['valid_share'] * np.prod(record['size_px']) for record in records.values())
         self.parts[part] = {
             'tiles': len(records),
             'instances': len(annotations),
             'buildings': len({annotation['building'] for annotation in annotations}),
+            'ignored': len(ignored),
             'unknown_heights': len({a['building'] for a in annotations if a['building_height'] is None}),
             'building_share': float(sum(record['building_px'] for record in records.values()) / max(valid_px, 1)),
         }
@@ -71,7 +78,8 @@ class RasterTilesReport:
             lines.append(
                 f'{part:<10} {counts["tiles"]} tiles, {counts["buildings"]} buildings '
                 f'({counts["unknown_heights"]} of unknown height), {counts["building_share"]:.1%} building'
-                + (' (between the parts, left out)' if part == 'dropped' else '')
+                + (f'; {counts["ignored"]} more ignored, of which another part sees more' if counts['ignored'] else '')
+                + (' (within the margin between the parts, left out)' if part == 'dropped' else '')
             )
         lines += [f'unreadable {name}: {reason}' for name, reason in list(self.bad.items())[:MAX_LISTED]]
         if len(self.bad) > MAX_LISTED:

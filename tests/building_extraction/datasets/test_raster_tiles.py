@@ -136,6 +136,55 @@ def test_the_split_keeps_its_distance_and_leaves_out_tiles_without_data(area):
         assert (distance.min() - 1) * TILE >= 40
 
 
+def test_without_a_margin_no_tile_is_left_out_and_what_crosses_the_border_belongs_to_one_part(area):
+    """Beside its own house each tile sees a strip that crosses into the next one, 12 px here and 4 px there."""
+    cells = [(column, row) for row in range(ROWS) for column in range(COLUMNS)]
+    strips = [shapely.affinity.translate(house(*cell, side=16), 16, -14) for cell in cells]
+    frame = geopandas.GeoDataFrame(
+        {'top': [5.0] * len(cells) + [9.0] * len(cells)}, geometry=[*(house(*cell) for cell in cells), *strips], crs=UTM
+    )
+    write_polygons(frame, area / 'labels.gpkg')
+    report = convert(area)
+    assert report.parts['dropped']['tiles'] == 0
+    assert sum(report.parts[part]['tiles'] for part in PARTS) == (COLUMNS - 1) * ROWS
+    assert sum(report.parts[part]['ignored'] for part in PARTS) > 5
+    assert 'of which another part sees more' in str(report)
+    owned, names = {}, tiles(area / 'set')
+    for part in PARTS:
+        coco = COCO(area / 'set' / part / 'instances.json')
+        owned[part] = {a['building'] for a in coco.anns.values() if not a['iscrowd']}
+        for annotation in coco.anns.values():
+            name = Path(coco.imgs[annotation['image_id']]['file_name']).stem
+            pixels = coco.annToMask(annotation) > 0
+            ignored = annotation['iscrowd'] and annotation['area'] >= 16
+            assert set(layer(area / 'set', name, 'masks')[pixels]) == {127 if ignored else 255}
+            assert set(layer(area / 'set', name, 'instances')[pixels]) == {0 if ignored else annotation['instance']}
+            assert (
+                layer(area / 'set', name, 'heights')[pixels] == (0 if ignored else annotation['building_height'])
+            ).all()
+            table = json.loads((names[name] / 'buildings' / f'{name}.json').read_text())
+            assert (annotation['instance'] in {row['instance'] for row in table}) == (not ignored)
+    for one, other in (('train', 'val'), ('train', 'test'), ('val', 'test')):
+        assert not owned[one] & owned[other]
+
+
+def test_tiles_of_an_interrupted_run_can_be_split_anew_with_another_border(area, monkeypatch):
+    cells = [(column, row) for row in range(ROWS) for column in range(COLUMNS)]
+    frame = geopandas.GeoDataFrame(
+        {'top': [5.0] * len(cells)}, geometry=[house(*cell, side=30) for cell in cells], crs=UTM
+    )
+    write_polygons(frame, area / 'labels.gpkg')
+    convert(area, 'whole', blocks=BlockSettings(0.4, 0.1))
+    monkeypatch.setattr(raster_tiles, 'write_contact_sheet', lambda *_: (_ for _ in ()).throw(OSError('full')))
+    with pytest.raises(OSError, match='full'):
+        convert(area)
+    monkeypatch.setattr(raster_tiles, 'write_contact_sheet', lambda folder, *_: (folder / 'overview.png').touch())
+    convert(area, blocks=BlockSettings(0.4, 0.1))
+    whole, again = contents(area / 'whole'), contents(area / 'set')
+    assert whole.keys() == again.keys()
+    assert all(again[path] == content for path, content in whole.items() if path.suffix in ('.png', '.tif'))
+
+
 def test_displaced_labels_are_drawn_displaced_and_both_are_kept(area):
     convert(area, displacement=Displacement((2, 0), off_nadir_deg=np.degrees(np.arctan(0.1)), azimuth_deg=180))
     for name in tiles(area / 'set'):
