@@ -4,7 +4,7 @@ Every bin of a region is the mean of bilinear samples, that is, a weighted sum o
 summed as bags of an embedding whose entries are the cells, so that no sample is ever stored for all channels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .derivatives import add_gradients, widen
-from .regions import check_images
+from .regions import check_images, huge_extent
 
 CHUNK_SAMPLES = 1 << 20  # samples computed at a time, about 200 MB
 
@@ -53,14 +53,14 @@ def _sum_samples(features: Tensor, images: Tensor, y: Tensor, x: Tensor, share: 
     )
 
 
-def _samples_per_bin(extent: Tensor, bins: Tensor, sampling_ratio: int, map_size: int) -> Tensor:
+def _samples_per_bin(extent: Tensor, size: tuple[int, int], sampling_ratio: int, map_shape: Sequence[int]) -> Tensor:
     """Samples (R, 2) per bin and axis: `sampling_ratio`, or if that is 0 as many as a bin has cells, rounded up.
 
-    A region more than twice as wide as the map is sampled no denser than one of twice its width, which bounds memory.
+    A region far wider than the map gets as many samples as one of `huge_extent`, which bounds memory.
     """
     if sampling_ratio > 0:
         return torch.full_like(extent, sampling_ratio, dtype=torch.long)
-    return (extent.nan_to_num().clamp(0, 2 * map_size) / bins).ceil().long()
+    return (extent.nan_to_num().clamp(0, huge_extent(map_shape)) / extent.new_tensor(size)).ceil().long()
 
 
 def _pool(
@@ -87,8 +87,8 @@ def _pool(
     per_bin = samples[region]
     index = torch.stack([number // per_bin[:, 1], number % per_bin[:, 1]], dim=1)
     bins = torch.stack([of_region // width, of_region % width], dim=1)
-    fraction = (bins + (index + 0.5) / per_bin) / torch.tensor(size, device=device)  # of the region's extent
-    point = fraction.to(features.dtype) * extent[region]
+    fraction = (bins + (index.to(extent) + 0.5) / per_bin) / extent.new_tensor(size)  # of the region's extent
+    point = fraction * extent[region]
     if turn is not None:
         y, x = (point - extent[region] / 2).unbind(dim=1)
         cos, sin = turn[region].unbind(dim=1)
@@ -136,7 +136,7 @@ def roi_align_rotated_forward(
     size = (pooled_height, pooled_width)
     images = check_images(rois, len(features))
     center, extent, turn, finite = _turned_regions(rois, spatial_scale, aligned, clockwise)
-    samples = _samples_per_bin(extent, extent.new_tensor(size), sampling_ratio, max(features.shape[2:]))
+    samples = _samples_per_bin(extent, size, sampling_ratio, features.shape)
     shift = features.new_zeros(len(rois), *size, 2)
     for some in _chunks(samples, size):
         regions = (center[some], extent[some], shift[some], turn[some], images[some], samples[some])
@@ -153,7 +153,7 @@ def roi_align_rotated_backward(
     size = (pooled_height, pooled_width)
     images = check_images(rois, len(grad_input))
     center, extent, turn, finite = _turned_regions(rois, spatial_scale, aligned, clockwise)
-    samples = _samples_per_bin(extent, extent.new_tensor(size), sampling_ratio, max(grad_input.shape[2:]))
+    samples = _samples_per_bin(extent, size, sampling_ratio, grad_input.shape)
     samples = samples * finite[:, None]
     shift = rois.new_zeros(len(rois), *size, 2)
     for some in _chunks(samples, size):
@@ -194,7 +194,7 @@ def deform_roi_pool_forward(
     offset = offset if offset.numel() else features.new_zeros(len(rois), 2, *size)
     images = check_images(rois, len(features))
     start, extent, finite = _shifted_regions(rois, spatial_scale)
-    samples = _samples_per_bin(extent, extent.new_tensor(size), sampling_ratio, max(features.shape[2:]))
+    samples = _samples_per_bin(extent, size, sampling_ratio, features.shape)
     for some in _chunks(samples, size):
         regions = (offset[some], start[some], extent[some], images[some], samples[some])
         output[some] = _pool_shifted(features, *regions, size, gamma).to(output)
@@ -212,7 +212,7 @@ def deform_roi_pool_backward(
     by_offset = torch.zeros_like(moved)
     images = check_images(rois, len(features))
     start, extent, finite = _shifted_regions(rois, spatial_scale)
-    samples = _samples_per_bin(extent, extent.new_tensor(size), sampling_ratio, max(features.shape[2:]))
+    samples = _samples_per_bin(extent, size, sampling_ratio, features.shape)
     samples = samples * finite[:, None]
     for some in _chunks(samples, size):
         function = partial(

@@ -5,6 +5,8 @@ NaN and pass no gradient, and regions far larger than the map, whose samples tor
 matrix products that leave out the samples beside the map.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,11 @@ from .derivatives import widen
 from .missing import missing
 
 _KERNELS = torch.ops.torchvision
-_HUGE = 4  # regions more than so many times as wide as the map
+
+
+def huge_extent(map_shape: Sequence[int]) -> int:
+    """Cells beyond which a region of maps (B, C, H, W) is not worth its samples."""
+    return 2 * max(map_shape[2:]) + 64
 
 
 def check_images(rois: Tensor, batch_size: int) -> Tensor:
@@ -36,7 +42,7 @@ def _finite_and_huge(
     """Which regions (R, 5) are finite, and which of these would be sampled at more points than are worth storing."""
     extent = (rois[:, 3:] - rois[:, 1:3]) * spatial_scale  # the difference may overflow
     finite = torch.cat([rois, extent], dim=1).isfinite().all(dim=1)
-    limit = float('inf') if sampling_ratio > 0 else _HUGE * max(map_shape[2:]) + 64
+    limit = float('inf') if sampling_ratio > 0 else huge_extent(map_shape)
     return finite, finite & (extent.abs() > limit).any(dim=1)
 
 
