@@ -12,6 +12,7 @@ import torch
 import projects.openmmlab_compat  # noqa: F401  # isort: skip  before anything of mmcv
 import mmcv.ops
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
+from mmcv.ops.sync_bn import SyncBatchNormFunction
 from torch.autograd import gradcheck
 from torch.nn import functional as F
 
@@ -220,6 +221,23 @@ def test_dyhead_trains():
     sum(out.sum() for out in outs).backward()
     assert [out.shape[-1] for out in outs] == [8, 4, 2]
     assert neck.dyhead_blocks[0].spatial_conv_offset.weight.grad.abs().sum() > 0
+
+
+# --- batch normalisation ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('shape', [(3, 4, 2, 5), (3, 4, 6)])
+def test_synchronised_batch_norm_in_one_process_is_the_ordinary_one(shape):
+    x = torch.randn(shape, requires_grad=True)
+    weight, bias = (torch.randn(4, requires_grad=True) for _ in range(2))
+    stats, expected_stats = ([torch.ones(4), torch.full((4,), 2.0)] for _ in range(2))
+    expected = F.batch_norm(x, *expected_stats, weight, bias, True, 0.1, 1e-3)
+    out = SyncBatchNormFunction.apply(x, *stats, weight, bias, 0.1, 1e-3, None, 1, 'default')
+    torch.testing.assert_close(out, expected)
+    torch.testing.assert_close(stats, expected_stats)
+    upstream = torch.randn(shape)
+    grads = [torch.autograd.grad(value, (x, weight, bias), upstream) for value in (out, expected)]
+    torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-5)
 
 
 # --- overlaps and matching --------------------------------------------------------------------------------------------

@@ -21,7 +21,18 @@ from typing import NoReturn
 
 import torchvision
 
-from . import attention, deform_conv, focal_loss, masked_conv, point_pooling, reassembly, regions, rotated, suppression
+from . import (
+    attention,
+    deform_conv,
+    focal_loss,
+    masked_conv,
+    point_pooling,
+    reassembly,
+    regions,
+    rotated,
+    suppression,
+    sync_bn,
+)
 from .missing import missing
 
 
@@ -52,7 +63,8 @@ OPERATORS = {
         attention.psamask_forward, attention.psamask_backward, reassembly.carafe_forward, reassembly.carafe_backward,
         reassembly.carafe_naive_forward, reassembly.carafe_naive_backward, focal_loss.sigmoid_focal_loss_forward,
         focal_loss.sigmoid_focal_loss_backward, focal_loss.softmax_focal_loss_forward,
-        focal_loss.softmax_focal_loss_backward,
+        focal_loss.softmax_focal_loss_backward, sync_bn.sync_bn_forward_mean, sync_bn.sync_bn_forward_var,
+        sync_bn.sync_bn_forward_output, sync_bn.sync_bn_backward_param, sync_bn.sync_bn_backward_data,
     )
 }  # fmt: skip
 
