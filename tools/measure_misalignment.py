@@ -36,7 +36,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add('--height-column', metavar='NAME', help='column of the labels with heights above ground')
     add('--structure-column', metavar='NAME', help='column that is equal for the parts of one building')
-    add('--assume-crs', metavar='CRS', help='coordinate system of labels that state none, such as EPSG:4326')
+    add(
+        '--assume-crs',
+        metavar='CRS',
+        help='coordinate system of labels and reference that state none, such as EPSG:4326',
+    )
     add('--layer', metavar='NAME', help='layer of the labels (default: the only one of polygons)')
     add('--reference-layer', metavar='NAME', help='the same of the reference')
     add('--max-shift-m', type=number(above=0), default=30.0, help='longest displacement that is searched (default: 30)')

@@ -14,7 +14,7 @@ from projects.geodata.coordinate_systems import parse_crs
 from projects.geodata.heights import read_heights
 from projects.geodata.polygonal import mend_outlines
 from projects.geodata.vector_layers import Bounds, VectorLayer, open_layer, pyogrio
-from projects.geodata.vector_places import explain_miss, place_outlines, search_box
+from projects.geodata.vector_places import check_convertible, explain_miss, place_outlines, search_box
 
 try:
     import geopandas
@@ -76,10 +76,12 @@ def read_buildings(
         )
     file_crs = parse_crs(source.crs if assume_crs is None else assume_crs)
     target_crs = file_crs if crs is None else parse_crs(crs)
+    check_convertible(path, file_crs, target_crs)
     bbox = None if bounds is None else search_box(source, file_crs, bounds, target_crs)
     outlines, table = source.read(columns, bbox)
     outlines, strays = place_outlines(outlines, source, file_crs, bounds, target_crs)
-    outlines = geopandas.GeoSeries(outlines, crs=file_crs).to_crs(target_crs).to_numpy()
+    if file_crs != target_crs:
+        outlines = geopandas.GeoSeries(outlines, crs=file_crs).to_crs(target_crs).to_numpy()
     mended, counts = mend_outlines(outlines)
     counts += Counter({'without geometry': -strays, 'beyond longitude and latitude': strays})
     _report(source, len(outlines), counts)

@@ -11,6 +11,9 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 
+from projects.geodata.coordinate_systems import is_local, parse_crs
+from projects.geodata.degrees import are_degrees
+
 try:
     import pyogrio
 except ImportError as error:
@@ -45,6 +48,16 @@ class VectorLayer:
     features: int
     driver: str
     encoding: str | None = None
+
+    @property
+    def lacks_crs(self) -> bool:
+        """Whether it states no coordinate system, or none that can be: degrees that are none, as GeoJSON's default."""
+        if self.crs is None:
+            return True
+        crs = parse_crs(self.crs)
+        return is_local(crs) or (
+            crs.is_geographic and self.bounds is not None and not are_degrees(np.array(self.bounds), 360)
+        )
 
     def read(self, columns: Sequence[str], bbox: Bounds | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Geometries and values.

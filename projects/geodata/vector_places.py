@@ -1,11 +1,12 @@
 """Whether coordinates of outlines can be what their system says, and why outlines do not lie where they should."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
 
-from projects.geodata.coordinate_systems import CRS, WGS84, Transformer
+from projects.geodata.coordinate_systems import CRS, WGS84, Transformer, is_local
 from projects.geodata.degrees import SWAPPED, are_degrees, place_on_earth
 from projects.geodata.vector_layers import Bounds, VectorLayer
 
@@ -14,6 +15,20 @@ MAX_STRAY_SHARE = (
 )
 TINY_UNITS = 0.01  # half of the buildings are not smaller than that in metres or feet, but all are in degrees
 SIDE_POINTS = 64
+
+
+def check_convertible(path: str | Path, crs: CRS, target: CRS) -> None:
+    """Refuse a file whose coordinates cannot become those of another system, since one of both is of its own.
+
+    Raises:
+        ValueError: It is such a file.
+    """
+    if crs != target and (is_local(crs) or is_local(target)):
+        raise ValueError(
+            f'{path} is in the coordinate system {crs.name!r}, and is needed in {target.name!r}; nothing ties '
+            f'{(crs if is_local(crs) else target).name!r} to the Earth: say which system its coordinates are in '
+            '(--assume-crs EPSG:...), or write it into the file'
+        )
 
 
 def place_outlines(
@@ -106,5 +121,8 @@ def _meet(one: Bounds, other: Bounds) -> bool:
 
 
 def _in_words(bounds: Bounds, crs: Any) -> str:
+    if is_local(crs):
+        west, south, east, north = bounds
+        return f'x {west:.9g} to {east:.9g}, y {south:.9g} to {north:.9g}'
     west, south, east, north = bounds if CRS(crs).is_geographic else reproject_bounds(bounds, CRS(crs), CRS(WGS84))
     return f'longitude {west:.6g} to {east:.6g}, latitude {south:.6g} to {north:.6g}'

@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.warp
 import shapely
 
+from projects.building_extraction.evaluation.misalignment import MisalignmentSettings
+from projects.building_extraction.evaluation.misalignment_files import measure_files
 from projects.geodata.raster_files import rasterise, write_geotiff
 from projects.geodata.vector_files import geopandas, write_polygons
 
@@ -63,6 +66,67 @@ def test_of_a_mask_of_0_1_and_255_the_last_is_ignored_and_other_values_are_said_
         TOOL.main(arguments)
     TOOL.main([*arguments, '--values', 'percent'])
     assert 'shift: 3.0' in capsys.readouterr().out
+
+
+SITE = 'LOCAL_CS["site grid",UNIT["metre",1],AXIS["X",EAST],AXIS["Y",NORTH]]'
+
+
+def write_as(path, source, crs):
+    """The coordinates of a file under another coordinate system, or none."""
+    geopandas.read_file(source).set_crs(crs, allow_override=True).to_file(path)
+
+
+def measured(**options):
+    return measure_files(Path('l.gpkg'), MisalignmentSettings(), **options).trend.shift_m
+
+
+@pytest.mark.filterwarnings('ignore:.*crs.*was not provided')
+@pytest.mark.parametrize('labels', ['EPSG:32633', None, SITE])
+@pytest.mark.parametrize('reference', ['EPSG:32633', None, SITE, 'degrees by default'])
+@pytest.mark.usefixtures('area')
+def test_a_system_that_is_assumed_is_that_of_whichever_file_states_none(labels, reference):
+    write_as('l.gpkg', 'labels.gpkg', labels)
+    path = Path('r.geojson' if reference == 'degrees by default' else 'r.gpkg')
+    if path.suffix == '.geojson':
+        content = json.loads(geopandas.read_file('clean.gpkg').set_crs(None, allow_override=True).to_json())
+        path.write_text(json.dumps({key: content[key] for key in ('type', 'features')}))
+    else:
+        write_as(path, 'clean.gpkg', reference)
+    assert measured(reference_path=path, assume_crs='EPSG:32633') == pytest.approx((3, -4), abs=0.01)
+    if labels == reference and labels is not None:
+        assert measured(reference_path=path) == pytest.approx((3, -4), abs=0.01)
+    else:
+        with pytest.raises(ValueError, match=r'states no coordinate system|nothing ties .* to the Earth|no degrees'):
+            measured(reference_path=path)
+
+
+@pytest.mark.usefixtures('area')
+def test_a_mask_in_a_local_system_and_one_in_degrees_are_measured_against(area):
+    with rasterio.open('mask.tif') as source:
+        mask, transform = source.read(1), source.transform
+    write_as('l.gpkg', 'labels.gpkg', SITE)
+    write_geotiff(area / 'site.tif', mask, transform, SITE)
+    assert measured(prediction_path=area / 'site.tif') == pytest.approx((3, -4), abs=0.05)
+    with pytest.raises(ValueError, match="nothing ties 'site grid' to the Earth"):
+        measured(prediction_path=area / 'mask.tif')
+    assert measured(prediction_path=area / 'mask.tif', assume_crs='EPSG:32633') == pytest.approx((3, -4), abs=0.05)
+    sides = 560, 480, 499980, 4_999_980, 500260, 5_000_220
+    to = rasterio.warp.calculate_default_transform('EPSG:32633', 'EPSG:4326', *sides)
+    degrees = np.zeros(to[:0:-1], np.uint8)
+    places = {'src_transform': transform, 'src_crs': 'EPSG:32633', 'dst_transform': to[0], 'dst_crs': 'EPSG:4326'}
+    rasterio.warp.reproject(mask, degrees, **places)
+    write_geotiff(area / 'degrees.tif', degrees, to[0], 'EPSG:4326')
+    write_as('l.gpkg', 'labels.gpkg', 'EPSG:32633')
+    assert measured(prediction_path=area / 'degrees.tif') == pytest.approx((3, -4), abs=0.1)
+
+
+@pytest.mark.usefixtures('area')
+def test_a_reference_elsewhere_is_an_error_that_says_where():
+    frame = geopandas.read_file('clean.gpkg')
+    frame.assign(geometry=frame.translate(50_000)).to_file('far.gpkg')
+    arguments = ['--labels', 'labels.gpkg', '--reference', 'far.gpkg', '--out', 'report']
+    with pytest.raises(SystemExit, match=r'no building of far.gpkg lies in the area .*longitude 15\.6'):
+        TOOL.main(arguments)
 
 
 @pytest.mark.usefixtures('area')
