@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from projects.efficient_models.backbones import TimmBackbone
 from projects.efficient_models.backbones.timm_any_size import accept_any_size
-from projects.efficient_models.backbones.timm_levels import find_levels
+from projects.efficient_models.backbones.timm_levels import find_levels, find_properties
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
 
 
@@ -370,7 +370,9 @@ def test_errors_without_text_are_named():
 
 
 def test_options_that_timm_hands_on():
-    """timm's distilled networks take no option by name, but those of their base class."""
+    """Distilled networks take those of their base class, NaFlexViT those of its settings, none of them by name."""
+    assert find_properties('naflexvit_base_patch16_gap').has_drop_path
+    assert not find_properties('hrnet_w18_small').has_drop_path  # names of its settings, too, but not this one
     backbone = TimmBackbone('deit_tiny_distilled_patch16_224', drop_path_rate=0.2).eval()
     assert backbone.timm_model.blocks[-1].drop_path1.drop_prob == pytest.approx(0.2)
     with torch.inference_mode():

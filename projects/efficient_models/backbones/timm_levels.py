@@ -44,8 +44,8 @@ def find_properties(arch: str) -> Properties:
     """
     with torch.device('meta'):
         network: Any = timm.create_model(arch)
-        parameters = _init_parameters(type(network))
-        options = {name: value for name, value in ANY_SIZE_OPTIONS.items() if name in parameters}
+        options = {name: value for name, value in ANY_SIZE_OPTIONS.items() if _takes(arch, network, name, value)}
+        has_drop_path = _takes(arch, network, 'drop_path_rate', 0.0)
         if options:
             network = timm.create_model(arch, **options)
     accept_any_size(network)
@@ -55,23 +55,23 @@ def find_properties(arch: str) -> Properties:
     levels, divisor = find_levels(arch, network.eval())
     return Properties(
         options=options,
-        has_drop_path='drop_path_rate' in parameters,
+        has_drop_path=has_drop_path,
         classifier_keys=tuple(key for key in all_keys if key not in kept_keys),
         levels=levels,
         divisor=divisor,
     )
 
 
-def _init_parameters(network: type) -> set[str]:
-    """Return what a class takes by name, where it takes any more for its base classes, theirs, too."""
-    names: set[str] = set()
-    for base in network.__mro__:
-        if '__init__' in vars(base):
-            parameters = inspect.signature(base.__init__).parameters  # type: ignore[misc]
-            names.update(parameters)
-            if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
-                break
-    return names
+def _takes(arch: str, network: Any, option: str, value: Any) -> bool:
+    """Return whether a network has an option, of its own or one that it hands on to a base class or its settings."""
+    parameters = inspect.signature(type(network)).parameters
+    if option in parameters or all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return option in parameters
+    try:
+        timm.create_model(arch, **{option: value})
+    except TypeError:
+        return False
+    return True
 
 
 def prune(network: Any, last: int) -> None:
