@@ -117,17 +117,14 @@ def box_iou_quadri(boxes1: Tensor, boxes2: Tensor, ious: Tensor, mode_flag: int,
     _write_ious(corners1, corners2, ious, mode_flag == 1, aligned)
 
 
-def _suppress(corners: Tensor, labels: Tensor | None, order: Tensor, iou_threshold: float) -> Tensor:
-    """Indices (K,) of the quadrilaterals that no better one of their label overlaps above the threshold."""
+def _suppress(corners: Tensor, order: Tensor, iou_threshold: float) -> Tensor:
+    """Indices (K,) of the quadrilaterals that no better kept one overlaps above the threshold."""
     corners = corners[order]
-    labels = None if labels is None else labels[order]
     suppressed_by: list[list[int]] = [[] for _ in order]  # of each the better ones, all by rank
     numbers = torch.arange(len(order), device=order.device)
     low, high = corners.amin(1), corners.amax(1)
     for some in numbers.split(max(8 * CHUNK_PAIRS // max(len(order), 1), 1)):
         meet = ((low[some, None] <= high) & (low <= high[some, None])).all(dim=2) & (numbers < some[:, None])
-        if labels is not None:
-            meet &= labels[some, None] == labels
         worse, better = meet.nonzero(as_tuple=True)
         worse = some[worse]
         above = _ious(corners, corners, better, worse, iof=False) > iou_threshold
@@ -146,15 +143,14 @@ def nms_rotated(
 ) -> Tensor:  # fmt: skip
     """Indices (K,) by falling score of the rotated boxes (N, 5) without a better one above the IoU threshold.
 
-    `order` sorts the scores. With `multi_label` only boxes of one label, which stands in column 5 of `dets`, suppress
-    one another, as in mmcv's CUDA kernel.
+    `order` sorts the scores. Labels, which stand in column 5 of `dets` with `multi_label`, play no part, as in mmcv's
+    kernels: `batched_nms` keeps classes apart.
     """
-    return _suppress(_corners(dets[:, :5].double()), dets[:, 5] if multi_label else None, order, iou_threshold)
+    return _suppress(_corners(dets[:, :5].double()), order, iou_threshold)
 
 
 def nms_quadri(
     dets: Tensor, scores: Tensor, order: Tensor, dets_sorted: Tensor, iou_threshold: float, multi_label: bool
 ) -> Tensor:
-    """As `nms_rotated`, of convex quadrilaterals (N, 8), the labels in column 8."""
-    corners = dets[:, :8].double().view(-1, 4, 2)
-    return _suppress(corners, dets[:, 8] if multi_label else None, order, iou_threshold)
+    """As `nms_rotated`, of convex quadrilaterals (N, 8)."""
+    return _suppress(dets[:, :8].double().view(-1, 4, 2), order, iou_threshold)
