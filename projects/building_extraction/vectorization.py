@@ -19,7 +19,7 @@ from projects.building_extraction.pixel_regions import (
 )
 from projects.building_extraction.polygon_regularization import regularise
 from projects.building_extraction.polygon_simplification import simplify_outlines
-from projects.geodata.coordinate_systems import WGS84, metres_per_unit, parse_crs
+from projects.geodata.coordinate_systems import WGS84, is_local, metres_per_unit, parse_crs
 from projects.geodata.heights import LIMIT_M
 from projects.geodata.vector_files import geopandas, pd
 
@@ -164,7 +164,7 @@ def vectorise_windows(
         tolerance_m = 1.5 * (settings.simplify_m or place.pixel_m.mean())
         regular = regularise(geopandas.GeoDataFrame(geometry=parts, crs=crs), place.ground_crs, tolerance_m)
         result.geometry = gather_parts(regular.geometry.to_numpy(), owner, len(result))
-    result['area_m2'] = result.to_crs(place.ground_crs).area
+    result['area_m2'] = place.areas_m2(result.geometry)
     return result[[column for column in COLUMNS if column not in LAYERS or column in given]]
 
 
@@ -172,7 +172,8 @@ class _Place:
     """Where the raster lies, and how long its pixels' sides are in metres at its centre.
 
     Areas are measured in Lambert's azimuthal projection around the centre, which keeps them on the ellipsoid (Snyder,
-    1987, Map projections: a working manual, doi:10.3133/pp1395, p. 187) wherever polygons lie.
+    1987, Map projections: a working manual, doi:10.3133/pp1395, p. 187) wherever polygons lie; those of a local
+    system in its own units.
     """
 
     def __init__(self, size_px: tuple[int, int], transform: np.ndarray, crs: Any) -> None:
@@ -180,12 +181,20 @@ class _Place:
         self.matrix, self.origin = transform.reshape(2, 3)[:, :2], transform.reshape(2, 3)[:, 2]
         centre = self.to_map(np.array([size_px], dtype=float) / 2)
         self.pixel_m = np.linalg.norm(self.matrix * metres_per_unit(crs, centre)[0][:, None], axis=0)
+        self.unit_m = 1.0
+        if is_local(crs):
+            self.ground_crs, self.unit_m = parse_crs(crs), metres_per_unit(crs, centre)[0, 0]
+            return
         longitude_deg, latitude_deg = geopandas.GeoSeries.from_xy(*centre.T, crs=crs).to_crs(WGS84)[0].coords[0]
         self.ground_crs = parse_crs(f'+proj=laea +lat_0={latitude_deg:.6f} +lon_0={longitude_deg:.6f} +datum=WGS84')
 
     def to_map(self, points: np.ndarray) -> np.ndarray:
         """From (column, row) to map coordinates, (N, 2)."""
         return points @ self.matrix.T + self.origin
+
+    def areas_m2(self, polygons: geopandas.GeoSeries) -> pd.Series:
+        """On the ground."""
+        return polygons.to_crs(self.ground_crs).area * self.unit_m**2
 
 
 def _check_probabilities(probabilities: np.ndarray) -> None:
@@ -232,7 +241,7 @@ def _to_frame(regions: Regions, place: _Place, settings: VectorizationSettings) 
         columns = {'score': score / num_scored, 'height_m': height_m / num_measured, 'instance': regions.values}
     outlines = fill_holes(regions.polygons, settings.fill_holes_m2 / place.pixel_m.prod())
     exact = geopandas.GeoSeries(shapely.transform(outlines, place.to_map), crs=place.crs)
-    large = exact.to_crs(place.ground_crs).area.to_numpy() >= settings.min_area_m2
+    large = place.areas_m2(exact).to_numpy() >= settings.min_area_m2
     tolerance_m = place.pixel_m.mean() if settings.simplify_m is None else settings.simplify_m
     parts, owner = shapely.get_parts(outlines[large], return_index=True)
     parts = simplify_outlines(parts, tolerance_m, place.pixel_m, place.to_map)

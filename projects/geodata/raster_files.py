@@ -12,8 +12,8 @@ import numpy as np
 from projects.bit_depth import eight_bits
 from projects.geodata.coordinate_systems import metres_per_unit, parse_crs
 from projects.geodata.gdal import rasterio
-from projects.geodata.raster_data import ColorInterp, DataRule, UnreadableWindowError, find_data_rule, read_bands
-from projects.geodata.raster_resampling import resampled, without_alpha
+from projects.geodata.raster_data import DataRule, UnreadableWindowError, find_data_rule, read_bands
+from projects.geodata.raster_resampling import fit_to_resample, resampled
 from projects.geodata.raster_rules import (
     UnplacedError,
     check_placed,
@@ -193,9 +193,8 @@ def open_raster(
         if as_stored:
             raster.notes += placement_notes(source)
         elif gsd_m is not None or source.crs.is_geographic:
-            if rule.alpha is None and ColorInterp.alpha in source.colorinterp:
-                source = stack.enter_context(without_alpha(source))
-            raster.dataset, raster.rule = resampled(source, gsd_m, rule)
+            fit = stack.enter_context(fit_to_resample(source, rule))
+            raster.dataset, raster.rule = resampled(fit, gsd_m, rule)
             stack.enter_context(raster.dataset)
             raster.notes.append(f'resampled to {raster.crs}, {raster.transform.a:.4g} map units per pixel')
         row_bytes = source.width * sum(np.dtype(kind).itemsize for kind in source.dtypes)

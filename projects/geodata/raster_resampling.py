@@ -69,13 +69,34 @@ def resampled(source: Any, gsd_m: float | None, rule: DataRule) -> tuple[Any, Da
 
 
 @contextmanager
-def without_alpha(source: Any) -> Iterator[Any]:
-    """The same pixels, none of their bands called alpha: GDAL takes what is called so for opacity when it resamples."""
+def fit_to_resample(source: Any, rule: DataRule) -> Iterator[Any]:
+    """The same pixels, described so that GDAL resamples them rightly.
+
+    GDAL takes for opacity what is called alpha, which may be a picture, and finds no pixels at longitudes beyond 180
+    degrees: these are counted from the middle of the image.
+
+    Args:
+        source: Open data set.
+        rule: Which of its pixels have data.
+    """
+    changes: dict[str, Any] = {}
+    if rule.alpha is None and ColorInterp.alpha in source.colorinterp:
+        uses = source.colorinterp
+        changes['colorinterp'] = [ColorInterp.undefined if use == ColorInterp.alpha else use for use in uses]
+    west, _, east, _ = source.bounds
+    if source.crs.is_geographic and not -180 <= west < east <= 180:
+        middle = (west + east) / 2
+        changes['crs'] = rasterio.crs.CRS.from_dict(source.crs.to_dict() | {'pm': middle})
+        changes['transform'] = rasterio.Affine.translation(-middle, 0) @ source.transform
+    if not changes:
+        yield source
+        return
     name = f'/vsimem/{uuid4().hex}.vrt'
     rasterio.shutil.copy(source.name, name, driver='VRT')
     try:
         with rasterio.open(name, 'r+') as copy:
-            copy.colorinterp = [ColorInterp.undefined if use == ColorInterp.alpha else use for use in copy.colorinterp]
+            for key, value in changes.items():
+                setattr(copy, key, value)
         with rasterio.open(name) as copy:
             yield copy
     finally:

@@ -10,11 +10,11 @@ import shapely
 from mmengine.logging import print_log
 
 from projects.atomic_files import replacing
-from projects.geodata.coordinate_systems import parse_crs
+from projects.geodata.coordinate_systems import is_local
 from projects.geodata.heights import read_heights
 from projects.geodata.polygonal import mend_outlines
 from projects.geodata.vector_layers import Bounds, VectorLayer, open_layer, pyogrio
-from projects.geodata.vector_places import check_convertible, explain_miss, place_outlines, search_box
+from projects.geodata.vector_places import choose_systems, explain_miss, place_outlines, search_box
 
 try:
     import geopandas
@@ -69,14 +69,7 @@ def read_buildings(
         if column not in source.columns:
             listed = ', '.join(map(repr, source.columns)) or 'none'
             raise ValueError(f'{path} has no column {column!r}; its columns are {listed}')
-    if assume_crs is None and source.crs is None:
-        raise ValueError(
-            f'{path} states no coordinate system; say which it is (assume_crs, --assume-crs EPSG:...) or write it '
-            f'into the file: ogr2ogr -a_srs EPSG:... with_crs.gpkg {source.path.name}'
-        )
-    file_crs = parse_crs(source.crs if assume_crs is None else assume_crs)
-    target_crs = file_crs if crs is None else parse_crs(crs)
-    check_convertible(path, file_crs, target_crs)
+    file_crs, target_crs = choose_systems(source, assume_crs, crs)
     bbox = None if bounds is None else search_box(source, file_crs, bounds, target_crs)
     outlines, table = source.read(columns, bbox)
     outlines, strays = place_outlines(outlines, source, file_crs, bounds, target_crs)
@@ -131,6 +124,8 @@ def write_polygons(frame: geopandas.GeoDataFrame, path: str | Path) -> None:
     if frame.crs is None:
         raise ValueError(f'cannot write {path.name}: the polygons have no coordinate system; set frame.crs first')
     if suffix == '.geojson':
+        if is_local(frame.crs):
+            raise ValueError(f'cannot write {path.name}: {frame.crs.name!r} is a local system; choose .gpkg')
         frame = frame.to_crs('EPSG:4326')
     if len(frame):
         frame = frame.dropna(axis='columns', how='all')

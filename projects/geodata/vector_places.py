@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import shapely
+from mmengine.logging import print_log
 
-from projects.geodata.coordinate_systems import CRS, WGS84, Transformer, is_local
+from projects.geodata.coordinate_systems import CRS, WGS84, Transformer, is_local, parse_crs
 from projects.geodata.degrees import SWAPPED, are_degrees, place_on_earth
 from projects.geodata.vector_layers import Bounds, VectorLayer
 
@@ -17,7 +18,7 @@ TINY_UNITS = 0.01  # half of the buildings are not smaller than that in metres o
 SIDE_POINTS = 64
 
 
-def check_convertible(path: str | Path, crs: CRS, target: CRS) -> None:
+def _check_convertible(path: str | Path, crs: CRS, target: CRS) -> None:
     """Refuse a file whose coordinates cannot become those of another system, since one of both is of its own.
 
     Raises:
@@ -29,6 +30,35 @@ def check_convertible(path: str | Path, crs: CRS, target: CRS) -> None:
             f'{(crs if is_local(crs) else target).name!r} to the Earth: say which system its coordinates are in '
             '(--assume-crs EPSG:...), or write it into the file'
         )
+
+
+def choose_systems(layer: VectorLayer, assume_crs: Any, target: Any) -> tuple[CRS, CRS]:
+    """The coordinate system of a layer, and the one that its outlines are wanted in.
+
+    Outlines that state no system, as no GeoJSON can state one of its own, are taken to be in a local one that they are
+    wanted in: nothing else could be brought there.
+
+    Args:
+        layer: What is read.
+        assume_crs: Its system, whatever it states; None: as it states.
+        target: The system wanted; None: its own.
+
+    Raises:
+        ValueError: It states none, or there is no way from one to the other.
+    """
+    stated = layer.crs
+    if assume_crs is None and target is not None and is_local(target) and (not stated or layer.driver == 'GeoJSON'):
+        assume_crs = target
+        print_log(f'{layer.path} is taken to be in the local system {parse_crs(target).name!r}', logger='current')
+    if assume_crs is None and stated is None:
+        raise ValueError(
+            f'{layer.path} states no coordinate system; say which it is (assume_crs, --assume-crs EPSG:...) or write '
+            f'it into the file: ogr2ogr -a_srs EPSG:... with_crs.gpkg {layer.path.name}'
+        )
+    crs = parse_crs(stated if assume_crs is None else assume_crs)
+    wanted = crs if target is None else parse_crs(target)
+    _check_convertible(layer.path, crs, wanted)
+    return crs, wanted
 
 
 def place_outlines(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from projects.geodata.coordinate_systems import metres_per_unit, parse_crs, utm_zone
+from projects.geodata.coordinate_systems import metres_per_unit, parse_crs, to_degrees, utm_zone
 
 
 @pytest.mark.parametrize(('latitude_deg', 'northing'), [(0, 0.0), (60, 8399737.889818357)])
@@ -32,3 +32,12 @@ def test_places_and_names_that_are_none_are_errors():
 def test_the_utm_zone_is_that_of_the_hemisphere():
     assert utm_zone(144.9, -37.8).to_epsg() == 32755
     assert utm_zone(13.4, 52.5).to_epsg() == 32633
+
+
+def test_a_place_between_the_utm_zones_and_a_pole_has_a_polar_system():
+    assert utm_zone(15, 85).to_epsg() == 5041
+    assert utm_zone(15, -81).to_epsg() == 5042
+    assert utm_zone(-180, 10).to_epsg() == 32601
+    with pytest.raises(ValueError, match='no place on the Earth'):
+        utm_zone(190, 10)
+    assert to_degrees('EPSG:4326', (190, 10)) == (-170, 10)
