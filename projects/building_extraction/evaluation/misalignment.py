@@ -9,7 +9,7 @@ alone, high buildings would be lost. A label that agrees too little with the ref
 and counts in no length; if the labels agree on nothing, all are.
 
 Limits: map scale is taken at the middle of the area. Among equal buildings at equal distances the shift is ambiguous by
-that distance, and the smaller one is taken.
+that distance, which a note says.
 """
 
 from dataclasses import dataclass
@@ -191,7 +191,7 @@ def _measure(
     heights_m = labels['height_m'].to_numpy()
     places_m = shapely.get_coordinates(shapely.centroid(polygons))
     reach_m, resolution_m = settings.max_shift_m, max(2 * settings.gsd_m, 0.5)
-    common_m, farther_m = common_shift_m(polygons, reference, reach_m, settings.gsd_m)
+    common_m, farther_m, rival_m = common_shift_m(polygons, reference, reach_m, settings.gsd_m)
 
     def match(expected_m: np.ndarray, radius_m: float, trend: Trend | None) -> tuple[np.ndarray, np.ndarray]:
         shapes = polygons if trend is None else trend.straighten(polygons)
@@ -215,6 +215,12 @@ def _measure(
             trend = None
         else:
             trend = fit_trend(offsets_m, places_m, heights_m, radius_m, resolution_m, start=trend)
+        if rival_m is not None:
+            east_m, north_m = (rival_m.round() + 0.0).tolist()
+            notes.append(
+                f'the buildings repeat: a shift of about {east_m:.0f} m east, {north_m:.0f} m north agrees almost as '
+                'well; these files do not tell which is right'
+            )
         matched = int(np.isfinite(offsets_m[:, 0]).sum())
         if matched < FEW_MATCHED * len(polygons):
             notes.append(f'only {matched} of {len(polygons)} labels have a counterpart where they are expected')

@@ -4,7 +4,7 @@ References (polygons here, masks in `misalignment_mask`) answer in local metres,
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ CANDIDATES = 8  # reference polygons of the most similar size that are compared 
 MIN_AREA_RATIO = 0.5
 PRIOR_WEIGHT = 0.3  # agreement that a shift may lack if it is nearer to what is expected by the whole radius
 MUCH_BETTER = 1.5  # times the agreement of the best shift within the radius
+ALMOST_AS_GOOD = 0.8  # times that agreement: buildings that repeat do not tell which is right
 DETAIL_M = 60.0  # what is wider than that does not tell a shift
 COARSE_CELLS = 2048  # side of the grid on which the shift common to all is searched
 
@@ -42,9 +43,21 @@ class Reference(Protocol):
         """Mask (size, size) float32 of a square area, decimated; row 0 is north."""
 
 
-def common_shift_m(
-    labels: np.ndarray, reference: Reference, max_shift_m: float, gsd_m: float
-) -> tuple[np.ndarray, np.ndarray | None]:
+class CommonShift(NamedTuple):
+    """What `common_shift_m` finds.
+
+    Attributes:
+        shift_m: (2,) Metres east and north.
+        farther_m: One beyond the radius, if it agrees much better.
+        rival_m: Another within the radius, if it agrees almost as well.
+    """
+
+    shift_m: np.ndarray
+    farther_m: np.ndarray | None
+    rival_m: np.ndarray | None
+
+
+def common_shift_m(labels: np.ndarray, reference: Reference, max_shift_m: float, gsd_m: float) -> CommonShift:
     """The one shift of all labels that agrees best with the reference, by cross-correlation of masks (FFT).
 
     On a square of at most `COARSE_CELLS` cells around the labels' middle, with both masks less their mean around, so
@@ -58,7 +71,7 @@ def common_shift_m(
         gsd_m: Smallest cell.
 
     Returns:
-        Metres east and north; and such a shift beyond `max_shift_m`, if it agrees much better.
+        The shift, and others that speak against it.
     """
     cell_m = max(gsd_m, max_shift_m / 64)
     west, south, east, north = shapely.total_bounds(labels)
@@ -83,7 +96,14 @@ def common_shift_m(
 
     height, shift_m = peak(shifts_m <= max_shift_m)
     farther, farther_m = peak(shifts_m > max_shift_m)
-    return shift_m, farther_m if farther > MUCH_BETTER * height else None
+    width_m = max(float(np.sqrt(np.median(shapely.area(labels)))), 3 * cell_m)
+    away_m = np.hypot(columns * cell_m - shift_m[0], -rows * cell_m - shift_m[1])
+    rival, rival_m = peak((shifts_m <= max_shift_m) & (away_m > width_m))
+    return CommonShift(
+        shift_m,
+        farther_m if farther > MUCH_BETTER * height else None,
+        rival_m if rival > ALMOST_AS_GOOD * height else None,
+    )
 
 
 @dataclass

@@ -107,6 +107,16 @@ def test_another_city_agrees_on_nothing():
     assert result.notes[1].startswith('the search reached its radius of 30 m; check that both show the same buildings')
 
 
+def test_of_houses_that_repeat_the_other_shift_is_named():
+    houses = shapely.box(*(np.indices((8, 8)).reshape(2, -1) * 15.0), *(np.indices((8, 8)).reshape(2, -1) * 15.0 + 6))
+    clean = geopandas.GeoDataFrame({'height_m': np.full(64, np.nan)}, geometry=houses, crs='EPSG:32633')
+    result = measure_against_polygons(displace(clean, Displacement((2, 0))), clean, SETTINGS)
+    np.testing.assert_allclose(result.trend.shift_m, (2, 0), atol=0.01)
+    (note,) = result.notes
+    assert 'the buildings repeat: a shift of about ' in note
+    assert not measure_against_polygons(displace(city(), Displacement((2, 0))), city(), SETTINGS).notes
+
+
 @both_references
 def test_without_heights_a_lean_is_undetermined_and_high_buildings_are_not_lost(tmp_path, kind):
     clean, displacement = city(), Displacement((2, -1), 20, 300)
