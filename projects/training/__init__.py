@@ -8,7 +8,8 @@ mmengine's Runner, hooks, samplers and metrics are used as they are; each module
 - `train_loop`    epoch and iteration loops that resume at any iteration, on any number of processes, alike
 - `samplers`      batches and draws of RoIs that can be repeated
 - `heads`         detection heads whose losses are averaged over the whole distributed batch
-- `datasets`      COCO data sets that check their annotations and survive unreadable images
+- `annotations`   COCO files, checked and mended, for training, evaluation and pictures alike
+- `datasets`      COCO data sets of such files and of images of the sizes that they say; survive unreadable images
 - `segmentation_datasets`  Cityscapes and ADE20K in the same way
 - `coco_scores`   COCO evaluation in C++
 - `hooks`         pictures of predictions beside ground truth, curves

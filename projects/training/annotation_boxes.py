@@ -120,7 +120,7 @@ def _scale(boxes: np.ndarray, masks: np.ndarray) -> str | None:
     factor = np.median(ratios)
     if (np.abs(ratios / factor - 1) < 0.1).mean() < 0.8 or abs(factor - 1) < 0.1:
         return None
-    return f'coordinates of a copy of the images {factor:.3g} times as large'
+    return f'{factor:.3g} times as large as their masks: one of the two is of a resized copy of the images'
 
 
 def _compare_with_images(

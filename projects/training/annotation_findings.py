@@ -46,7 +46,9 @@ BAD_POLYGON = Kind(
 RLE_SIZE = Kind(
     'run lengths of another size than the image', IGNORED, '"size" is [height, width]: swapped, or of a resized copy'
 )
-RLE_COUNTS = Kind('run lengths that do not fill the image exactly', IGNORED, 'cut off, or damaged')
+RLE_COUNTS = Kind(
+    'run lengths that do not fill the image exactly', IGNORED, 'cut off, damaged, or bytes written as text (b…)'
+)
 BAD_RINGS = Kind('polygons of which single rings enclose nothing', 'those rings left out')
 NO_BOX = Kind('objects without a box', 'box of the mask')
 NO_AREA = Kind('areas that are missing or not positive', 'computed from mask or box')
@@ -111,7 +113,7 @@ class Findings:
             ('objects of categories that the config does not name', others),
         ]
         listed = ', '.join(f'{count} {what}' for what, count in reasons if count)
-        text = f'Of its {self.num_annotations} annotations: {listed or "none is left out"}'
+        text = f'Of its {self.num_annotations} annotations: {listed or "no fault is known"}'
         if ignored:
             text += (
                 '. Export the masks, or use a config that needs boxes only, such as configs/shvit_retinanet_coco.py '

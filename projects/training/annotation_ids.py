@@ -107,7 +107,7 @@ def unite_images(images: list[dict[str, Any]], findings: Findings) -> tuple[list
             findings.add(SAME_IMAGE, image['file_name'])
     united = list(by_id.values())
     for image, number in zip(united, numbered(list(by_id), -(2**63)), strict=True):
-        if type(image['id']) is not int:
+        if isinstance(image['id'], str):
             findings.add(NEW_IMAGE_IDS if isinstance(as_id(image['id']), str) else AS_TEXT, f'image id {image["id"]!r}')
         _renumber(image, number)
     for name, number in Counter(image['file_name'] for image in united).items():

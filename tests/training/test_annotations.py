@@ -283,12 +283,13 @@ def two_images(one, other, **changes):
 @pytest.mark.parametrize(
     ('one', 'other'), [('a', 'b'), ('1', '2'), ('a', 1), (0, -1), ('000000187286', 187287), (1.0, 2.0), (2**80, 'x')]
 )
-def test_image_ids_may_be_text_or_numbers(tmp_path, one, other):
+def test_image_ids_may_be_text_or_numbers(tmp_path, logged, one, other):
     kept = read(tmp_path, two_images(one, other))
     ids = [image['id'] for image in kept['images']]
     assert [annotation['image_id'] for annotation in kept['annotations']] == ids
     assert all(type(identifier) is int for identifier in ids)
     assert [image.get('id_in_file', image['id']) for image in kept['images']] == [one, other]
+    assert bool(logged) == any(isinstance(identifier, str) for identifier in (one, other))
 
 
 def test_an_image_id_of_two_pictures_is_refused_and_both_are_named(tmp_path):
