@@ -51,3 +51,11 @@ def place_on_earth(outlines: np.ndarray, path: Path, remedy: str) -> tuple[np.nd
         points[:, 0] += 360 * ((splits[owner] & (points[:, 0] < 0)) - turns[owner])
         shapely.set_coordinates(placed, points)
     return placed, int(stray.sum())
+
+
+def turn_towards(outlines: np.ndarray, longitude_deg: float) -> np.ndarray:
+    """Outlines (N,) in degrees, None allowed, each as near to a longitude as whole turns bring it."""
+    west, _, east, _ = shapely.bounds(outlines).T
+    turns = np.nan_to_num(np.round((longitude_deg - (west + east) / 2) / 360))
+    points, owner = shapely.get_coordinates(outlines, return_index=True)
+    return shapely.set_coordinates(np.array(outlines, dtype=object), points + 360 * turns[owner][:, None] * [1, 0])

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 
 from projects.atomic_files import replacing
 from projects.geodata.coordinate_systems import is_local
+from projects.geodata.degrees import turn_towards
 from projects.geodata.heights import read_heights
 from projects.geodata.polygonal import mend_outlines
 from projects.geodata.vector_layers import Bounds, VectorLayer, open_layer, pyogrio
@@ -75,6 +76,8 @@ def read_buildings(
     outlines, strays = place_outlines(outlines, source, file_crs, bounds, target_crs)
     if file_crs != target_crs:
         outlines = geopandas.GeoSeries(outlines, crs=file_crs).to_crs(target_crs).to_numpy()
+    if bounds is not None and target_crs.is_geographic:
+        outlines = turn_towards(outlines, (bounds[0] + bounds[2]) / 2)
     mended, counts = mend_outlines(outlines)
     counts += Counter({'without geometry': -strays, 'beyond longitude and latitude': strays})
     _report(source, len(outlines), counts)

@@ -11,9 +11,6 @@ from projects.geodata.coordinate_systems import CRS, WGS84, Transformer, is_loca
 from projects.geodata.degrees import SWAPPED, are_degrees, place_on_earth
 from projects.geodata.vector_layers import Bounds, VectorLayer
 
-MAX_STRAY_SHARE = (
-    0.5  # of the features; where more have impossible coordinates, the system is not what it is said to be
-)
 TINY_UNITS = 0.01  # half of the buildings are not smaller than that in metres or feet, but all are in degrees
 SIDE_POINTS = 64
 
@@ -113,6 +110,8 @@ def search_box(layer: VectorLayer, crs: CRS, bounds: Bounds, target: CRS) -> Bou
     Raises:
         ValueError: The layer's system cannot express the area.
     """
+    if target.is_geographic and not are_degrees(np.array(bounds)):
+        return None  # of one place, that may be called otherwise in the file
     box = reproject_bounds(bounds, target, crs)
     if not np.isfinite(box).all():
         raise ValueError(
@@ -126,6 +125,8 @@ def search_box(layer: VectorLayer, crs: CRS, bounds: Bounds, target: CRS) -> Bou
 
 def explain_miss(layer: VectorLayer, crs: CRS, bounds: Bounds, target: CRS) -> str:
     """Why no outline of a layer lies in `bounds`, for a message."""
+    if not layer.features:
+        return 'the file holds no features'
     area = _in_words(bounds, target)
     if layer.bounds is None or not np.isfinite(layer.bounds).all():
         return f'the area is {area}'
@@ -133,6 +134,8 @@ def explain_miss(layer: VectorLayer, crs: CRS, bounds: Bounds, target: CRS) -> s
     west, south, east, north = layer.bounds
     if crs.is_geographic and _meet(reproject_bounds((south, west, north, east), crs, target), bounds):
         reasons.append(SWAPPED)
+    elif not crs.is_geographic and are_degrees(np.array(layer.bounds)):
+        reasons.append(f'its coordinates look like degrees (--assume-crs {WGS84})')
     else:
         hint = _hint_of_system(layer, bounds, target) if crs != target else ''
         reasons.append(f'check the coordinate systems of both (--assume-crs sets that of the labels){hint}')

@@ -263,11 +263,31 @@ def test_degrees_called_metres_are_noticed(tmp_path):
         read_buildings(tmp_path / 'a.gpkg')
 
 
+def test_files_elsewhere_say_what_may_be_wrong(tmp_path):
+    bounds = (500000.0, 5000000.0, 500100.0, 5000100.0)
+    member = {'crs': {'type': 'name', 'properties': {'name': 'urn:ogc:def:crs:EPSG::32633'}}}
+    degrees = write_geojson(tmp_path / 'degrees.geojson', [square(15, 45)], **member)
+    frame([box(0)], 'EPSG:32634').to_file(tmp_path / 'zone.gpkg')
+    frame([box(0)]).iloc[:0].to_file(tmp_path / 'empty.gpkg')
+    frame([box(0)], 'LOCAL_CS["site",UNIT["metre",1]]').to_file(tmp_path / 'site.gpkg')
+    for path, reason in (
+        (degrees, 'look like degrees'),
+        (tmp_path / 'zone.gpkg', 'taken as EPSG:32633 they would lie where they should'),
+        (tmp_path / 'empty.gpkg', 'holds no features'),
+        (tmp_path / 'site.gpkg', 'nothing ties .*--assume-crs'),
+    ):
+        with pytest.raises(ValueError, match=rf'{path.name}.*{reason}'):
+            read_buildings(path, crs=UTM, bounds=bounds)
+    assert read_buildings(tmp_path / 'site.gpkg', bounds=bounds).area.tolist() == [100]
+
+
 @pytest.mark.parametrize('longitude', [-170.0, 190.0])
 def test_longitudes_beyond_180_are_those_on_the_other_side(tmp_path, longitude):
     path = write_geojson(tmp_path / 'a.geojson', [square(longitude, -14)])
     near = frame([shapely.box(-170.01, -14.01, -169.99, -13.99)], 'EPSG:4326')
     assert len(read_buildings(path, bounds=tuple(near.total_bounds))) == 1
+    beyond = read_buildings(path, bounds=(189.99, -14.01, 190.01, -13.99))
+    np.testing.assert_allclose(beyond.total_bounds, [190, -14, 190.001, -13.999])
     utm_bounds = tuple(near.to_crs('EPSG:32702').total_bounds)
     assert read_buildings(path, crs='EPSG:32702', bounds=utm_bounds).area[0] == pytest.approx(11952, rel=0.01)
 
