@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from PIL import Image
 from rich.progress import track
 
 from projects.atomic_files import replacing
+from projects.geodata.heights import read_heights
 from projects.training.segmentation_datasets import PILLOW_ERRORS
 
 from .bonai import contradiction_px
-from .loading import known_heights_m
 
 IMAGE_SUFFIXES = {'.png', '.jpg', '.jpeg', '.tif', '.tiff'}
 SHOWN = 5
@@ -27,8 +28,8 @@ def convert_bonai(folder: str | Path, out: str | Path, images: str | Path | None
     Each `NAME.json` holds {"annotations": [{"roof": [x1, y1, …], "footprint": […], "offset": [dx, dy],
     "building_height": metres or NaN, "ignore": 0 or 1}, …]} in pixels of the image NAME; see `pair_images` for names
     that repeat. A missing footprint is roof - offset; a building without roof is `only_footprint`; a missing offset is
-    that between their boxes. An unknown height is written as null. Files and buildings that cannot be used are left
-    out, counted, and some of them named in the log.
+    that between their boxes. Heights are read as `read_heights` does; unknown ones are written as null. Files and
+    buildings that cannot be used are left out, counted, and some of them named in the log.
 
     Args:
         folder: Holds the JSON files, in subfolders too; hidden ones are left out.
@@ -41,7 +42,7 @@ def convert_bonai(folder: str | Path, out: str | Path, images: str | Path | None
 
     Raises:
         FileNotFoundError: There are no JSON files.
-        ValueError: None of the files can be used; says why of some.
+        ValueError: None of the files can be used, or none of heights that are text; says why of some.
     """
     folder, out, images = Path(folder), Path(out), Path(images or folder)
     files = sorted(path for path in folder.rglob('[!.]*.json') if path.resolve() != out.resolve())
@@ -74,6 +75,9 @@ def convert_bonai(folder: str | Path, out: str | Path, images: str | Path | None
     if not content['images']:
         raise ValueError(f'none of the {len(files)} *.json below {folder} can be used: {"; ".join(unusable[:SHOWN])}')
     annotations = content['annotations']
+    heights_m = read_heights([one['building_height'] for one in annotations], 'building_height', folder)
+    for annotation, height_m in zip(annotations, heights_m.tolist(), strict=True):
+        annotation['building_height'] = None if math.isnan(height_m) else height_m
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary:
         temporary.write_text(json.dumps(content, allow_nan=False), encoding='utf-8')
@@ -172,7 +176,7 @@ def coco_annotation(entry: dict[str, Any]) -> dict[str, Any]:
         entry: As in the file.
 
     Returns:
-        The annotation.
+        The annotation, its height as in the file.
 
     Raises:
         TypeError, ValueError: Neither roof nor footprint is a polygon, or a value is of another kind than the format
@@ -191,7 +195,6 @@ def coco_annotation(entry: dict[str, Any]) -> dict[str, Any]:
         footprint = roof - (0.0 if offset_px is None else offset_px)
     if offset_px is None or only_footprint:
         offset_px = roof.min(0) - footprint.min(0)
-    (height_m,) = known_heights_m([entry.get('building_height')]).tolist()
     ignored = int(bool(entry.get('ignore')))
     return {
         'category_id': 1,
@@ -207,7 +210,7 @@ def coco_annotation(entry: dict[str, Any]) -> dict[str, Any]:
         'roof_mask': roof.ravel().tolist(),
         'footprint_mask': footprint.ravel().tolist(),
         'offset': offset_px.tolist(),
-        'building_height': None if np.isnan(height_m) else height_m,
+        'building_height': entry.get('building_height'),
     }
 
 
