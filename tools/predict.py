@@ -128,12 +128,12 @@ def predict(args: argparse.Namespace) -> tuple[Any, list[str]]:
 def write_polygons_of(args: argparse.Namespace, info: Any, report: Any) -> list[str]:
     """Write buildings of probability rasters, or a detector's objects, as polygons; say what was written.
 
-    A raster whose polygons cannot be written is added to the report's failures, and the others are done. One that does
-    not say where it lies has none.
+    A raster whose polygons cannot be written is added to the report's failures, and the others are done. One that has
+    no data, or does not say where it lies, has none.
     """
     from projects.building_extraction.vectorization import VectorizationSettings
     from projects.building_extraction.vectorization_files import vectorise_raster
-    from projects.geodata.raster_files import UnplacedError
+    from projects.geodata.raster_files import NoDataError, UnplacedError
     from projects.geodata.vector_files import geopandas, write_polygons
 
     lines = []
@@ -150,7 +150,7 @@ def write_polygons_of(args: argparse.Namespace, info: Any, report: Any) -> list[
             path.parent.mkdir(parents=True, exist_ok=True)
             write_polygons(polygons, path)
             lines.append(f'wrote {path}: {len(polygons)} polygons')
-        except UnplacedError as error:
+        except (NoDataError, UnplacedError) as error:
             lines.append(f'{name}: no polygons: {error}')
         except Exception as error:
             report.failed.append((name, f'no polygons: {type(error).__name__}: {error}'))

@@ -15,7 +15,7 @@ from rich.progress import track
 
 from projects.atomic_files import replacing
 from projects.building_extraction.vectorization import PredictionWindow, VectorizationSettings, vectorise_windows
-from projects.geodata.raster_files import Raster, open_band, open_raster
+from projects.geodata.raster_files import NoDataError, Raster, open_band, open_raster
 from projects.geodata.raster_values import WINDOW_PX, ValueMeaning, check_one_band, value_meaning, windows_of
 from projects.geodata.vector_files import geopandas
 
@@ -142,7 +142,7 @@ def _read_windows(
         yield PredictionWindow(**layers, column=column, row=row)
     num_pixels = raster.size_px[0] * raster.size_px[1]
     if not num_valid:
-        raise ValueError(f'none of the {num_pixels} pixels of {path} has data; has the model diverged?')
+        raise NoDataError(f'none of the {num_pixels} pixels of {path} has data; has the model diverged?')
     if num_valid < num_pixels:
         share = 1 - num_valid / num_pixels
         unknown = 'have no data or are ignored, and count as no building'

@@ -22,6 +22,10 @@ class UnreadableWindowError(ValueError):
     """A part of an image that cannot be read, such as the end of a truncated file."""
 
 
+class NoDataError(ValueError):
+    """An image no pixel of which has data."""
+
+
 @dataclass(frozen=True)
 class DataRule:
     """Which pixels have data.

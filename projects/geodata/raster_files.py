@@ -12,7 +12,7 @@ import numpy as np
 from projects.bit_depth import eight_bits
 from projects.geodata.coordinate_systems import metres_per_unit, parse_crs
 from projects.geodata.gdal import rasterio
-from projects.geodata.raster_data import DataRule, UnreadableWindowError, find_data_rule, read_bands
+from projects.geodata.raster_data import DataRule, NoDataError, UnreadableWindowError, find_data_rule, read_bands
 from projects.geodata.raster_resampling import fit_to_resample, resampled
 from projects.geodata.raster_rules import (
     UnplacedError,
@@ -25,6 +25,7 @@ from projects.geodata.raster_rules import (
 from projects.geodata.raster_writing import rasterise, write_geotiff
 
 __all__ = [
+    'NoDataError',
     'Raster',
     'UnplacedError',
     'UnreadableWindowError',

@@ -173,3 +173,61 @@ def test_what_cannot_be_read_is_listed_in_the_end(bright_buildings, tmp_path):
     settings = json.loads((tmp_path / 'out' / '.journal' / 'settings.json').read_text())
     assert settings['write'] == ['overlays', 'masks', 'shares']
     assert (tmp_path / 'out' / 'masks' / 'good.png').is_file()
+
+
+def test_one_bad_raster_does_not_end_the_others_nor_their_polygons(bright_buildings, tmp_path, capsys, monkeypatch):
+    place = {'crs': 'EPSG:32736', 'transform': rasterio.Affine(0.5, 0, 450000, 0, -0.5, 40000)}
+    for name in ('a', 'bad', 'odd', 'z'):
+        write_city(tmp_path / f'{name}.tif', **place)
+    from projects.building_extraction import vectorization_files
+    from projects.deployment.raster_prediction import prediction
+
+    def failing(function, part):
+        def call(*arguments, **options):
+            if any(part in str(argument) for argument in arguments):
+                raise RuntimeError('as no code foresees')
+            return function(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(prediction, 'open_raster', failing(prediction.open_raster, 'bad.tif'))
+    monkeypatch.setattr(vectorization_files, 'open_band', failing(vectorization_files.open_band, 'odd_probability'))
+    files = [tmp_path / f'{name}.tif' for name in ('a', 'bad', 'odd', 'z')]
+    message = predict('model.onnx', *files, '--out', tmp_path / 'out')
+    assert message.startswith('predict: 2 inputs could not be predicted, or not to their end')
+    assert 'bad.tif: RuntimeError: as no code foresees' in message
+    assert 'odd: no polygons: RuntimeError: as no code foresees' in message
+    assert sorted(path.name for path in (tmp_path / 'out' / 'polygons').iterdir()) == ['a.gpkg', 'z.gpkg']
+    assert 'wrote' in capsys.readouterr().out
+
+
+def test_a_sure_network_finds_nothing_where_there_is_no_data(monkeypatch, tmp_path):
+    def session(images):
+        return {'probabilities': np.full((len(images), 1, *images.shape[1:3]), 1 / 255, np.float32)}
+
+    monkeypatch.setattr(
+        'projects.deployment.predictor.open_predictor', lambda *args, **options: Predictor(session, BUILDINGS)
+    )
+    place = {'crs': 'EPSG:32736', 'transform': rasterio.Affine(0.5, 0, 450000, 0, -0.5, 40000)}
+    write_city(tmp_path / 'water.tif', **place)  # 1 of 255 everywhere: sure that there is none
+    assert predict('model.onnx', tmp_path / 'water.tif', '--out', tmp_path / 'water') is None
+    assert len(geopandas.read_file(tmp_path / 'water' / 'polygons' / 'water.gpkg')) == 0
+
+    monkeypatch.setattr(
+        'projects.deployment.predictor.open_predictor',
+        lambda *args, **options: Predictor(
+            lambda images: {'probabilities': 255 * session(images)['probabilities']}, BUILDINGS
+        ),
+    )
+    image = np.random.default_rng(0).uniform(0.3, 0.8, (3, 300, 400)).astype(np.float32)
+    image[:, :, 200:] = -9999  # undeclared
+    with rasterio.open(
+        tmp_path / 'half.tif', 'w', driver='GTiff', width=400, height=300, count=3, dtype='float32', **place
+    ) as file:
+        file.write(image)
+    assert predict('model.onnx', tmp_path / 'half.tif', '--out', tmp_path / 'half', '--window', 128) is None
+    polygons = geopandas.read_file(tmp_path / 'half' / 'polygons' / 'half.gpkg')
+    assert polygons.total_bounds == pytest.approx((450000, 39850, 450100, 40000))
+    with rasterio.open(tmp_path / 'half' / 'rasters' / 'half_probability.tif') as file:
+        assert (file.dataset_mask()[:, 200:] == 0).all()
+        assert (file.read(1)[:, :200] == 255).all()

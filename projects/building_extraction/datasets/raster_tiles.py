@@ -39,6 +39,7 @@ from projects.geodata.raster_files import Raster, UnreadableWindowError, open_ra
 from projects.geodata.vector_files import geopandas, read_buildings, write_polygons
 
 MIN_VALID_SHARE = 0.1  # tiles of which less has data, at the edge of a flight, are left out
+MAX_TILES = 1_000_000  # of the grid; an image with as many is a mosaic of places far apart
 TALLEST_M = 1000.0  # above all buildings there are: labels are read that far around an image, as heights may move them
 
 
@@ -201,6 +202,13 @@ def _write_tiles(
 ) -> dict[str, dict[str, Any]]:
     """Write all tiles, those of an interrupted run excepted; what was found out about each, by name."""
     columns, rows = (-(-side // tile_px) for side in raster.size_px)
+    if columns * rows > MAX_TILES:
+        width, height = raster.size_px
+        raise ValueError(
+            f'{stem} has {width} x {height} pixels from {raster.bounds[:2]} to {raster.bounds[2:]} in {raster.crs}: '
+            f'{columns * rows} tiles, more than {MAX_TILES}; of a mosaic of places far apart prepare each by itself '
+            '(gdal_translate -projwin ...), or use larger tiles'
+        )
     records = {}
     for column, row in track([(column, row) for row in range(rows) for column in range(columns)]):
         name = f'{stem.replace(" ", "_")}_{row:04d}_{column:04d}'

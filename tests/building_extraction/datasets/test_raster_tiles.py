@@ -282,3 +282,16 @@ def test_the_highest_polygon_is_on_top_and_parts_of_a_structure_are_one_instance
         (1, 20.0, 12),
     ]
     assert [entry['iscrowd'] for entry in labels.annotations] == [0, 1]
+
+
+def test_a_mosaic_of_places_far_apart_is_refused_before_it_fills_the_memory(area):
+    with rasterio.open(area / 'far.tif', 'w', driver='GTiff', width=1, height=1, count=1, dtype='uint8') as out:
+        out.write(np.ones((1, 1, 1), np.uint8))
+    source = '<SimpleSource><SourceFilename relativeToVRT="1">far.tif</SourceFilename></SimpleSource>'
+    (area / 'city.tif').write_text(
+        '<VRTDataset rasterXSize="2000000" rasterYSize="2000000"><SRS>EPSG:32633</SRS>'
+        '<GeoTransform>500000,1,0,5000000,0,-1</GeoTransform>'
+        f'<VRTRasterBand dataType="Byte" band="1">{source}</VRTRasterBand></VRTDataset>'
+    )
+    with pytest.raises(ValueError, match=r'city has 2000000 x 2000000 pixels .* 3906250000 tiles, more than 1000000'):
+        convert(area)
