@@ -87,7 +87,9 @@ def _read_header(path: str) -> tuple[Size, int]:
     """Width and height as stored, and EXIF orientation from 1 to 8; (0, 0) if only decoding can tell."""
     try:
         with Image.open(path) as image:
-            orientation = 1 if image.format == 'TIFF' else image.getexif().get(ORIENTATION, 1)  # TIFF: in its size
+            orientation = image.getexif().get(ORIENTATION, 1)
+            if orientation > 1 and image.format not in ('JPEG', 'MPO'):  # versions of OpenCV and pillow differ
+                return (0, 0), 1
             return image.size, orientation
     except Exception:  # whatever pillow says of damaged headers and of huge images
         return (0, 0), 1
