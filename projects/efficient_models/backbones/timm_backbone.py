@@ -8,8 +8,8 @@ offers. Three things differ from `timm.create_model(arch, features_only=True)`:
 - Any image size. Networks that timm builds for one size are extended (`timm_any_size`). Images for networks that cut
   them into patches or windows are padded with zeros on the right and at the bottom, and the maps cropped: FocalNet,
   Hiera, ConvNeXt, Swin and others, which drop the rest of the image in timm, or refuse it. Where every map is cut into
-  windows of a fixed side, the image is padded to whole windows of the coarsest map: for MaxViT to multiples of 224 to
-  512 pixels, as its name says, of which small images waste most. MobileViTv2 enlarges maps of odd size to the next even
+  windows of a fixed side (MaxViT, HaloNet), it is padded to whole windows of the coarsest map: multiples of 224 to
+  512 pixels, of which small images fill little. MobileViTv2 enlarges maps of odd size to the next even
   one; they are resized back (bilinear, as there), so that each cell stands where its stride says. Maps whose size is
   right in timm are timm's.
 - The strides of the levels are measured; timm states another one for the first level of TResNet.
