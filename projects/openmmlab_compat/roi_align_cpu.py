@@ -67,8 +67,9 @@ def roi_align_product(
     _, rows, columns = _weights(rois, spatial_scale, features.shape, size, sampling_ratio, aligned)
     rows, columns = rows.to(features), columns.to(features)
     result = features.new_zeros(len(rois), features.shape[1], *size)
-    for index, image in enumerate(rois[:, 0].long().tolist()):
-        result[index] = rows[index] @ (features[image] @ columns[index].T)
+    with torch.autocast(features.device.type, enabled=False):  # which would multiply in half precision
+        for index, image in enumerate(rois[:, 0].long().tolist()):
+            result[index] = rows[index] @ (features[image] @ columns[index].T)
     return result
 
 

@@ -165,6 +165,8 @@ def test_carafe_in_half_precision_and_of_nothing(dtype):
     x, masks = torch.randn(1, 4, 3, 2).to(dtype), torch.randn(1, 9, 6, 4).to(dtype)
     out = mmcv.ops.carafe(x, masks, 3, 1, 2)
     assert torch.equal(out, mmcv.ops.carafe(x.float(), masks.float(), 3, 1, 2).to(dtype))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert torch.equal(mmcv.ops.carafe(x, masks, 3, 1, 2), out)
     assert mmcv.ops.carafe(x[:0], masks[:0], 3, 1, 2).shape == (0, 4, 6, 4)
     pack = mmcv.ops.CARAFEPack(4, 2, compressed_channels=3)
     pack(torch.randn(1, 4, 3, 2)).sum().backward()

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -19,7 +20,8 @@ def _reassemble(features: Tensor, masks: Tensor, kernel_size: int, group_size: i
     patches = F.unfold(features, kernel_size, padding=kernel_size // 2)
     patches = patches.view(batch, group_size, channels // group_size, points, height, width).permute(0, 1, 4, 5, 2, 3)
     weights = masks.reshape(batch, group_size, points, height, factor, width, factor).permute(0, 1, 3, 5, 2, 4, 6)
-    new = (patches @ weights.flatten(-2)).unflatten(-1, (factor, factor))  # (B, groups, H, W, channels, s, s)
+    with torch.autocast(features.device.type, enabled=False):  # which would multiply in half precision
+        new = (patches @ weights.flatten(-2)).unflatten(-1, (factor, factor))  # (B, groups, H, W, channels, s, s)
     return new.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch, channels, height * factor, width * factor)
 
 

@@ -120,7 +120,7 @@ def box_iou_quadri(boxes1: Tensor, boxes2: Tensor, ious: Tensor, mode_flag: int,
 def _suppress(corners: Tensor, order: Tensor, iou_threshold: float) -> Tensor:
     """Indices (K,) of the quadrilaterals that no better kept one overlaps above the threshold."""
     corners = corners[order]
-    suppressed_by: list[list[int]] = [[] for _ in order]  # of each the better ones, all by rank
+    suppressed_by: list[list[int]] = [[] for _ in range(len(order))]  # of each the better ones, all by rank
     numbers = torch.arange(len(order), device=order.device)
     low, high = corners.amin(1), corners.amax(1)
     for some in numbers.split(max(8 * CHUNK_PAIRS // max(len(order), 1), 1)):
