@@ -76,6 +76,7 @@ def load_config(
         prepare(cfg)
     data_root = cfg.get('data_root')
     if options:
+        options = _with_places(options)
         _check_options(cfg, options)
         cfg.merge_from_dict(with_copies(cfg.to_dict(), options))
     for part in _data_parts(cfg):
@@ -89,6 +90,17 @@ def load_config(
     return cfg
 
 
+def _with_places(options: dict[str, Any]) -> dict[str, Any]:
+    """Options whose files and folders are text, also where their names look like numbers."""
+    places = {
+        key: value for key, value in options.items() if key.split('.')[-1] in ('data_root', 'work_dir', 'load_from')
+    }
+    for key, value in places.items():
+        if isinstance(value, list | tuple | dict) or (value is None and key == 'data_root'):
+            raise UsageError(f'--cfg-options {key}={value}: expected one path, without commas')
+    return options | {key: str(value) for key, value in places.items() if value is not None}
+
+
 def read_config(file: Path) -> Config:
     """Read a config file, whatever may be wrong with it.
 
@@ -97,6 +109,8 @@ def read_config(file: Path) -> Config:
         ImportError: A module that it imports is absent.
         ValueError: Its code fails.
     """
+    if file.suffix not in ('.py', '.json', '.yaml', '.yml'):
+        raise UsageError(f'{file} is no config: expected a file that ends in .py')
     try:
         return Config.fromfile(file)
     except (OSError, ImportError):

@@ -3,6 +3,7 @@
 `tools/train.py` and `tools/test.py` parse and call; everything here also works from a notebook.
 """
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -28,13 +29,17 @@ def set_up(cfg: Config, work_dir: str | Path | None, launcher: str = 'none', amp
         amp: None, 'bf16' (any device) or 'fp16' (GPU).
 
     Raises:
-        UsageError: fp16 or Slurm without a GPU.
+        UsageError: fp16 or Slurm without a GPU, or several processes without torchrun.
         OSError: The work dir cannot be written to.
     """
     name = Path(cfg.filename).stem
     cfg.work_dir = str(Path(work_dir or cfg.get('work_dir') or Path('work_dirs') / name).absolute())
     cfg.launcher = launcher
     check_writable(cfg.work_dir)
+    if launcher == 'pytorch' and 'RANK' not in os.environ:
+        raise UsageError(
+            '--launcher pytorch needs torchrun before it: torchrun --nproc-per-node NUMBER tools/train.py …'
+        )
     if launcher == 'pytorch' and not torch.cuda.is_available():  # mmengine would ask for a GPU
         if not torch.distributed.is_initialized():
             torch.distributed.init_process_group('gloo')

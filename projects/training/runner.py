@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.dist import get_rank
 from mmengine.fileio import LocalBackend, register_backend
+from mmengine.registry import OPTIMIZERS
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import Runner as _Runner
 from torch import nn
@@ -78,6 +79,14 @@ class Runner(_Runner):
         rounding.
         """
         optimizer = optim_wrapper.get('optimizer') if isinstance(optim_wrapper, dict) else None
+        if (
+            isinstance(optimizer, dict)
+            and isinstance(name := optimizer.get('type'), str)
+            and OPTIMIZERS.get(name) is None
+        ):
+            raise ValueError(
+                f'there is no optimizer {name!r}; those of torch.optim are known, such as {FUSED_OPTIMIZERS}'
+            )
         if isinstance(optimizer, dict) and optimizer.get('type') in FUSED_OPTIMIZERS and 'foreach' not in optimizer:
             optim_wrapper = {**optim_wrapper, 'optimizer': {'fused': True, **optimizer}}
         return super().build_optim_wrapper(optim_wrapper)

@@ -14,6 +14,7 @@ see their own process's share of the batch: `sync_bn`). Images of several sizes 
 """
 
 import os
+import re
 import signal
 from types import FrameType
 from typing import Any
@@ -27,6 +28,8 @@ from torch.utils.data import DataLoader
 
 from .datasets import combine_seeds
 
+HEAD = re.compile(r'(?:module\.)?(?:roi_head\.)?(?:bbox_head|decode_head|auxiliary_head)(?:\.\d+)?')
+
 
 class ResumableLoop:
     """Mixin for mmengine's train loops: resumable at any iteration; Ctrl-C and SIGTERM save a checkpoint and stop.
@@ -34,12 +37,14 @@ class ResumableLoop:
     Losses are averaged over all processes before they are logged (mmengine logs those of the first process alone).
 
     Raises:
-        ValueError: The dataloader cannot leave out batches, or its data set cannot repeat its random numbers.
+        ValueError: The dataloader cannot leave out batches, its data set cannot repeat its random numbers, or has more
+            classes than a head.
     """
 
     runner: Runner
     dataloader: DataLoader
     _iter: int
+    _max_iters: int
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> None:
         super().__init__(runner, dataloader, *args, **kwargs)  # type: ignore[call-arg]
@@ -58,6 +63,20 @@ class ResumableLoop:
                 "set inherit projects.training.datasets.SurvivingDataset, or use mmengine's loop, "
                 f"train_cfg=dict(type='{type(self).__mro__[2].__name__}')"
             )
+
+        if self._max_iters < 1:
+            raise ValueError('nothing would be trained: max_epochs or max_iters of train_cfg must be 1 or more')
+        self._check_classes()
+
+    def _check_classes(self) -> None:
+        """Refuse heads with fewer classes than the data, whose labels would lie outside of what they predict."""
+        classes = (getattr(self.dataloader.dataset, 'metainfo', None) or {}).get('classes') or ()
+        for name, head in self.runner.model.named_modules():
+            if HEAD.fullmatch(name) and getattr(head, 'num_classes', None) in range(1, len(classes)):
+                raise ValueError(
+                    f'the data set has {len(classes)} classes, {name} has num_classes={head.num_classes}. Make them '
+                    'agree: num_classes of the heads, or metainfo.classes of the data sets'
+                )
 
     def run(self) -> torch.nn.Module:
         """Train; raise KeyboardInterrupt once a requested stop has been carried out."""

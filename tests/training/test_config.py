@@ -83,6 +83,22 @@ def test_options_of_another_kind_are_refused(option, value):
         load_config(CONFIG, {option: value})
 
 
+def test_paths_are_text_whatever_they_look_like():
+    cfg = load_config(CONFIG, {'data_root': 2024, 'work_dir': 7})
+    assert cfg.train_dataloader.dataset.data_root.endswith('2024')
+    assert cfg.val_evaluator.ann_file.endswith('2024/annotations/instances_val2017.json')
+    assert cfg.work_dir == '7'
+    for value in (['a', 'b'], None):
+        with pytest.raises(UsageError, match=r'--cfg-options data_root=.*expected one path'):
+            load_config(CONFIG, {'data_root': value})
+
+
+def test_files_of_other_kinds_are_no_configs(tmp_path):
+    (tmp_path / 'a.txt').touch()
+    with pytest.raises(UsageError, match=r'a\.txt is no config'):
+        load_config(tmp_path / 'a.txt')
+
+
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
@@ -100,7 +116,13 @@ def test_the_code_of_a_config_may_fail(tmp_path, text, message):
 
 @pytest.mark.parametrize(
     'option',
-    ['model.backbone.with_cp', 'optim_wrapper.clip_grad.max_norm', 'work_dir', 'param_scheduler.1.gamma', 'sync_bn'],
+    [
+        'model.backbone.with_cp',
+        'optim_wrapper.clip_grad.max_norm',
+        'experiment_name',
+        'param_scheduler.1.gamma',
+        'sync_bn',
+    ],
 )
 def test_options_that_mmengine_understands_are_merged(option):
     cfg = load_config(CONFIG, {option: 1})

@@ -26,6 +26,12 @@ def test_fp16_needs_a_gpu(tmp_path, monkeypatch):
         set_up(load_config(CONFIG), tmp_path, amp='fp16')
 
 
+def test_several_processes_need_torchrun(tmp_path, monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    with pytest.raises(UsageError, match='torchrun --nproc-per-node'):
+        set_up(load_config(CONFIG), tmp_path, launcher='pytorch')
+
+
 def test_an_unwritable_work_dir_is_refused_at_once(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(OSError, match=r'Cannot write to the work dir .*--work-dir FOLDER'):

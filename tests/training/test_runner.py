@@ -71,6 +71,11 @@ def test_an_optimiser_without_a_fused_step_is_built_as_it_is(tmp_path):
     assert 'fused' not in built.optimizer.defaults
 
 
+def test_an_unknown_optimiser_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no optimizer 'Admm'"):
+        runner(tmp_path, training=True).build_optim_wrapper({'optimizer': {'type': 'Admm', 'lr': 0.1}})
+
+
 def test_mmengine_writes_local_files_through_the_atomic_backend(tmp_path):
     assert isinstance(get_file_backend(str(tmp_path)), AtomicLocalBackend)
     AtomicLocalBackend().put(b'one', tmp_path / 'new' / 'file')

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 from projects.training.datasets import SurvivingDataset
 from projects.training.runner import Runner, latest_checkpoint
 from projects.training.samplers import ResumableBatchSampler
-from projects.training.train_loop import ResumableIterTrainLoop, ResumableTrainLoop
+from projects.training.train_loop import ResumableIterTrainLoop, ResumableLoop, ResumableTrainLoop
 
 NUM_SAMPLES, BATCH_SIZE = 11, 3  # three whole batches an epoch
 
@@ -139,3 +139,36 @@ def test_what_cannot_be_repeated_is_refused(loop):
     batches = ResumableBatchSampler(SequentialSampler(indices), 2)
     with pytest.raises(ValueError, match=f'cannot repeat the random numbers of a list: .*{loop.__mro__[2].__name__}'):
         loop(runner, DataLoader(indices, batch_sampler=batches), 1)
+
+
+@pytest.mark.parametrize(
+    ('heads', 'refused'),
+    [
+        ({'decode_head': 2}, 'decode_head'),
+        ({'decode_head': 3, 'auxiliary_head': 1}, 'auxiliary_head'),
+        ({'decode_head': 5}, None),
+        ({'rpn_head': 1, 'decode_head': 3}, None),
+        ({}, None),
+    ],
+)
+def test_heads_with_fewer_classes_than_the_data_are_refused(heads, refused):
+    model = nn.Module()
+    for name, num_classes in heads.items():
+        head = nn.Identity()
+        head.num_classes = num_classes
+        setattr(model, name, head)
+    loop = SimpleNamespace(
+        runner=SimpleNamespace(model=model),
+        dataloader=SimpleNamespace(dataset=SimpleNamespace(metainfo={'classes': ('a', 'b', 'c')})),
+    )
+    if refused is None:
+        ResumableLoop._check_classes(loop)
+        return
+    with pytest.raises(ValueError, match=f'has 3 classes, {refused} has num_classes={heads[refused]}'):
+        ResumableLoop._check_classes(loop)
+
+
+@pytest.mark.parametrize(('loop', 'length'), [('iterations', 'max_iters'), ('epochs', 'max_epochs')])
+def test_a_training_of_nothing_is_refused(tmp_path, loop, length):
+    with pytest.raises(ValueError, match='nothing would be trained'):
+        run(tmp_path, LOOPS[loop] | {length: 0})
