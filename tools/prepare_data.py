@@ -116,7 +116,7 @@ def add_geotiff(commands: argparse._SubParsersAction) -> None:
         '--margin-m',
         type=number(at_least=0),
         default=0.0,
-        help='least distance of tiles of different parts; they never touch',
+        help='least distance of tiles of different parts (default: 0)',
     )
     add('--shift-m', metavar=('E', 'N'), type=number(), nargs=2, default=(0.0, 0.0), help='move labels east and north')
     add(

@@ -41,3 +41,18 @@ def test_errors_are_one_line_without_traceback(tool, tmp_path):
 def test_impossible_angles_are_named(tool, tmp_path):
     with pytest.raises(SystemExit, match=r'^prepare_data scenes: off_nadir_deg = \(40\.0, 10\.0\)'):
         tool.main(['scenes', '--out', str(tmp_path / 'set'), '--source-off-nadir-deg', '40', '10'])
+
+
+def test_the_sun_is_that_of_latitude_dates_and_hours(tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tool.main(['scenes', *SMALL, '--latitude', '55', '--sun-dates', '06-21', '06-21', '--sun-hours', '12', '12'])
+    for image in json.loads((tmp_path / 'set/source/instances.json').read_text())['images']:
+        assert image['sun_elevation_deg'] == pytest.approx(90 - 55 + 23.45, abs=0.1)
+        assert image['sun_azimuth_deg'] == pytest.approx(180)
+    with pytest.raises(SystemExit, match="'13-01' is no day of the year"):
+        tool.main(['scenes', '--out', 'other', '--sun-dates', '13-01', '13-02'])
+
+
+def test_layers_of_ground_go_with_footprints(tool, tmp_path):
+    with pytest.raises(SystemExit, match='--roads and --vegetation go with --footprints'):
+        tool.main(['scenes', '--out', str(tmp_path / 'set'), '--roads', 'roads.gpkg'])

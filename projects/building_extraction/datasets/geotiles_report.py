@@ -123,7 +123,8 @@ class OverviewMap:
             split_of: `train` or `val` for every tile that was used.
             polygons: Outlines in grid units.
         """
-        figure = Figure(figsize=(12, 12 * self.mosaic.height / self.mosaic.width + 1.5), dpi=150, layout='constrained')
+        width, height = (max(12 * side / max(self.mosaic.size), 3) for side in self.mosaic.size)
+        figure = Figure(figsize=(width, height + 1.5), dpi=150, layout='constrained')
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         axes.imshow(self.mosaic, extent=(self.west, self.east, self.south, self.north))

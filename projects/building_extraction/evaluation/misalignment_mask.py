@@ -64,6 +64,8 @@ class MaskReference:
         left, top = (np.floor(outline.bounds[:2]) - ring).astype(int).tolist()
         right, bottom = (np.floor(outline.bounds[2:]) + ring + 1).astype(int).tolist()
         size = right - left, bottom - top
+        if (np.array(size) > 2 * np.array(self.raster.size_px)).any():
+            return None  # no building, and no memory would hold it
         move = (1, 0, left, 0, 1, top)
         own = rasterise(np.array([outline]), np.array([1]), size, move, np.uint8)
         near = outlines[tree.query(shapely.box(left, top, right, bottom))]
