@@ -22,7 +22,7 @@ from mmengine.config import DictAction
 USER_ERRORS = (OSError, ValueError, ImportError, MemoryError)  # the messages of which say what to do
 ARGUMENT_ERRORS = (TypeError, KeyError, AssertionError)  # of what is built from a config
 BUILDER = 'mmengine/registry/build_functions.py'
-OTHER_PROCESS_WAITS_S = 5  # until the launcher has stopped it, if all processes failed
+OTHER_PROCESS_WAITS_S = 30  # until the launcher has stopped it, if all failed; on a busy machine some start much later
 
 
 class UsageError(ValueError):

@@ -50,7 +50,7 @@ RLE_COUNTS = Kind(
     'run lengths that do not fill the image exactly', IGNORED, 'cut off, damaged, or bytes written as text (b…)'
 )
 BAD_RINGS = Kind('polygons of which single rings enclose nothing', 'those rings left out')
-NO_BOX = Kind('objects without a box', 'box of the mask')
+NO_BOX = Kind('boxes that are missing, flat or not four finite numbers', 'computed from the mask')
 NO_AREA = Kind('areas that are missing or not positive', 'computed from mask or box')
 NEW_IDS = Kind('annotation ids that are missing, repeated, or no positive integers', 'all numbered anew')
 NEW_IMAGE_IDS = Kind('image ids that are no integers', 'numbered anew')

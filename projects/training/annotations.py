@@ -152,19 +152,18 @@ def _defect(annotation: dict[str, Any], size: Size, masks: bool | None, findings
     if masks is None:
         annotation.pop('segmentation', None)
     defect = check_mask(annotation, size, findings)
-    if not annotation.get('bbox') and defect is None:
+    box = as_numbers(annotation.get('bbox')) or []
+    wrong = _unusable_box(box)
+    if wrong is not None and defect is not None:
+        return wrong
+    if wrong is not None:
         left, top, right, bottom = mask_box(annotation['segmentation'], size)
-        annotation['bbox'] = [left, top, right - left, bottom - top]
+        box = annotation['bbox'] = [left, top, right - left, bottom - top]
         findings.add(NO_BOX, f'id {annotation.get("id")!r}')
-    box = as_numbers(annotation.get('bbox'))
-    if box is None or len(box) != 4 or not _is_finite(box):
-        return BAD_BOX
     if box is not annotation['bbox']:
         findings.add(AS_TEXT, f'bbox {annotation["bbox"]}')
         annotation['bbox'] = box
     left, top, width, height = box
-    if width <= 0 or height <= 0:
-        return FLAT_BOX
     if left >= size[0] or top >= size[1] or left + width <= 0 or top + height <= 0:
         return OUTSIDE
     if defect is not None and masks:
@@ -175,6 +174,12 @@ def _defect(annotation: dict[str, Any], size: Size, masks: bool | None, findings
         defect = None
     _check_area(annotation, size, findings)
     return defect
+
+
+def _unusable_box(box: list[Any]) -> Kind | None:
+    if len(box) != 4 or not _is_finite(box):
+        return BAD_BOX
+    return FLAT_BOX if min(box[2:]) <= 0 else None
 
 
 def _flag(value: Any) -> int | None:

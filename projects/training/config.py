@@ -60,8 +60,8 @@ def load_config(
         The merged config, paths made absolute.
 
     Raises:
-        UsageError: There is no such config (similar ones are named), or an option has no effect, looks like a
-            misspelling or is of another kind than what it replaces.
+        UsageError: There is no such config (similar ones are named), it has no model, or an option has no effect, looks
+            like a misspelling or is of another kind than what it replaces.
         ValueError: The file cannot be read as a config, or a key in it looks like a misspelling.
     """
     file = locate(path)
@@ -72,6 +72,8 @@ def load_config(
     cfg = read_config(file)
     cfg = QuicklyPrintedConfig(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename)
     _check_keys(cfg.keys(), RUNNER_KEYS | {'train_pipeline', 'test_pipeline'}, f'{file.name}: ')
+    if not isinstance(cfg.get('model'), dict):
+        raise UsageError(f'{file} describes no model: it is a part of other configs, or a plan for another tool')
     if prepare is not None:
         prepare(cfg)
     data_root = cfg.get('data_root')

@@ -73,6 +73,8 @@ class LoadImage(LoadImageFromFile):
             return results | {'img': kept, 'img_shape': kept.shape[:2], 'ori_shape': kept.shape[:2]}
         try:
             with open(path, 'rb') as file:  # noqa: PTH123 (a path as text, once per image)
+                if not os.fstat(file.fileno()).st_size:
+                    raise OSError('the file is empty')
                 if file.read(2) == b'\xff\xd8':
                     file.seek(-min(64, os.fstat(file.fileno()).st_size), os.SEEK_END)
                     if b'\xff\xd9' not in file.read():  # truncated, or followed by the maker's own data
@@ -85,7 +87,7 @@ class LoadImage(LoadImageFromFile):
             else:
                 results |= {'img': deep, 'img_shape': deep.shape[:2], 'ori_shape': deep.shape[:2]}
         except (OSError, AssertionError, cv2.error) as error:
-            raise UnreadableImageError(f'{path}: {error}') from error
+            raise UnreadableImageError(f'{path}: {" ".join(str(error).split())}') from error
         if results is None:  # as with ignore_empty=True
             return results
         decoded = results['img_shape'][::-1]
@@ -182,7 +184,7 @@ class CheckedCocoDataset(SurvivingDataset, CocoDataset):
     Raises:
         FileNotFoundError: The annotation file or the image folder is missing.
         ValueError: The file is malformed, its categories are not those of the config, more than `max_unreadable_share`
-            of its images are absent or of another size than it says, or nothing is left to train on.
+            of its images are absent or of another size than it says, or nothing is left to train on or to score.
     """
 
     def __init__(self, *args: Any, source: str = '', **kwargs: Any) -> None:
@@ -194,6 +196,9 @@ class CheckedCocoDataset(SurvivingDataset, CocoDataset):
         self._check_categories([category['name'] for category in content['categories']])
         known = set(category_ids(content, self.metainfo['classes']))
         self.why_unused = findings.why_unused(content['annotations'], known)
+        used = {annotation['category_id'] for annotation in content['annotations']}
+        if self.test_mode and used and not used & known:
+            raise ValueError(f'{self.ann_file} holds nothing to score. {self.why_unused}')
         self.COCOAPI = lambda path: IndexedAnnotations(content)
         data_list = super().load_data_list()
         del self.COCOAPI  # the content is not kept

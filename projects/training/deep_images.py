@@ -39,9 +39,7 @@ def read_deep_image(path: str) -> np.ndarray | None:
     image = np.dstack([image] * 3) if image.ndim == 2 else image[..., :3]
     if image.dtype == np.uint8:
         return image
-    say_once(
-        f'images of more than 8 bits: the percentiles {PERCENTILES} of each become 0 and 255 ({path} is the first)'
-    )
+    say_once(f'images of more than 8 bits: the percentiles {PERCENTILES} of each become 0 and 255')
     return image_in_eight_bits(image)
 
 

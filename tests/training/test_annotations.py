@@ -94,20 +94,28 @@ def test_a_category_that_the_file_does_not_list_is_refused(tmp_path):
         read_annotations(write(tmp_path / 'a.json', with_annotation(category_id=99)))
 
 
+UNUSABLE_BOXES = [
+    [float('nan'), 0, 5, 5],
+    [1, 2, 3],
+    [10, 10, 0, 5],
+    [0, 0, 0, 0],
+    [30, 30, -20, -20],
+    [None, 0, 5, 5],
+    [True, 0, 5, 5],
+    {'x': 10, 'y': 10, 'w': 5, 'h': 5},
+    ['10', '10', '20', 'wide'],
+    '10, 10, 20, 20',
+    [0, 0, 10**400, 5],
+]
+
+
 @pytest.mark.parametrize(
     'changes',
     [
-        {'bbox': [float('nan'), 0, 5, 5]},
-        {'bbox': [1, 2, 3]},
-        {'bbox': [10, 10, 0, 5]},
+        *({'bbox': box, 'segmentation': []} for box in UNUSABLE_BOXES),
         {'bbox': [100, 10, 20, 20]},
         {'bbox': [-30, 10, 20, 20]},
         {'bbox': [10, 50, 20, 20]},
-        {'bbox': [None, 0, 5, 5]},
-        {'bbox': [True, 0, 5, 5]},
-        {'bbox': {'x': 10, 'y': 10, 'w': 5, 'h': 5}},
-        {'bbox': ['10', '10', '20', 'wide']},
-        {'bbox': [0, 0, 10**400, 5]},
         {'image_id': 8},
         {'image_id': None},
         {'image_id': [7]},
@@ -254,8 +262,8 @@ def test_annotations_need_no_ids_and_ids_that_will_do_stay(tmp_path):
     assert [annotation['id'] for annotation in read(tmp_path, content)['annotations']] == [1, 2]
 
 
-@pytest.mark.parametrize('box', [None, [], 'absent'])
-def test_a_missing_box_is_that_of_the_mask(tmp_path, box):
+@pytest.mark.parametrize('box', [None, [], 'absent', *UNUSABLE_BOXES], ids=str)
+def test_a_box_that_is_missing_or_none_is_that_of_the_mask(tmp_path, box):
     masks = [[[10, 10, 30, 15, 20, 40.5]], {'size': [50, 100], 'counts': compress(SQUARE)}, None]
     content = copy.deepcopy(GOOD)
     content['annotations'] = [{**GOOD['annotations'][0], 'bbox': box, 'segmentation': mask} for mask in masks]

@@ -45,6 +45,12 @@ def test_a_misspelt_key_of_a_config_is_refused(tmp_path):
         load_config(path)
 
 
+def test_a_file_without_a_model_is_no_config_of_a_run():
+    for path in ('configs/buildings/grid.py', 'configs/_base_/default_runtime.py'):
+        with pytest.raises(UsageError, match=f'{path} describes no model'):
+            load_config(path)
+
+
 def test_own_variables_in_a_config_are_allowed(tmp_path):
     path = tmp_path / 'a.py'
     path.write_text(f"_base_ = '{ROOT / CONFIG}'\nmy_number_of_epochs = 3\n")

@@ -65,8 +65,9 @@ def test_categories_that_the_config_expects_must_exist(root):
 @pytest.mark.parametrize('content', [b'', b'not an image', b'\xff\xd8\xff'])
 def test_files_that_are_no_images_are_unreadable(tmp_path, content):
     (tmp_path / 'a.jpg').write_bytes(content)
-    with pytest.raises(UnreadableImageError, match=r'a\.jpg'):
+    with pytest.raises(UnreadableImageError, match=r'^[^\n]*a\.jpg[^\n]*$') as raised:  # in one line
         LoadImage().transform({'img_path': str(tmp_path / 'a.jpg')})
+    assert ('the file is empty' in str(raised.value)) == (not content)
 
 
 @pytest.mark.parametrize('suffix', ['jpg', 'png'])
@@ -224,6 +225,13 @@ def test_a_set_without_annotations_is_refused_for_training_only(root):
     (root / 'all.json').write_text(json.dumps({**content, 'annotations': []}))
     with pytest.raises(ValueError, match=r'nothing to train on.*0 annotations'):
         build(root)
+    assert len(build(root, test_mode=True)) == NUM_IMAGES
+
+
+def test_a_set_with_objects_of_other_categories_only_is_refused_for_evaluation(root):
+    change(root, category_id=9)
+    with pytest.raises(ValueError, match=r'nothing to score.* 10 objects of categories that the config'):
+        build(root, test_mode=True, metainfo={'classes': ('house',)})
     assert len(build(root, test_mode=True)) == NUM_IMAGES
 
 

@@ -58,6 +58,13 @@ def test_all_readers_see_the_same_picture(tmp_path, name, capfd):
     assert 'OpenCV' not in capfd.readouterr().err
 
 
+def test_the_rule_of_deep_images_is_said_once(tmp_path, logged):
+    for name in ('1.png', '2.png'):
+        FILES['grey12.png'][0](tmp_path / name)
+        LoadImage()({'img_path': str(tmp_path / name)})
+    assert len([message for message in logged if 'more than 8 bits' in message]) <= 1  # or by a test before this one
+
+
 def test_a_broken_deep_image_is_unreadable(tmp_path):
     FILES['uint16.tif'][0](tmp_path / 'a.tif')
     (tmp_path / 'a.tif').write_bytes((tmp_path / 'a.tif').read_bytes()[:400])
