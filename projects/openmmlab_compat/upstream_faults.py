@@ -8,6 +8,7 @@ from importlib.util import spec_from_file_location
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
+from torch import Tensor
 
 
 def _let_ssd_predict(ssd_head: ModuleType) -> None:
@@ -20,8 +21,20 @@ def _let_ytvis_score(ytviseval: ModuleType) -> None:
     ytviseval.np = SimpleNamespace(**vars(np) | {'float': float})  # type: ignore[attr-defined]
 
 
+def _let_masks_lie_outside(fcn_mask_head: ModuleType) -> None:
+    """On processors mmdet 3.3.0 crops the picture to a mask's box, which fails for a box that lies outside of it."""
+    paste = fcn_mask_head._do_paste_mask
+
+    def paste_mask(masks: Tensor, boxes: Tensor, height: int, width: int, skip_empty: bool = True) -> tuple:
+        meets = (boxes[:, :2] < boxes.new_tensor([width, height])).all() and (boxes[:, 2:] > 0).all()
+        return paste(masks, boxes, height, width, skip_empty and bool(meets))
+
+    fcn_mask_head._do_paste_mask = paste_mask  # type: ignore[attr-defined]
+
+
 MENDED: Mapping[str, Callable[[ModuleType], None]] = {
     'mmdet.models.dense_heads.ssd_head': _let_ssd_predict,
+    'mmdet.models.roi_heads.mask_heads.fcn_mask_head': _let_masks_lie_outside,
     'mmdet.evaluation.functional.ytviseval': _let_ytvis_score,
 }
 

@@ -11,8 +11,10 @@ from projects.openmmlab_compat import upstream_faults  # isort: skip  before any
 import torch
 from mmdet.evaluation.functional import YTVIS, YTVISeval
 from mmdet.models.dense_heads import SSDHead
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
 
@@ -43,6 +45,26 @@ def test_ssd_predicts():
     )
     assert result.labels.tolist() == [1]
     assert result.bboxes[0].tolist() == pytest.approx([8, 8, 24, 24])
+
+
+def test_masks_of_boxes_outside_of_the_picture():
+    """QueryInst clips no box: one outside of the picture on each side, one at its corner and one of NaNs."""
+    boxes = torch.tensor(
+        [[-9, 2, -3, 5], [2, -9, 5, -3], [11, 2, 14, 5], [2, 9, 5, 12], [-2, -2, 4, 3], [float('nan')] * 4]
+    )
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        head = FCNMaskHead(num_convs=0, in_channels=1, conv_out_channels=1, num_classes=1)
+    (result,) = head.predict_by_feat(
+        [torch.full((6, 1, 4, 4), 9.0)],
+        [InstanceData(bboxes=boxes, labels=torch.zeros(6, dtype=torch.long))],
+        [{'ori_shape': (8, 10), 'scale_factor': (1, 1)}],
+        ConfigDict(mask_thr_binary=0.5),
+        rescale=True,
+    )
+    corner = torch.zeros(8, 10, dtype=torch.bool)
+    corner[:3, :4] = True
+    assert result.masks[4].equal(corner)
+    assert not result.masks[[0, 1, 2, 3, 5]].any()
 
 
 def _square(corner):
