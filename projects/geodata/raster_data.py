@@ -124,7 +124,7 @@ def find_data_rule(
             'pixels)'
         )
         sample = replace(sample, valid=sample.valid & ~absent)
-    if look_closer and sample.values.dtype == np.uint8 and sample.valid.size:
+    if look_closer and sample.valid.size:
         notes += _collar_notes(sample)
     if not sample.valid.all():
         notes.append(f'{1 - sample.valid.mean():.1%} of the sampled pixels have no data')
@@ -160,13 +160,13 @@ def _full_opacity(opacity: np.ndarray) -> float | None:
     soft = np.count_nonzero((opacity > 0) & (opacity < full)) / np.count_nonzero(opacity)
     is_usual = full.is_integer() and np.log2(full + 1).is_integer()  # 1, 255, 4095, 65535, ...
     may_be_soft = MAX_SOFT_SHARE if opacity.min() <= 0 else MAX_SOFT_SHARE / 10
-    return full if is_usual and soft <= may_be_soft else None
+    return full if soft <= (may_be_soft if is_usual else 0) else None
 
 
 def _collar_notes(sample: Sample) -> list[str]:
-    """Black or white along the border of an 8-bit image may be a picture; it is said, and kept."""
-    notes = []
-    for value in (0, 255):
+    """Black or white along the border of an image may be a picture; it is said, and kept."""
+    notes, kind = [], sample.values.dtype
+    for value in (0, np.iinfo(kind).max) if kind.kind in 'iu' else (0,):
         same = holds(sample.values, value) & sample.valid
         if same.mean() >= EDGE_SHARE and same[sample.is_edge].mean() >= EDGE_SHARE:
             notes.append(

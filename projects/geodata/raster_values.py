@@ -116,6 +116,13 @@ def value_meaning(raster: Any, path: str | Path, said: str | None = None) -> Val
         building = 1 if 1 in found or IGNORED not in found else IGNORED
         if building != IGNORED and IGNORED in found:
             print_log(f'{path} is a mask of {_listed(found)}: 1 is building, 255 is ignored', 'current')
+        if not found.any() and (hidden := _value_declared_no_data(raster, number)) is not None:
+            print_log(
+                f'{path} holds no building: besides 0 there is {hidden:g} alone, which it declares to mean no data; if '
+                f'{hidden:g} is building, take that back: gdal_edit.py -unsetnodata {path.name}',
+                'current',
+                WARNING,
+            )
         return ValueMeaning(MASK, path, building, scale, offset)
     if chosen == MASK:
         raise ValueError(f'{path} is no mask: it holds {_listed(odd)}; expected 0 and 1, 0 and 255, or 0, 1 and 255')
@@ -139,6 +146,14 @@ def _survey(raster: Any, scale: float, offset: float) -> tuple[np.ndarray, np.nd
         if odd.size:
             return found, np.unique(odd)
     return found, np.zeros(0)
+
+
+def _value_declared_no_data(raster: Any, number: int) -> float | None:
+    """The value of a mask's buildings, where it occurs and is declared to mean no data."""
+    value = raster.dataset.nodatavals[number]
+    corners = windows_of(raster.size_px, WINDOW_PX) if value in MASK_VALUES[1:] else ()
+    windows = (raster.read_values(column, row, WINDOW_PX, WINDOW_PX)[1] for column, row in corners)
+    return value if any((values == value).any() for values in windows) else None
 
 
 def windows_of(size_px: tuple[int, int], side_px: int) -> Iterator[tuple[int, int]]:

@@ -1,5 +1,6 @@
 """Whether coordinates of outlines can be what their system says, and why outlines do not lie where they should."""
 
+from logging import WARNING
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,9 @@ def choose_systems(layer: VectorLayer, assume_crs: Any, target: Any) -> tuple[CR
     crs = parse_crs(stated if assume_crs is None else assume_crs)
     wanted = crs if target is None else parse_crs(target)
     _check_convertible(layer.path, crs, wanted)
+    if is_local(crs) and assume_crs is None and crs.name != wanted.name:
+        text = f'{layer.path} is in the local system {crs.name!r}, and taken to be in {wanted.name!r}: check the names'
+        print_log(text, 'current', WARNING)
     return crs, wanted
 
 

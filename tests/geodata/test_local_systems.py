@@ -36,6 +36,17 @@ def test_outlines_elsewhere_on_the_earth_are_refused_by_name(tmp_path):
     assert len(read_buildings(path, crs=LOCAL, bounds=AREA, assume_crs=LOCAL)) == 1
 
 
+def test_a_local_system_of_another_name_is_said(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr('projects.geodata.vector_places.print_log', lambda text, *_: said.append(text))
+    for name in ('Site (m)', 'Yard'):
+        geopandas.GeoDataFrame(geometry=[BOX], crs=LOCAL.replace('Site (m)', name)).to_file(tmp_path / 'a.gpkg')
+        assert len(read_buildings(tmp_path / 'a.gpkg', crs=LOCAL, bounds=AREA)) == 1
+    assert [text.split('a.gpkg ')[1] for text in said] == [
+        "is in the local system 'Yard', and taken to be in 'Site (m)': check the names"
+    ]
+
+
 def test_areas_are_those_of_the_units(tmp_path):
     mask = np.zeros((20, 20), np.float32)
     mask[4:10, 2:12] = 1

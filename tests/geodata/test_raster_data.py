@@ -21,7 +21,8 @@ def test_opacity_counts_wherever_it_is_and_by_its_own_maximum(tmp_path, options)
     expected = np.ones((SIDE, SIDE), bool)
     expected[:, : SIDE // 2] = False
     uses = ['red', 'green', 'blue', 'undefined', 'alpha']
-    for kind, full in (('uint8', 255), ('uint8', 1), ('uint16', 65535), ('uint16', 255), ('uint16', 4095), ('f4', 1)):
+    full_values = {'uint8': (255, 100, 1), 'uint16': (65535, 4095, 255), 'f4': (1,)}
+    for kind, full in ((kind, full) for kind, values in full_values.items() for full in values):
         bands = noise(5, SIDE, SIDE).astype(kind)
         bands[4] = np.where(expected, full, 0)
         path = flagged(write(tmp_path / 'a.tif', bands, photometric='minisblack'), uses)
@@ -107,11 +108,12 @@ def test_pictures_that_hold_no_undeclared_value_keep_all_their_pixels(tmp_path):
         path = write(tmp_path / 'a.tif', bands)
         assert read_all(path)[1].all()
         with open_raster(path) as raster:
-            assert not any('data' in note for note in raster.notes)
+            assert not any('no data' in note for note in raster.notes)
 
 
-def test_a_black_frame_of_eight_bits_is_said_and_kept(tmp_path):
-    bands = noise(3, SIDE, SIDE)
+@pytest.mark.parametrize('kind', ['uint8', 'uint16', 'float32'])
+def test_a_black_frame_is_said_and_kept(tmp_path, kind):
+    bands = noise(3, SIDE, SIDE, kind)
     bands[..., :20] = 0
     with open_raster(write(tmp_path / 'a.tif', bands)) as raster:
         assert raster.read(0, 0, SIDE, SIDE)[1].all()

@@ -53,6 +53,16 @@ def test_what_counts_as_a_mask_are_the_pixels_with_data(tmp_path):
     assert_values(probabilities(write(tmp_path / 'c.tif', [7, 1, 0], 'uint8', nodata=7)), [NAN, 1, 0])
 
 
+def test_buildings_that_a_mask_declares_to_be_no_data_are_asked_for(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr('projects.geodata.raster_values.print_log', lambda text, *_: said.append(text))
+    assert_values(probabilities(write(tmp_path / 'a.tif', [0, 255, 0], 'uint8', nodata=255)), [0, NAN, 0])
+    assert 'besides 0 there is 255 alone, which it declares to mean no data' in said[0]
+    for values in ([0, 0, 0], [0, 1, 255]):
+        probabilities(write(tmp_path / 'b.tif', values, 'uint8', nodata=255))
+    assert len(said) == 1
+
+
 def test_a_mask_is_known_by_all_of_its_windows(tmp_path, monkeypatch):
     monkeypatch.setattr('projects.geodata.raster_values.WINDOW_PX', 2)
     path = write(tmp_path / 'mask.tif', [0, 255, 255, 0, 0, 1], 'uint8')

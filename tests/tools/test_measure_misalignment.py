@@ -134,5 +134,8 @@ def test_errors_are_one_line():
     arguments = ['--labels', 'labels.gpkg', '--reference', 'clean.gpkg', '--height-column', 'h', '--out', 'report']
     with pytest.raises(SystemExit, match=r"measure_misalignment: .*no column 'h'; its columns are 'height'"):
         TOOL.main(arguments)
+    Path('none.geojson').write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(SystemExit, match=r'measure_misalignment: none\.geojson holds no features'):
+        TOOL.main(['--labels', 'none.geojson', '--reference', 'clean.gpkg', '--out', 'report'])
     with pytest.raises(SystemExit):
         TOOL.main(['--labels', 'labels.gpkg', '--out', 'report'])

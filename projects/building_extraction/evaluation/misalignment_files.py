@@ -58,6 +58,8 @@ def measure_files(
     if reference_path is not None and prediction_path is None:
         lack = [open_layer(labels_path, layer).lacks_crs, open_layer(reference_path, reference_layer).lacks_crs]
         labels = read(assume_crs=assume_crs if lack[0] or not lack[1] else None)
+        if not len(labels):
+            raise ValueError(f'{labels_path} holds no features: there is nothing to measure')
         reference = read_buildings(
             reference_path,
             crs=labels.crs,
