@@ -56,6 +56,14 @@ def count_labels(counts: np.ndarray, lookup: np.ndarray) -> np.ndarray:
     return np.bincount(lookup, weights=counts, minlength=256)
 
 
+def _num_seen(counts: np.ndarray, lookup: np.ndarray) -> int:
+    return int((count_labels(counts, lookup)[:UNKNOWN] > 0).sum())
+
+
+def _num_classes(lookup: np.ndarray) -> int:
+    return len({label for label in lookup.tolist() if label < UNKNOWN})
+
+
 def unknown_values(counts: np.ndarray, lookup: np.ndarray) -> str:
     """What is wrong with the values of a label map by a table, '' if nothing is."""
     unknown = np.flatnonzero((counts > 0) & (lookup == UNKNOWN)).tolist()
@@ -104,7 +112,7 @@ def check_labels(
     """Log what a survey shows; refuse a set that cannot be learnt, and warn of one that another rule fits better.
 
     Another rule fits better if it knows all values and labels no fewer pixels, where there are values that the files of
-    the data set should not hold.
+    the data set should not hold, or where all classes occur by that rule and not all by the one of the data set.
 
     Args:
         survey: Of the set.
@@ -130,18 +138,21 @@ def check_labels(
         return
     if not labels.any():
         raise ValueError(f'{name}: no pixel is labelled, so that nothing can be learnt: {found}. {advice or ADVICE}')
-    num_classes = len({label for label in lookup.tolist() if label < UNKNOWN})
+    num_classes, num_seen = _num_classes(lookup), _num_seen(survey.counts, lookup)
     print_log(
-        f'{name}: {survey.num_maps} label maps looked at hold {(labels > 0).sum()} of {num_classes} classes, '
+        f'{name}: {survey.num_maps} label maps looked at hold {num_seen} of {num_classes} classes, '
         f'{1 - labels.sum() / survey.counts.sum():.1%} of the pixels are ignored'
         + f'; {len(survey.unusable)} others cannot be used: {" ".join(survey.unusable[:1])}'
         * bool(survey.unusable),
         logger='current',
     )
-    is_doubtful = survey.foreign.any() or (survey.counts[255] and not holds_255)
+    is_complete_otherwise = any(
+        num_seen < _num_seen(survey.counts, other) == _num_classes(other) for other in others.values()
+    )
+    is_doubtful = survey.foreign.any() or (survey.counts[255] and not holds_255) or is_complete_otherwise
     if is_doubtful and advice:
         print_log(f'{name}: {found}. {advice}', logger='current', level=logging.WARNING)
-    if (labels > 0).sum() == 1 < num_classes:
+    if num_seen == 1 < num_classes:
         message = f'{name}: only one class occurs, from which nothing can be learnt: {found}. {ADVICE}'
         print_log(message, logger='current', level=logging.WARNING)
 

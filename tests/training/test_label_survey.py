@@ -70,6 +70,16 @@ def test_classes_that_are_counted_from_0_already_are_warned_of(tmp_path, logged,
     assert not warnings_of(logged)
 
 
+def test_values_of_which_another_rule_makes_all_classes_are_warned_of(tmp_path, logged):
+    maps = [values(*range(75)), values(*range(75, 150))]  # without 255, and without the last class
+    build(tmp_path, *maps)
+    assert ['counted from 0' in warning for warning in warnings_of(logged)] == [True]
+    logged.clear()
+    build(tmp_path, *maps, reduce_zero_label=False)
+    build(tmp_path, values(*range(75)), values(*range(75, 151)))
+    assert not warnings_of(logged)
+
+
 @pytest.mark.parametrize('wanted', [(0, 1, 150), (0, 1, 2), (5, 4, 150, 255), (1, 2)])
 def test_proper_maps_of_ade20k_are_not_doubted(tmp_path, logged, wanted):
     build(tmp_path, *[values(*wanted)] * 3)
