@@ -141,7 +141,8 @@ def write_polygons(frame: geopandas.GeoDataFrame, path: str | Path) -> None:
 def _report(source: VectorLayer, features: int, counts: Counter[str]) -> None:
     repaired = counts['repaired']
     left_out = Counter({reason: count for reason, count in counts.items() if reason != 'repaired'})
-    text = f'{source.path}: {features} features, {repaired} repaired, {left_out.total()} left out'
+    of_all = '' if features == source.features else f' in the area (of {source.features})'
+    text = f'{source.path}: {features} features{of_all}, {repaired} repaired, {left_out.total()} left out'
     text += f' ({_listed(left_out)})' if left_out else ''
     print_log(text, logger='current', level=WARNING if left_out else INFO)
 
