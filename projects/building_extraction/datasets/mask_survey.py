@@ -105,18 +105,21 @@ def _spans(mask: np.ndarray) -> bool:
     )
 
 
-def check_masks(masks: Mapping[str, str], values: MaskValues, num_masks: int, max_unreadable_share: float) -> None:
-    """Log the building share of a set, and warn if its masks look inverted.
+def check_masks(
+    masks: Mapping[str, str], values: MaskValues, num_masks: int, max_unreadable_share: float, learnt: bool = False
+) -> None:
+    """Log the building share of a set, and warn if its masks look inverted or hold no building.
 
     Args:
         masks: All masks of the set, with their images.
         values: What their values mean.
         num_masks: How many to read at most.
         max_unreadable_share: Share of unreadable masks above which the set is refused.
+        learnt: Whether the set is trained on.
 
     Raises:
         ValueError: More masks are unreadable, of another size than their images or hold unknown values (quotes what is
-            wrong with one), or all pixels are ignored.
+            wrong with one), all pixels are ignored, or all masks are read, for training, and no pixel is building.
     """
     survey = survey_masks(masks, values, num_masks)
     num_looked_at = survey.num_masks + len(survey.unreadable)
@@ -132,11 +135,10 @@ def check_masks(masks: Mapping[str, str], values: MaskValues, num_masks: int, ma
             f'learnt, e.g. {next(iter(masks))}. {values} says that their values are ignored'
         )
     if survey.num_masks and survey.building_share == 0:
-        print_log(
-            f'No building in {survey.num_masks} of {len(masks)} masks, e.g. {next(iter(masks))}: {values}',
-            logger='current',
-            level=logging.WARNING,
-        )
+        message = f'No building in {survey.num_masks} of {len(masks)} masks, e.g. {next(iter(masks))}: {values}'
+        if learnt and survey.num_masks == len(masks):
+            raise ValueError(f'{message}. Nothing can be learnt from background alone')
+        print_log(message, logger='current', level=logging.WARNING)
     print_log(
         f'buildings cover {survey.building_share:.1%} of the pixels in {survey.num_masks} of {len(masks)} masks',
         logger='current',

@@ -318,6 +318,14 @@ def test_masks_that_are_nearly_all_building_are_warned_of(tmp_path, logged):
     assert '90.0%' in inverted_warnings(logged)[0]
 
 
+def test_masks_without_any_building_are_refused_for_training_only(tmp_path, logged):
+    write_whu(tmp_path, lambda seed: np.zeros((HEIGHT, WIDTH), bool))
+    with pytest.raises(ValueError, match=r'No building in (\d+) of \1 masks.*Nothing can be learnt'):
+        dataset(tmp_path, 'train/image', 'train/label')
+    dataset(tmp_path, 'train/image', 'train/label', test_mode=True)
+    assert any('No building in' in message for message in logged)
+
+
 def test_ignored_pixels_do_not_count_in_the_share(tmp_path):
     mask = np.uint8(255) * houses()
     mask[:, 24:] = 127
