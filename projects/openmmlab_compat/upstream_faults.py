@@ -16,6 +16,12 @@ def _let_ssd_predict(ssd_head: ModuleType) -> None:
     ssd_head.SSDHead.loss_cls = None
 
 
+def _let_dmnet_take_channels_last(dm_head: ModuleType) -> None:
+    """`DMHead` of mmsegmentation 1.2.2 views its map as contiguous, which ours are not on processors."""
+    forward = dm_head.DCM.forward
+    dm_head.DCM.forward = lambda self, x: forward(self, x.contiguous())
+
+
 def _let_ytvis_score(ytviseval: ModuleType) -> None:
     """The metric of YouTube-VIS in mmdet 3.3.0 asks for `np.float`, which numpy has dropped with 1.24."""
     ytviseval.np = SimpleNamespace(**vars(np) | {'float': float})  # type: ignore[attr-defined]
@@ -35,6 +41,7 @@ def _let_masks_lie_outside(fcn_mask_head: ModuleType) -> None:
 MENDED: Mapping[str, Callable[[ModuleType], None]] = {
     'mmdet.models.dense_heads.ssd_head': _let_ssd_predict,
     'mmdet.models.roi_heads.mask_heads.fcn_mask_head': _let_masks_lie_outside,
+    'mmseg.models.decode_heads.dm_head': _let_dmnet_take_channels_last,
     'mmdet.evaluation.functional.ytviseval': _let_ytvis_score,
 }
 

@@ -15,6 +15,7 @@ from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
+from mmseg.models.decode_heads import DMHead
 from pycocotools import mask as coco_mask
 
 
@@ -65,6 +66,19 @@ def test_masks_of_boxes_outside_of_the_picture():
     corner[:3, :4] = True
     assert result.masks[4].equal(corner)
     assert not result.masks[[0, 1, 2, 3, 5]].any()
+
+
+def test_dmnet_of_maps_in_channels_last():
+    """The values and gradients of the same map in either layout agree."""
+    torch.manual_seed(0)
+    head = DMHead(filter_sizes=(1, 3), in_channels=4, channels=3, num_classes=2).double().eval()
+    plain = torch.rand(2, 4, 6, 5, dtype=torch.float64).requires_grad_()
+    last = plain.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    expected, found = (head([features]) for features in (plain, last))
+    assert found.allclose(expected)
+    for score in (expected, found):
+        score.square().sum().backward()
+    assert last.grad.allclose(plain.grad)
 
 
 def _square(corner):
