@@ -22,6 +22,12 @@ def _let_dmnet_take_channels_last(dm_head: ModuleType) -> None:
     dm_head.DCM.forward = lambda self, x: forward(self, x.contiguous())
 
 
+def _let_centernet_take_channels_last(gaussian_target: ModuleType) -> None:
+    """The peaks of mmdet 3.3.0's CenterNet are sought in a view, as in `_let_dmnet_take_channels_last`."""
+    topk = gaussian_target.get_topk_from_heatmap
+    gaussian_target.get_topk_from_heatmap = lambda scores, k=20: topk(scores.contiguous(), k)  # type: ignore[attr-defined]
+
+
 def _let_ytvis_score(ytviseval: ModuleType) -> None:
     """The metric of YouTube-VIS in mmdet 3.3.0 asks for `np.float`, which numpy has dropped with 1.24."""
     ytviseval.np = SimpleNamespace(**vars(np) | {'float': float})  # type: ignore[attr-defined]
@@ -42,6 +48,7 @@ MENDED: Mapping[str, Callable[[ModuleType], None]] = {
     'mmdet.models.dense_heads.ssd_head': _let_ssd_predict,
     'mmdet.models.roi_heads.mask_heads.fcn_mask_head': _let_masks_lie_outside,
     'mmseg.models.decode_heads.dm_head': _let_dmnet_take_channels_last,
+    'mmdet.models.utils.gaussian_target': _let_centernet_take_channels_last,
     'mmdet.evaluation.functional.ytviseval': _let_ytvis_score,
 }
 

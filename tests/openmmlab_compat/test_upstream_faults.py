@@ -12,6 +12,7 @@ import torch
 from mmdet.evaluation.functional import YTVIS, YTVISeval
 from mmdet.models.dense_heads import SSDHead
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+from mmdet.models.utils import get_topk_from_heatmap
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
@@ -79,6 +80,14 @@ def test_dmnet_of_maps_in_channels_last():
     for score in (expected, found):
         score.square().sum().backward()
     assert last.grad.allclose(plain.grad)
+
+
+def test_peaks_of_maps_in_channels_last():
+    """The highest of 24 values lies in channel 1, row 0, column 2."""
+    heat = torch.zeros(1, 2, 3, 4)
+    heat[0, 1, 0, 2] = 1
+    scores, _, classes, rows, columns = get_topk_from_heatmap(heat.contiguous(memory_format=torch.channels_last), k=1)
+    assert [float(value) for value in (scores, classes, rows, columns)] == [1, 1, 0, 2]
 
 
 def _square(corner):
