@@ -72,7 +72,8 @@ def test_masks_of_boxes_outside_of_the_picture():
 def test_dmnet_of_maps_in_channels_last():
     """The values and gradients of the same map in either layout agree."""
     torch.manual_seed(0)
-    head = DMHead(filter_sizes=(1, 3), in_channels=4, channels=3, num_classes=2).double().eval()
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        head = DMHead(filter_sizes=(1, 3), in_channels=4, channels=3, num_classes=2).double().eval()
     plain = torch.rand(2, 4, 6, 5, dtype=torch.float64).requires_grad_()
     last = plain.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
     expected, found = (head([features]) for features in (plain, last))
