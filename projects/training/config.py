@@ -33,6 +33,10 @@ RUNNER_KEYS = {
 }
 
 
+class MissingConfigError(UsageError, FileNotFoundError):
+    """There is no config of that name."""
+
+
 class QuicklyPrintedConfig(Config):
     """mmengine's Config, laid out in milliseconds; mmengine prints four times per run, at seconds each."""
 
@@ -60,15 +64,16 @@ def load_config(
         The merged config, paths made absolute.
 
     Raises:
-        UsageError: There is no such config (similar ones are named), it has no model, or an option has no effect, looks
-            like a misspelling or is of another kind than what it replaces.
+        MissingConfigError: There is no such config; similar ones are named.
+        UsageError: It has no model, or an option has no effect, looks like a misspelling or is of another kind than what
+            it replaces.
         ValueError: The file cannot be read as a config, or a key in it looks like a misspelling.
     """
     file = locate(path)
     if not file.is_file():
         names = [str(config.relative_to(ROOT)) for config in sorted((ROOT / 'configs').rglob('*.py'))]
         similar = difflib.get_close_matches(str(path), names, n=3, cutoff=0.3)
-        raise UsageError(f'No config {path} in {Path.cwd()} or {ROOT}. Did you mean one of {similar}?')
+        raise MissingConfigError(f'No config {path} in {Path.cwd()} or {ROOT}. Did you mean one of {similar}?')
     cfg = read_config(file)
     cfg = QuicklyPrintedConfig(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename)
     _check_keys(cfg.keys(), RUNNER_KEYS | {'train_pipeline', 'test_pipeline'}, f'{file.name}: ')
