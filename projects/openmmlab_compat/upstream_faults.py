@@ -28,6 +28,14 @@ def _let_centernet_take_channels_last(gaussian_target: ModuleType) -> None:
     gaussian_target.get_topk_from_heatmap = lambda scores, k=20: topk(scores.contiguous(), k)  # type: ignore[attr-defined]
 
 
+def _let_regions_be_nan(roi_align: ModuleType) -> None:
+    """`RoIAlign(use_torchvision=True)` of mmcv hands regions of NaN to torchvision's kernel, which ends the process.
+
+    Its own operator averages the same samples.
+    """
+    roi_align.RoIAlign.use_torchvision = property(lambda self: False, lambda self, value: None)
+
+
 def _let_ytvis_score(ytviseval: ModuleType) -> None:
     """The metric of YouTube-VIS in mmdet 3.3.0 asks for `np.float`, which numpy has dropped with 1.24."""
     ytviseval.np = SimpleNamespace(**vars(np) | {'float': float})  # type: ignore[attr-defined]
@@ -45,6 +53,7 @@ def _let_masks_lie_outside(fcn_mask_head: ModuleType) -> None:
 
 
 MENDED: Mapping[str, Callable[[ModuleType], None]] = {
+    'mmcv.ops.roi_align': _let_regions_be_nan,
     'mmdet.models.dense_heads.ssd_head': _let_ssd_predict,
     'mmdet.models.roi_heads.mask_heads.fcn_mask_head': _let_masks_lie_outside,
     'mmseg.models.decode_heads.dm_head': _let_dmnet_take_channels_last,

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchvision
 
 import projects.openmmlab_compat  # noqa: F401  # isort: skip  before anything of mmcv
 import mmcv.ops
@@ -100,6 +101,16 @@ def test_regions_that_are_not_finite_give_nan_and_leave_the_others_alone(name, b
     assert torch.equal(out[[0, 5]], alone.expand(2, -1, -1, -1))
     grad = torch.autograd.grad(out.sum(), x)[0]
     torch.testing.assert_close(grad, 2 * torch.autograd.grad(alone.sum(), x)[0])
+
+
+@pytest.mark.parametrize('ratio', [0, 2])
+def test_the_way_through_torchvision_takes_regions_of_nan_too(ratio):
+    x = torch.rand(1, 2, 8, 9)
+    rois = torch.tensor([[0, float('nan'), 1, 4, 4], [0, 1, 1, float('nan'), 4], [0, 1, 1, 4, 4]])
+    out, own = (mmcv.ops.RoIAlign(2, 0.5, ratio, use_torchvision=use)(x, rois) for use in (True, False))
+    assert out[:2].isnan().all()
+    assert torch.equal(out[2], own[2])
+    torch.testing.assert_close(out[2:], torchvision.ops.roi_align(x, rois[2:], 2, 0.5, ratio, True))
 
 
 @pytest.mark.parametrize('name', POOLINGS)
