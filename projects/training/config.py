@@ -65,8 +65,8 @@ def load_config(
 
     Raises:
         MissingConfigError: There is no such config; similar ones are named.
-        UsageError: It has no model, or an option has no effect, looks like a misspelling or is of another kind than what
-            it replaces.
+        UsageError: It has no model, or an option has no effect, looks like a misspelling or is of another kind than
+            what it replaces.
         ValueError: The file cannot be read as a config, or a key in it looks like a misspelling.
     """
     file = locate(path)
