@@ -8,6 +8,7 @@ from typing import Any
 
 from .annotation_findings import (
     AS_TEXT,
+    COPY,
     NEW_IDS,
     NEW_IMAGE_IDS,
     SAME_CATEGORY,
@@ -130,6 +131,40 @@ def _renumber(entry: dict[str, Any], number: int) -> None:
     """Give an entry another id; the one of the file is kept for what is written."""
     if type(entry['id']) is not int or entry['id'] != number:
         entry['id_in_file'], entry['id'] = entry['id'], number
+
+
+class Objects:
+    """The objects of a file so far, to notice one that is listed again under another id.
+
+    Args:
+        findings: Receives those.
+    """
+
+    def __init__(self, findings: Findings) -> None:
+        self.findings = findings
+        self._seen: dict[tuple, tuple[dict[str, Any], Any]] = {}
+
+    def add(self, one: dict[str, Any], mask: Any) -> bool:
+        """Add an object, unless one with its image, category, box and mask is there.
+
+        Two that have the same id as well are left to `unite_annotations`.
+
+        Args:
+            one: With a box, and ids of image and category that count.
+            mask: As the file has it.
+
+        Returns:
+            Whether it is new.
+        """
+        looks = (one['image_id'], one['category_id'], one['iscrowd'], *one['bbox'])
+        entry = (one, mask or None)
+        number = 0
+        while (other := self._seen.setdefault((looks, number), entry)) is not entry:
+            if other[1] == entry[1] and ('id' not in one or one['id'] != other[0].get('id')):
+                self.findings.add(COPY, f'id {one.get("id")!r} (as {other[0].get("id")!r})')
+                return False
+            number += 1
+        return True
 
 
 def unite_annotations(annotations: list[dict[str, Any]], findings: Findings) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from .annotation_findings import (
     Findings,
     Kind,
 )
-from .annotation_ids import as_id, unite_annotations, unite_categories, unite_images
+from .annotation_ids import Objects, as_id, unite_annotations, unite_categories, unite_images
 from .annotation_masks import Size, as_numbers, check_mask, mask_box, run_lengths
 
 ENTRY_KEYS = {
@@ -69,8 +69,9 @@ def read_annotations(path: str | Path, source: str = '', masks: bool | None = Tr
     content['categories'], categories = unite_categories(content['categories'], findings)
     _check_categories(content, categories, path)
 
-    kept, sizes = [], []
+    kept, sizes, objects = [], [], Objects(findings)
     for annotation in content['annotations']:
+        mask_in_file = annotation.get('segmentation')
         image = images.get(as_id(annotation['image_id']))
         size = (0, 0) if image is None else (image['width'], image['height'])
         defect = NO_IMAGE if image is None else _defect(annotation, size, masks, findings)
@@ -80,6 +81,8 @@ def read_annotations(path: str | Path, source: str = '', masks: bool | None = Tr
             continue
         annotation['image_id'] = image['id']
         annotation['category_id'] = categories[as_id(annotation['category_id'])]
+        if not objects.add(annotation, mask_in_file):
+            continue
         kept.append(annotation)
         sizes.append(size)
     try:

@@ -9,10 +9,11 @@ from pprint import pformat
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
 
 from projects.command_line import UsageError
 
-from .config_copies import with_copies
+from .config_copies import with_copies, with_copies_of_bases
 from .runner import Runner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,11 +120,17 @@ def read_config(file: Path) -> Config:
     if file.suffix not in ('.py', '.json', '.yaml', '.yml'):
         raise UsageError(f'{file} is no config: expected a file that ends in .py')
     try:
-        return Config.fromfile(file)
+        cfg = Config.fromfile(file)
+        followed = with_copies_of_bases(cfg)
     except (OSError, ImportError):
         raise
     except Exception as error:  # it is a program
         raise ValueError(f'{file} cannot be read as a config: {type(error).__name__}: {error}') from error
+    for key, value in followed.items():
+        cfg[key] = value
+    if followed:
+        print_log(f'{file}: what it sets of validation holds for {", ".join(sorted(followed))} too', logger='current')
+    return cfg
 
 
 def locate(path: str | Path) -> Path:

@@ -1,15 +1,81 @@
 """Values that a config file has copied by the time the command line changes one of them.
 
 `test_dataloader = val_dataloader` in a config copies what stands there when the file is read, and so do a `data_root`
-in the path of an evaluator's annotations and the scales of test-time augmentation. An override of the one must reach
-the others, unless they are overridden themselves or were never the same.
+in the path of an evaluator's annotations and the scales of test-time augmentation. An override of the one, on the
+command line or in a config that is based on the file, must reach the others, unless they are overridden themselves or
+were never the same.
 """
 
+import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 MISSING = object()
+COPIED = {'val_dataloader', 'val_evaluator', 'test_dataloader', 'test_evaluator', 'tta_pipeline'}
+
+
+def with_copies_of_bases(cfg: Config) -> dict[str, Any]:
+    """What a config is to have of `COPIED`: what it changes of a base's validation reaches the test, as by options.
+
+    Args:
+        cfg: Just read from its file.
+
+    Returns:
+        Those of its values that differ from those in `cfg`.
+    """
+    if Config._is_lazy_import(cfg.filename):  # its bases are Python modules, whose objects it changes in place
+        return {}
+    content = _followed(cfg.filename, cfg.to_dict())
+    return {key: value for key, value in content.items() if value != cfg.get(key)}
+
+
+def _followed(file: str, content: dict[str, Any]) -> dict[str, Any]:
+    """The values of `COPIED` in a config file of some content."""
+    base: dict[str, Any] = {}
+    followed: dict[str, Any] = {}
+    for name in Config._get_base_files(file):
+        path, _ = Config._get_cfg_path(name, file)
+        found = Config.fromfile(path, import_custom_modules=False).to_dict()
+        base |= found
+        followed |= _followed(path, found)
+    own = {
+        key: value
+        for part in COPIED & content.keys()
+        for key, value in _changes(base.get(part, MISSING), content[part], part)
+    }
+    for key, value in with_copies(followed, own).items():
+        _set(followed, key, copy.deepcopy(value))
+    return followed
+
+
+def _changes(old: Any, new: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of all that must be set below a key to make one value of another."""
+    if _have_names(old) and _have_names(new) and old.keys() <= new.keys():
+        for name, value in new.items():
+            yield from _changes(old.get(name, MISSING), value, f'{key}.{name}')
+    elif _are_steps(old) and _are_steps(new) and [step['type'] for step in old] == [step['type'] for step in new]:
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from _changes(one, other, f'{key}.{index}')
+    elif old != new:
+        yield key, new
+
+
+def _have_names(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(name, str) and name.isidentifier() for name in value)
+
+
+def _are_steps(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(step, dict) and 'type' in step for step in value)
+
+
+def _set(content: Any, key: str, value: Any) -> None:
+    *names, last = [int(name) if name.isdecimal() else name for name in key.split('.')]
+    for name in names:
+        content = content[name]
+    content[last] = value
 
 
 def with_copies(content: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,8 +95,10 @@ def with_copies(content: Mapping[str, Any], options: Mapping[str, Any]) -> dict[
     followed = dict(options)
     for key, value in options.items():
         part, _, path = key.partition('.')
-        twin = f'test_{part.removeprefix("val_")}.{path}'
-        is_copied = part in ('val_dataloader', 'val_evaluator') and path and _at(content, key) == _at(content, twin)
+        twin = key.replace('val_', 'test_', 1)
+        is_copied = part in ('val_dataloader', 'val_evaluator') and _at(content, key) == _at(content, twin)
+        if not path:  # a run without validation may have a test, and the other way round
+            is_copied = is_copied and bool(content.get(part) and value)
         if is_copied and not _is_set(twin, options):
             followed[twin] = value
     for split in ('train', 'val', 'test'):

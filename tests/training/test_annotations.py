@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_api
 
+from projects.training.annotation_findings import COPY
 from projects.training.annotation_masks import read_run_lengths
 from projects.training.annotations import IndexedAnnotations, category_ids, read_annotations
 
@@ -222,7 +223,7 @@ def test_an_area_that_cannot_be_one_is_that_of_the_mask(tmp_path, area):
     ('value', 'crowd'), [(True, 1), (False, 0), ('0', 0), ('false', 0), ('True', 1), ('1', 1), (None, 0), (1.0, 1)]
 )
 def test_crowds_are_told_however_they_are_written(tmp_path, value, crowd):
-    kept = read(tmp_path, with_annotation(iscrowd=value, ignore=value))['annotations'][1]
+    kept = read(tmp_path, with_annotation(iscrowd=value, ignore=value, bbox=[10, 10, 20, 19]))['annotations'][1]
     assert (kept['iscrowd'], kept['ignore']) == (crowd, crowd)
 
 
@@ -256,7 +257,7 @@ def test_annotation_ids_become_positive_integers_that_differ(tmp_path, ids):
 
 
 def test_annotations_need_no_ids_and_ids_that_will_do_stay(tmp_path):
-    content = with_annotation(id=99)
+    content = with_annotation(id=99, bbox=[10, 10, 20, 19])
     assert [annotation['id'] for annotation in read(tmp_path, content)['annotations']] == [1, 99]
     del content['annotations'][0]['id']
     assert [annotation['id'] for annotation in read(tmp_path, content)['annotations']] == [1, 2]
@@ -275,7 +276,7 @@ def test_a_box_that_is_missing_or_none_is_that_of_the_mask(tmp_path, box):
 
 def test_a_file_joined_with_itself_is_the_file(tmp_path):
     content = two_images(1, 2)
-    content['annotations'].append({**content['annotations'][0], 'id': 3, 'area': 399})  # two that look alike
+    content['annotations'].append({**content['annotations'][0], 'id': 3, 'iscrowd': 1})  # two that look alike
     doubled = {key: copy.deepcopy(entries * 2) for key, entries in content.items()}
     assert read(tmp_path, doubled) == content
 
@@ -309,7 +310,9 @@ def test_an_image_id_of_two_pictures_is_refused_and_both_are_named(tmp_path):
 
 
 def test_an_image_that_is_merely_listed_twice_is_one(tmp_path):
-    kept = read(tmp_path, two_images(7, 7, file_name='a.jpg'))
+    content = two_images(7, 7, file_name='a.jpg')
+    content['annotations'][1]['bbox'] = [10, 10, 20, 19]
+    kept = read(tmp_path, content)
     assert len(kept['images']) == 1
     assert [annotation['image_id'] for annotation in kept['annotations']] == [7, 7]
 
@@ -327,7 +330,7 @@ def test_ids_that_name_nothing_are_refused(tmp_path, identifier):
 
 
 def test_categories_of_one_name_are_one_and_it_is_said(tmp_path, logged):
-    content = with_annotation(category_id='k')
+    content = with_annotation(category_id='k', bbox=[10, 10, 20, 19])
     content['categories'].append({'id': 'k', 'name': 'kite', 'supercategory': 'none'})
     kept = read(tmp_path, content)
     assert [(category['id'], category['name']) for category in kept['categories']] == [(3, 'kite'), (1, 'person')]
@@ -374,3 +377,43 @@ def test_category_ids_follow_the_order_of_the_names():
     assert category_ids(GOOD, ['person', 'kite']) == [1, 3]
     assert IndexedAnnotations(GOOD).get_cat_ids(cat_names=('person', 'kite')) == [1, 3]
     assert IndexedAnnotations(GOOD).get_cat_ids(cat_names=('kite', 'person')) == [3, 1]
+
+
+BOTH_KEPT = {
+    'another box': {'bbox': [10, 10, 20, 19]},
+    'another mask': {'segmentation': [[10, 10, 30, 10, 30, 30, 11, 30]]},
+    'another category': {'category_id': 1},
+    'a crowd': {'iscrowd': 1},
+}
+
+
+@pytest.mark.parametrize('masks', [True, False, None])
+@pytest.mark.parametrize('changes', BOTH_KEPT.values(), ids=BOTH_KEPT)
+def test_objects_that_differ_are_no_copies(tmp_path, changes, masks):
+    assert len(read(tmp_path, with_annotation(**changes), masks=masks)['annotations']) == 2
+
+
+@pytest.mark.parametrize('masks', [True, False, None])
+def test_a_copy_under_another_id_is_left_out_and_told(tmp_path, masks):
+    content = with_annotation(bbox=[10.0, 10, 20, 20], area=399)
+    content['annotations'] += [
+        {**GOOD['annotations'][0], 'id': 3, 'segmentation': [[9, 9, 30, 10, 30, 30]]},
+        {**GOOD['annotations'][0], 'id': 4, 'segmentation': [[9, 9, 30, 10, 30, 30]]},
+    ]
+    read_content, findings = read_annotations(write(tmp_path / 'a.json', content), masks=masks)
+    assert [one['id'] for one in read_content['annotations']] == [1, 3]
+    assert findings.counts == {COPY: 2}
+    assert findings.examples[COPY] == ['id 2 (as 1)', 'id 4 (as 3)']
+    assert '2 objects listed again under another id' in findings.why_unused(read_content['annotations'])
+
+
+def test_copies_without_boxes_or_without_masks_or_in_other_images(tmp_path):
+    content = copy.deepcopy(GOOD)
+    content['images'].append({'id': 8, 'file_name': 'b.jpg', 'width': 100, 'height': 50})
+    (one,) = content['annotations']
+    without_box = {key: value for key, value in one.items() if key != 'bbox'}
+    without_mask = {key: value for key, value in one.items() if key != 'segmentation'} | {'bbox': [1, 1, 2, 2]}
+    shifted = without_box | {'segmentation': [[11, 10, 30, 10, 30, 30, 10, 30]]}
+    content['annotations'] = [without_box, without_box, shifted, without_mask, without_mask, one | {'image_id': 8}]
+    content['annotations'] = [entry | {'id': number} for number, entry in enumerate(content['annotations'], 1)]
+    assert [entry['id'] for entry in read(tmp_path, content, masks=False)['annotations']] == [1, 3, 4, 6]

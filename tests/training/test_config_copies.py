@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from projects.training.config import ROOT, load_config
+from projects.training.config import ROOT, load_config, read_config
 from projects.training.config_copies import with_copies
 
 LEAVES = sorted(
@@ -116,3 +116,83 @@ def test_every_config_tests_at_the_size_of_its_validation(path):
         for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
             if 'ann_file' in evaluator:
                 assert evaluator.ann_file == str(Path('/elsewhere', cfg[f'{split}_dataloader'].dataset.ann_file))
+
+
+BASE = """
+val_dataloader = dict(
+    batch_size=1,
+    dataset=dict(
+        type='Set',
+        data_root='data',
+        ann_file='val.json',
+        pipeline=[dict(type='Load'), dict(type='Resize', scale=(64, 32))],
+    ),
+)
+val_evaluator = dict(type='Scores', ann_file='data/val.json', metric='bbox')
+test_dataloader, test_evaluator = val_dataloader, val_evaluator
+tta_pipeline = [dict(type='TestTimeAug', transforms=[[dict(scale=(32, 16)), dict(scale=(64, 32))]])]
+model = dict(type='Model')
+"""
+
+
+def read_based(tmp_path, *texts):
+    """The config of the last text; each is based on the one before it."""
+    for number, text in enumerate((BASE, *texts)):
+        path = tmp_path / f'{number}.py'
+        path.write_text(f"_base_ = ['{number - 1}.py']\n{text}" if number else text)
+    return read_config(path).to_dict()
+
+
+def sizes(content, split):
+    return [step.get('scale') for step in content[f'{split}_dataloader']['dataset']['pipeline']]
+
+
+PIPELINE = "pipeline = [dict(type='Load'), dict(type='Resize', scale=(128, 64))]\n"
+
+
+@pytest.mark.parametrize('later', [[], ['val_dataloader = dict(num_workers=2)\nmodel = dict(depth=3)']])
+def test_what_a_config_changes_of_its_bases_validation_reaches_the_test(tmp_path, later):
+    own = f'{PIPELINE}val_dataloader = dict(batch_size=2, dataset=dict(ann_file="few.json", pipeline=pipeline))\n'
+    content = read_based(tmp_path, own, *later)
+    assert content['test_dataloader'] == content['val_dataloader']
+    assert (content['test_dataloader'].get('num_workers'), content['test_dataloader']['batch_size']) == (
+        2 if later else None,
+        2,
+    )
+    assert sizes(content, 'test') == [None, (128, 64)]
+    assert content['test_evaluator'] == {'type': 'Scores', 'ann_file': 'data/few.json', 'metric': 'bbox'}
+    assert content['tta_pipeline'][0]['transforms'] == [[{'scale': (64, 32)}, {'scale': (128, 64)}]]
+
+
+def test_what_a_config_sets_of_the_test_stands(tmp_path):
+    own = f'{PIPELINE}val_dataloader = dict(dataset=dict(pipeline=pipeline))\n'
+    short = own + "test_dataloader = dict(dataset=dict(pipeline=[dict(type='Load')]))\n"
+    assert sizes(read_based(tmp_path, short), 'test') == [None]
+    assert sizes(read_based(tmp_path, short), 'val') == [None, (128, 64)]
+    later = (
+        'test_dataloader = dict(dataset=dict(ann_file="test.json"))\ntest_evaluator = dict(ann_file="data/test.json")'
+    )
+    content = read_based(tmp_path, later, own)
+    assert content['test_dataloader']['dataset']['ann_file'] == 'test.json'
+    assert sizes(content, 'test') == [None, (128, 64)]
+    assert content['val_evaluator']['ann_file'] == 'data/val.json'
+
+
+def test_what_a_config_replaces_or_switches_off(tmp_path):
+    other = "val_dataloader = dict(_delete_=True, batch_size=3, dataset=dict(type='Other'))\n"
+    assert read_based(tmp_path, other)['test_dataloader'] == {'batch_size': 3, 'dataset': {'type': 'Other'}}
+    content = read_based(tmp_path, 'val_dataloader = val_evaluator = val_cfg = None\n')
+    assert content['test_dataloader']['batch_size'] == 1
+    assert content['test_evaluator']['metric'] == 'bbox'
+
+
+def test_a_config_without_bases_or_changes_is_as_it_is_written(tmp_path):
+    assert read_based(tmp_path, 'model = dict(depth=3)')['model'] == {'type': 'Model', 'depth': 3}
+    labels = [f'val_dataloader = dict(dataset=dict(label_map={{1: {index}}}))' for index in (4, 5)]
+    assert read_based(tmp_path, *labels)['test_dataloader']['dataset']['label_map'] == {1: 5}
+    (tmp_path / 'alone.py').write_text(
+        BASE.replace('test_dataloader, test_evaluator = val_dataloader, val_evaluator', '')
+    )
+    assert 'test_dataloader' not in read_config(tmp_path / 'alone.py')
+    content = read_based(tmp_path, 'test_dataloader = None', 'test_dataloader = dict(_delete_=True, batch_size=4)')
+    assert (content['val_dataloader']['batch_size'], content['test_dataloader']) == (1, {'batch_size': 4})
