@@ -1,20 +1,16 @@
 """Sizes of images as they are decoded, compared with what an annotation file says."""
 
 import contextlib
-import hashlib
-import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import cv2
 from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
 from PIL import Image
 
-from projects.atomic_files import replacing
+from .findings_cache import FindingsCache
 
 ORIENTATION = 0x0112  # tag of EXIF (version 2.32, 4.6.4 A): 1 as stored, 2 to 8 turned or mirrored
 EXCHANGES_SIDES = 5  # from this value on
@@ -52,10 +48,14 @@ def check_sizes(files: Sequence[File], loader: LoadImageFromFile, most: int) -> 
         loader: Decodes an image in training or evaluation.
         most: How many wrong ones to find before the search is given up; one more is found at most.
     """
-    cached = _cache_file(files, loader, most) if len(files) >= IMAGES_WORTH_A_CACHE else None
-    if cached is not None:
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            return SizeCheck(**json.loads(cached.read_text()))
+    cached = None
+    if len(files) >= IMAGES_WORTH_A_CACHE:
+        sizes = [(width, height) for _, width, height in files]
+        question = (loader, cv2.__version__, Image.__version__, most, sizes)
+        cached = FindingsCache('image_sizes', question, (path for path, *_ in files))
+        if known := cached.read():
+            with contextlib.suppress(TypeError):
+                return SizeCheck(**known)
         print_log(f'reading the sizes of {len(files)} images, once for this set', logger='current')
     follows_exif = loader.color_type in ('color', 'grayscale')  # as OpenCV and mmcv's pillow backend do
     with ThreadPoolExecutor(NUM_THREADS) as pool:
@@ -76,10 +76,7 @@ def check_sizes(files: Sequence[File], loader: LoadImageFromFile, most: int) -> 
         if len(check.wrong) > most:
             break
     if cached is not None:
-        with contextlib.suppress(OSError):  # a home that cannot be written to
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(cached) as temporary:
-                temporary.write_text(json.dumps(asdict(check)))
+        cached.write(asdict(check))
     return check
 
 
@@ -112,16 +109,3 @@ def likely_cause(said: Sequence[int], decoded: Sequence[int]) -> str:
     if abs(ratios[0] / ratios[1] - 1) < SAME_SHAPE:
         return f'The images are copies {ratios[0]:.3g} times as large as those that were annotated: use those'
     return 'Other images than these were annotated, or parts of them'
-
-
-def _cache_file(files: Sequence[File], loader: LoadImageFromFile, most: int) -> Path:
-    """Where the findings for these files are kept; its name follows from everything that they depend on."""
-    digest = hashlib.sha256(repr((loader, cv2.__version__, Image.__version__, most)).encode())
-    for path, width, height in files:
-        try:
-            status = os.stat(path)  # noqa: PTH116 (a path as text, once per image)
-            digest.update(f'{path}\0{width}x{height}\0{status.st_size}\0{status.st_mtime_ns}\n'.encode())
-        except OSError:
-            digest.update(f'{path}\0absent\n'.encode())
-    folder = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache', 'skyline', 'image_sizes')
-    return folder / f'{digest.hexdigest()}.json'

@@ -1,17 +1,22 @@
 """A look at label maps before training: which values they hold, and whether the rule of the data set fits them."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
+from PIL import Image
 
 from .datasets import UnreadableImageError
+from .findings_cache import FindingsCache
 
 IGNORED = 255  # label of pixels that are neither trained on nor scored
 UNKNOWN = 254  # marks values that no label map of the data set may hold
 NUM_MAPS = 200
+MAPS_WORTH_A_CACHE = 100
 MAX_PIXELS = 400_000_000  # some seconds at most, for sets of huge maps
 
 
@@ -33,6 +38,24 @@ class LabelSurvey:
     foreign: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     num_maps: int = 0
     unusable: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> 'LabelSurvey':
+        """The survey that `to_json` was called of.
+
+        Raises:
+            TypeError: The content is none of a survey.
+            ValueError: As above.
+        """
+        survey = cls(**content)
+        survey.counts, survey.foreign = (np.array(counts, np.int64) for counts in (survey.counts, survey.foreign))
+        if not survey.counts.shape == survey.foreign.shape == (256,):
+            raise ValueError('a survey counts 256 values')
+        return survey
+
+    def to_json(self) -> dict[str, Any]:
+        """The survey as numbers and text."""
+        return vars(self) | {'counts': self.counts.tolist(), 'foreign': self.foreign.tolist()}
 
     def describe(self) -> str:
         """The values and their shares, the most frequent first."""
@@ -71,14 +94,31 @@ def unknown_values(counts: np.ndarray, lookup: np.ndarray) -> str:
     return f'unknown label values {unknown}; known are {known}' if unknown else ''
 
 
-def survey_labels(paths: Sequence[str], read: Callable[[str], np.ndarray], lookup: np.ndarray) -> LabelSurvey:
+def survey_labels(images: Mapping[str, str], read: Callable[[str], np.ndarray], lookup: np.ndarray) -> LabelSurvey:
     """Read label maps spread evenly over a set, the same ones each time; more of them if none has a label.
 
+    What was found in a large set is kept in the user's cache, until a label map, an image or the table changes.
+
     Args:
-        paths: All label maps of the set.
+        images: The image of each label map of the set.
         read: Returns the values of one, (H, W) uint8; raises UnreadableImageError.
         lookup: From values to labels.
     """
+    cached = None
+    if len(images) >= MAPS_WORTH_A_CACHE:
+        question = (lookup.tolist(), Image.__version__)
+        cached = FindingsCache('label_surveys', question, (path for pair in images.items() for path in pair))
+        if known := cached.read():
+            with contextlib.suppress(TypeError, ValueError):
+                return LabelSurvey.from_json(known)
+        print_log(f'reading some of the {len(images)} label maps, once for this set', logger='current')
+    survey = _read_some(list(images), read, lookup)
+    if cached is not None:
+        cached.write(survey.to_json())
+    return survey
+
+
+def _read_some(paths: Sequence[str], read: Callable[[str], np.ndarray], lookup: np.ndarray) -> LabelSurvey:
     survey = LabelSurvey()
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(NUM_MAPS, len(paths))).round().astype(int))
     order = np.random.default_rng(0).permutation(chosen)  # so that a part of them is spread too

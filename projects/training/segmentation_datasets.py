@@ -183,7 +183,7 @@ class CheckedSegmentationDataset(SurvivingDataset, BaseSegDataset):
                 shape = decoded_size(path)
             return read_label_map(path, shape)
 
-        found = survey_labels(list(images), read, self.label_lookup)
+        found = survey_labels(images, read, self.label_lookup)
         name = self.data_prefix['seg_map_path']
         check_labels(found, self.label_lookup, others, self.holds_255(), self.max_unreadable_share, name)
 

@@ -7,7 +7,7 @@ import pytest
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from projects.training import label_survey
+from projects.training import label_survey, segmentation_datasets
 from projects.training.segmentation_datasets import CheckedADE20KDataset, CheckedCityscapesDataset
 
 SHAPE = (8, 10)
@@ -145,3 +145,25 @@ def test_images_that_exif_turns_have_the_size_that_they_are_decoded_to(tmp_path)
 def test_one_bad_map_in_many_is_named_and_survived(tmp_path, logged):
     build(tmp_path, *[values(1, 2)] * 20, values(1, 200))
     assert any('20 label maps looked at hold 2 of 150 classes' in text and 'values [200]' in text for text in logged)
+
+
+def test_a_set_is_surveyed_once_and_anew_when_a_file_changes(tmp_path, monkeypatch, logged):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setattr(label_survey, 'MAPS_WORTH_A_CACHE', 4)
+    read, opened = segmentation_datasets.read_label_map, []
+    monkeypatch.setattr(segmentation_datasets, 'read_label_map', lambda *args: opened.append(args) or read(*args))
+    build(tmp_path, values(1, 2), values(3, 255), values(0, 1), values(200), max_unreadable_share=0.5)
+    build(tmp_path, max_unreadable_share=0.5)
+    assert len(opened) == 4
+    said = [text for text in logged if 'label maps looked at' in text]
+    assert len(said) == 2
+    assert said[0] == said[1]
+    assert '3 label maps looked at hold 3 of 150 classes' in said[0]
+    Image.fromarray(values(200, 201)).save(tmp_path / 'labels/a000.png')
+    with pytest.raises(ValueError, match='2 of 4 label maps that were looked at cannot be used'):
+        build(tmp_path, max_unreadable_share=0.3)
+    assert len(opened) == 8
+    for path in (tmp_path / 'cache/skyline/label_surveys').iterdir():
+        path.write_text('{"counts": [1]}')
+    build(tmp_path, max_unreadable_share=0.5)
+    assert len(opened) == 12

@@ -210,7 +210,7 @@ def test_the_annotation_itself_stays_as_it_is():
 
 
 def test_annotations_without_polygon_are_left_out_and_named(root, logged):
-    broken = [annotation(number, square(10, 50, 6)) for number in (7, 8)]
+    broken = [annotation(number, square(10, number, 6)) for number in (7, 8)]
     broken[0]['roof_mask'] = [1, 2, math.nan, 4, 5, 6]
     del broken[1]['footprint_mask'], broken[1]['offset']
     write(root, ANNOTATIONS + broken)
