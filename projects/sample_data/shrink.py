@@ -9,6 +9,7 @@ from mmengine.config import Config, ConfigDict
 
 from projects.sample_data.samples import SAMPLES, Sample
 from projects.training.optim_wrapper import has_bfloat16_units
+from projects.training.run_values import TRAINING, require_parts
 
 SAMPLE_ROOT = Path(__file__).resolve().parents[2] / 'data' / 'sample'
 NUM_ROIS = 64  # per image, of which at most a quarter are positives; 512 in the recipes, and most of a step's time
@@ -35,8 +36,10 @@ def use_sample(cfg: Config, root: Path = SAMPLE_ROOT, tiny: bool = False) -> Non
             checkpoints nor pictures: to see that everything fits together, not to learn.
 
     Raises:
+        UsageError: The config has no data sets.
         ValueError: No sample is known for the type of the config's data set, or its training resizes no images.
     """
+    require_parts(cfg, *TRAINING)
     dataset = cfg.train_dataloader.dataset
     kind = dataset.get('of', dataset.type)  # what a mixed set is made of
     if kind not in SAMPLES:

@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from projects.command_line import UsageError
 
 from .config_copies import with_copies, with_copies_of_bases
+from .run_values import whose_part
 from .runner import Runner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +80,7 @@ def load_config(
     cfg = QuicklyPrintedConfig(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename)
     _check_keys(cfg.keys(), RUNNER_KEYS | {'train_pipeline', 'test_pipeline'}, f'{file.name}: ')
     if not isinstance(cfg.get('model'), dict):
-        raise UsageError(f'{file} describes no model: it is a part of other configs, or a plan for another tool')
+        raise UsageError(f'{file} describes no model{whose_part(file)}')
     if prepare is not None:
         prepare(cfg)
     data_root = cfg.get('data_root')

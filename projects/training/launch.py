@@ -14,6 +14,7 @@ from mmengine.config import Config
 from projects.command_line import UsageError
 
 from .annotations import require_file
+from .run_values import TESTING, TRAINING, check_values, require_parts
 from .runner import Runner, latest_checkpoint
 from .score_line import describe_scores
 from .segmentation_datasets import require_folder
@@ -48,6 +49,8 @@ def set_up(cfg: Config, work_dir: str | Path | None, launcher: str = 'none', amp
         cfg.sync_bn = None  # torch synchronises batch norms on GPUs only
     elif launcher == 'slurm' and not torch.cuda.is_available():
         raise UsageError('--launcher slurm needs GPUs; on processors use torchrun and --launcher pytorch')
+    if amp is not None:
+        require_parts(cfg, 'optim_wrapper')
     if amp == 'bf16':
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
     elif amp == 'fp16':
@@ -92,10 +95,13 @@ def train(cfg: Config, resume: str | None = None, validate_first: bool = False) 
         The scores of the last validation.
 
     Raises:
+        UsageError: The config lacks a part that training needs, or a value with which nothing sensible is trained.
         FileNotFoundError: `resume` names no file.
         OSError: The disk has no room for the checkpoints.
         KeyboardInterrupt: Stopped by the user; a checkpoint was saved.
     """
+    require_parts(cfg, *TRAINING)
+    check_values(cfg)
     if resume is not None:
         checkpoint = latest_checkpoint(cfg.work_dir) if resume == 'auto' else Path(resume)
         if checkpoint is not None:
@@ -137,9 +143,11 @@ def test(cfg: Config, checkpoint: str | Path, augment: bool) -> dict[str, float]
         The scores.
 
     Raises:
+        UsageError: The config lacks a part that testing needs.
         FileNotFoundError: No such checkpoint.
         ValueError: It does not fit the model, or the config has no test-time augmentation.
     """
+    require_parts(cfg, *TESTING)
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f'No checkpoint {checkpoint}')
     cfg.load_from = str(checkpoint)
