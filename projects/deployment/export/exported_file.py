@@ -11,7 +11,7 @@ from projects.deployment.export.quantization import quantize_onnx
 from projects.deployment.inference_graphs.images import ImageGraph
 from projects.deployment.inference_graphs.segmentation import SegmentationGraph
 from projects.deployment.model_info import KEY, ModelInfo
-from projects.deployment.runtimes.openvino_session import convert_onnx
+from projects.deployment.runtimes.openvino_session import convert_onnx, read_model
 
 try:
     import onnx
@@ -58,7 +58,7 @@ def write_description(path: Path, info: ModelInfo) -> None:
         onnx.save(model, path)
         return
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        model = openvino.Core().read_model(path)
+        model = read_model(path)
         model.set_rt_info(info.to_json(), [KEY])
         openvino.save_model(model, Path(folder, path.name), compress_to_fp16=False)
         del model  # it reads the weights from the file that is replaced now

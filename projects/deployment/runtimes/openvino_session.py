@@ -1,6 +1,7 @@
 """OpenVINO, on processors."""
 
 import threading
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +33,7 @@ class OpenVINOSession:
     def __init__(self, path: str | Path, precision: str | None = None, threads: int | None = None) -> None:
         if not Path(path).is_file():
             raise FileNotFoundError(f'no file {path}')
-        core = openvino.Core()
-        capabilities = core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+        capabilities = _core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
         needed = {'bf16': 'BF16', 'fp16': 'FP16'}.get(precision or 'fp32', 'FP32')
         if needed not in capabilities:
             raise ValueError(f'this processor does not compute in {precision}; OpenVINO offers {capabilities}')
@@ -43,9 +43,9 @@ class OpenVINOSession:
             options['INFERENCE_PRECISION_HINT'] = HINTS[precision]
         if threads is not None:
             options['INFERENCE_NUM_THREADS'] = threads
-        model = _read(core, path)
+        model = read_model(path)
         self.output_names = [output.any_name for output in model.outputs]
-        self._compiled = core.compile_model(model, 'CPU', options)
+        self._compiled = _core().compile_model(model, 'CPU', options)
         self._requests = threading.local()
 
     def __call__(self, *inputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -76,15 +76,32 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     Raises:
         ValueError: It is no model that OpenVINO reads.
     """
-    model = _read(openvino.Core(), path)
+    model = read_model(path)
     return {KEY: model.get_rt_info([KEY]).astype(str)} if model.has_rt_info([KEY]) else {}
 
 
-def _read(core: openvino.Core, path: str | Path) -> openvino.Model:
+def read_model(path: str | Path) -> openvino.Model:
+    """The graph of an `.xml` or `.onnx` file, not compiled.
+
+    Raises:
+        FileNotFoundError: The `.bin` beside an `.xml` is missing.
+        ValueError: It is no model that OpenVINO reads.
+    """
     if Path(path).suffix == '.xml' and not Path(path).with_suffix('.bin').is_file():
         raise FileNotFoundError(f'{path} has its weights in {Path(path).with_suffix(".bin").name}, which is missing')
     try:
-        return core.read_model(path)
+        return _core().read_model(path)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ValueError(f'{path} is damaged, or no model that OpenVINO reads: {reason}') from error
+
+
+@cache
+def _core() -> openvino.Core:
+    """The only one of the process, which is never deleted.
+
+    The plugin for processors (2026.4) gives the thread that first uses a core a stack for its signal handlers, and the
+    earlier one back when the core is deleted. Of two cores, the first of which is deleted first, the other gives back a
+    stack that is gone; the next signal with a handler, such as the end of a child process, then ends the process.
+    """
+    return openvino.Core()

@@ -2,6 +2,7 @@
 
 import builtins
 import importlib
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -50,6 +51,22 @@ def test_results_stay_as_they_are_in_the_next_call(runtime, file):
     session(images(7))
     assert (first['double'] == 2).all()
     assert first['sums'] == [48]
+
+
+def test_signals_reach_a_process_that_closed_the_first_of_two_sessions_first(file):
+    program = """
+import os, signal, sys
+from projects.deployment.runtimes.openvino_session import OpenVINOSession
+
+signal.signal(signal.SIGUSR1, lambda *_: print('handled'))
+first, second = OpenVINOSession(sys.argv[1]), OpenVINOSession(sys.argv[1])
+del first
+del second
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    arguments = [sys.executable, '-c', program, str(file)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, 'handled\n')
 
 
 @pytest.mark.parametrize('runtime', ['eager', *SESSIONS])
