@@ -2,6 +2,7 @@
 """Prepare data for training: `tools/prepare_data.py geotiles|geotiff|scenes|bonai --out PATH ...`."""
 
 import argparse
+import glob
 import sys
 from dataclasses import fields, replace
 from functools import partial
@@ -12,7 +13,7 @@ from rich.progress import track
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.building_extraction.datasets.geotiles import GeotilesSettings, convert_geotiles
 from projects.building_extraction.datasets.training_commands import training_command
-from projects.command_line import file_to_write, folder_to_write, number, told_in_one_line, whole_number
+from projects.command_line import UsageError, file_to_write, folder_to_write, number, told_in_one_line, whole_number
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -87,9 +88,8 @@ def add_geotiff(commands: argparse._SubParsersAction) -> None:
     )
     geotiff.set_defaults(run=run_geotiff)
     add = geotiff.add_argument
-    add(
-        '--image', metavar='FILE', type=Path, required=True, help='GeoTIFF, VRT, JPEG 2000, ... (several: gdalbuildvrt)'
-    )
+    several = 'GeoTIFF, VRT, JPEG 2000, ... (several: gdalbuildvrt)'
+    add('--image', metavar='FILE', type=Path, nargs='+', required=True, help=several)
     add('--labels', metavar='FILE', type=Path, required=True, help='GeoPackage, GeoJSON, Shapefile, ... of polygons')
     add('--out', metavar='DIR', type=folder_to_write, required=True, help='folder to write')
     add('--height-column', metavar='NAME', help='column of the labels with heights above ground')
@@ -135,6 +135,13 @@ def run_geotiff(args: argparse.Namespace) -> object:
     from projects.building_extraction.datasets.raster_blocks import BlockSettings
     from projects.building_extraction.datasets.raster_tiles import RasterTilesSettings, convert_raster
 
+    (image, *others) = args.image
+    if others or image.is_dir() or (glob.has_magic(str(image)) and not image.exists()):
+        parts = f'{image}/*.tif' if image.is_dir() else ' '.join(map(str, args.image))
+        raise UsageError(
+            f'--image takes one file; several are one as a virtual mosaic: gdalbuildvrt all.vrt {parts}, then --image '
+            'all.vrt'
+        )
     settings = RasterTilesSettings(
         tile_px=args.tile_px,
         gsd_m=args.gsd_m,
@@ -147,7 +154,7 @@ def run_geotiff(args: argparse.Namespace) -> object:
         displacement=Displacement(tuple(args.shift_m), args.off_nadir_deg, args.azimuth_deg),
     )
     show_progress = partial(track, description='Tiles')
-    return convert_raster(args.image, args.labels, args.out, settings, overwrite=args.overwrite, track=show_progress)
+    return convert_raster(image, args.labels, args.out, settings, overwrite=args.overwrite, track=show_progress)
 
 
 def add_scenes(commands: argparse._SubParsersAction) -> None:

@@ -15,6 +15,7 @@ from rich.progress import track
 
 from projects.atomic_files import replacing
 from projects.building_extraction.vectorization import PredictionWindow, VectorizationSettings, vectorise_windows
+from projects.command_line import UsageError
 from projects.geodata.raster_files import NoDataError, Raster, open_band, open_raster
 from projects.geodata.raster_values import WINDOW_PX, ValueMeaning, check_one_band, value_meaning, windows_of
 from projects.geodata.vector_files import geopandas
@@ -101,10 +102,10 @@ def check_picture_name(path: Path) -> None:
 
     Raises:
         FileNotFoundError: Its folder does not exist.
-        ValueError: Its suffix names no format.
+        UsageError: Its suffix names no format.
     """
     if path.suffix.lower() not in ('.png', '.jpg', '.jpeg'):
-        raise ValueError(f'cannot write {path.name}: expected a name that ends in .png or .jpg')
+        raise UsageError(f'cannot write {path.name}: expected a name that ends in .png or .jpg')
     if not path.parent.is_dir():
         raise FileNotFoundError(f'cannot write {path}: the folder {path.parent} does not exist')
 

@@ -10,6 +10,7 @@ import shapely
 from mmengine.logging import print_log
 
 from projects.atomic_files import replacing
+from projects.command_line import UsageError
 from projects.geodata.coordinate_systems import is_local
 from projects.geodata.degrees import turn_towards
 from projects.geodata.heights import read_heights
@@ -166,10 +167,10 @@ def check_writable(path: str | Path) -> None:
 
     Raises:
         FileNotFoundError: Its folder does not exist.
-        ValueError: Its suffix names no format.
+        UsageError: Its suffix names no format.
     """
     path = Path(path)
     if path.suffix.lower() not in DRIVERS:
-        raise ValueError(f'cannot write {path.name}: expected a name that ends in {" or ".join(DRIVERS)}')
+        raise UsageError(f'cannot write {path.name}: expected a name that ends in {" or ".join(DRIVERS)}')
     if not path.parent.is_dir():
         raise FileNotFoundError(f'cannot write {path}: the folder {path.parent} does not exist')

@@ -94,12 +94,13 @@ class VectorLayer:
             return np.atleast_1d(shapely.from_wkb(geometries, on_invalid='fix')), table
 
 
-def open_layer(path: str | Path, name: str | None = None) -> VectorLayer:
+def open_layer(path: str | Path, name: str | None = None, option: str = '--layer') -> VectorLayer:
     """Find the polygons of a file: the layer of that name, or the only one of polygons.
 
     Args:
         path: Any file that GDAL reads as vectors.
         name: Of a layer; None: there must be one alone that can hold polygons, and has features.
+        option: That names the layer on the command line, for the message.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -120,7 +121,7 @@ def open_layer(path: str | Path, name: str | None = None) -> VectorLayer:
     filled = [layer for layer in layers if layer.features] or layers[:1]
     if len(filled) > 1:
         raise ValueError(
-            f'{path} holds {len(filled)} layers of polygons; say which one holds the buildings with --layer: {listed}'
+            f'{path} holds {len(filled)} layers of polygons; say which one holds the buildings with {option}: {listed}'
         )
     if len(types) > 1:
         print_log(f'{path} holds the layers {listed}; {filled[0].name!r} is read', logger='current')

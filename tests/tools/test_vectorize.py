@@ -87,7 +87,6 @@ def test_errors_are_one_line_that_says_what_to_do(folder, monkeypatch, capsys):
     view = ('--off-nadir-deg', '20', '--azimuth-deg', '0')
     for arguments, message in (
         (('missing.tif', 'out.gpkg'), 'missing.tif does not exist'),
-        (('probability.tif', 'out.shp'), 'ends in .gpkg or .geojson'),
         (('probability.tif', 'missing/out.gpkg'), 'missing does not exist'),
         (('nowhere.tif', 'out.gpkg'), 'has no coordinate system'),
         (('numbers.tif', 'out.gpkg'), '--instances'),
@@ -107,6 +106,14 @@ def test_errors_are_one_line_that_says_what_to_do(folder, monkeypatch, capsys):
     ):
         with pytest.raises(SystemExit) as stop:
             tool.main(['probability.tif', 'out.gpkg', *arguments])
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+    for arguments, message in (
+        (['out.shp'], 'vectorize: cannot write out.shp: expected a name that ends in .gpkg or .geojson'),
+        (['out.gpkg', '--picture', 'p.bmp'], 'vectorize: cannot write p.bmp: expected a name that ends in .png or .jpg'),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            tool.main(['probability.tif', *arguments])
         assert stop.value.code == 2
         assert message in capsys.readouterr().err
     assert not list(folder.glob('*out.*'))

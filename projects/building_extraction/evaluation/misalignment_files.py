@@ -56,7 +56,8 @@ def measure_files(
     """
     read = partial(read_buildings, labels_path, height_column, structure_column, layer=layer)
     if reference_path is not None and prediction_path is None:
-        lack = [open_layer(labels_path, layer).lacks_crs, open_layer(reference_path, reference_layer).lacks_crs]
+        of_reference = open_layer(reference_path, reference_layer, '--reference-layer')
+        lack = [open_layer(labels_path, layer).lacks_crs, of_reference.lacks_crs]
         labels = read(assume_crs=assume_crs if lack[0] or not lack[1] else None)
         if not len(labels):
             raise ValueError(f'{labels_path} holds no features: there is nothing to measure')

@@ -51,12 +51,20 @@ def find_inputs(inputs: Iterable[str | Path], out: str | Path | None = None) -> 
         Each file once, by path.
 
     Raises:
-        FileNotFoundError: A file, folder or match does not exist.
+        FileNotFoundError: Files, folders or matches do not exist; names all that do not.
         ValueError: A file is nothing that can be predicted, or a folder holds nothing such.
     """
     excluded = None if out is None else Path(out).resolve()
     found: dict[Path, Path] = {}
     roots = []
+    inputs = list(inputs)
+    absent = [str(given) for given in inputs if not _is_there(str(given))]
+    if absent:
+        raise FileNotFoundError(
+            f'no such file or folder: {", ".join(absent)}; nothing was begun. Correct or leave out '
+            f'{"it" if len(absent) == 1 else f"these {len(absent)}"} of the {len(inputs)} inputs; accepted are '
+            f'{ACCEPTED}, folders of them, and globs'
+        )
     for given in inputs:
         files, root = _files_of(str(given), excluded)
         roots.append(os.path.abspath(root))  # noqa: PTH100 (links stay as they are)
@@ -140,8 +148,6 @@ def _files_of(given: str, excluded: Path | None) -> tuple[list[Path], Path]:
         if not _is_accepted(path):
             raise ValueError(f'cannot predict {path}: accepted are {ACCEPTED}')
         return [path], path.parent
-    if not glob.has_magic(str(path)):
-        raise FileNotFoundError(f'no such file or folder: {path}; accepted are {ACCEPTED}, folders of them, and globs')
     matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 (it may be absolute)
     files = [
         file for file in matches if file.is_file() and _is_accepted(file) and not _is_inside(file.resolve(), excluded)
@@ -149,6 +155,11 @@ def _files_of(given: str, excluded: Path | None) -> tuple[list[Path], Path]:
     if not files:
         raise FileNotFoundError(f'{given} matches {len(matches)} files, none to predict; accepted are {ACCEPTED}')
     return files, Path(os.path.commonpath([file.parent for file in files]))
+
+
+def _is_there(given: str) -> bool:
+    path = Path(given).expanduser()
+    return path.exists() or glob.has_magic(str(path))
 
 
 def _walk(folder: Path, excluded: Path | None) -> Iterator[Path]:
