@@ -137,7 +137,7 @@ def run_geotiff(args: argparse.Namespace) -> object:
 
     (image, *others) = args.image
     if others or image.is_dir() or (glob.has_magic(str(image)) and not image.exists()):
-        parts = f'{image}/*.tif' if image.is_dir() else ' '.join(map(str, args.image))
+        parts = str(image / '*.tif') if image.is_dir() else ' '.join(map(str, args.image))
         raise UsageError(
             f'--image takes one file; several are one as a virtual mosaic: gdalbuildvrt all.vrt {parts}, then --image '
             'all.vrt'

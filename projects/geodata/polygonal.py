@@ -7,6 +7,7 @@ import shapely
 
 POLYGON, MULTIPOLYGON, GEOMETRY_COLLECTION = 3, 6, 7  # as `shapely.get_type_id` numbers them
 COLLECTIONS = MULTIPOLYGON, GEOMETRY_COLLECTION
+ENDLESS_HOLES = 'holes with NaN or infinite coordinates'
 
 
 def polygonal(geometry: shapely.Geometry) -> shapely.Geometry:
@@ -23,20 +24,23 @@ def mend_outlines(outlines: np.ndarray) -> tuple[np.ndarray, Counter[str]]:
     """Make polygons of outlines, in two dimensions; one that cannot be used does not concern the others.
 
     Outlines that cross themselves are repaired by `shapely.make_valid` (even-odd rule: a figure of eight becomes two
-    parts). What has no geometry, NaN or infinite coordinates, no polygon or no area becomes None.
+    parts). Holes with NaN or infinite coordinates are left out. What has no geometry, such coordinates elsewhere, no
+    polygon or no area becomes None.
 
     Args:
         outlines: (N,) Geometries of any type, or None.
 
     Returns:
-        (N,) Valid Polygons and MultiPolygons, or None; and how many were repaired or left out, by reason.
+        (N,) Valid Polygons and MultiPolygons, or None; and how many were repaired or left out, by reason, and
+        `ENDLESS_HOLES`.
     """
     counts: Counter[str] = Counter()
     mended = shapely.force_2d(np.array(outlines, dtype=object))
     absent = shapely.is_missing(mended) | shapely.is_empty(mended)
-    coordinates, owner = shapely.get_coordinates(mended, return_index=True)
-    endless = np.zeros(len(mended), dtype=bool)
-    endless[owner[~np.isfinite(coordinates).all(axis=1)]] = True
+    for number in np.flatnonzero(_are_endless(mended)).tolist():
+        mended[number], holes = _without_endless_holes(mended[number])
+        counts[ENDLESS_HOLES] += holes
+    endless = _are_endless(mended)
     other = ~np.isin(shapely.get_type_id(mended), (POLYGON, *COLLECTIONS)) & ~absent & ~endless
     for reason, left_out in (
         ('without geometry', absent),
@@ -57,3 +61,23 @@ def mend_outlines(outlines: np.ndarray) -> tuple[np.ndarray, Counter[str]]:
     counts['without area'] = int(flat.sum())
     counts['repaired'] = int((invalid & ~shapely.is_missing(mended)).sum())
     return mended, +counts
+
+
+def _are_endless(geometries: np.ndarray) -> np.ndarray:
+    """Which of (N,) geometries have coordinates that are NaN or infinite."""
+    coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
+    endless = np.zeros(len(geometries), dtype=bool)
+    endless[owner[~np.isfinite(coordinates).all(axis=1)]] = True
+    return endless
+
+
+def _without_endless_holes(geometry: shapely.Geometry) -> tuple[shapely.Geometry, int]:
+    """A polygon or several without the holes whose coordinates are NaN or infinite, and how many those are."""
+    if geometry.geom_type == 'MultiPolygon':
+        parts, holes = zip(*map(_without_endless_holes, geometry.geoms), strict=True)
+        return shapely.MultiPolygon(list(parts)), sum(holes)
+    if geometry.geom_type != 'Polygon' or _are_endless(np.array([geometry.exterior]))[0]:
+        return geometry, 0
+    endless = _are_endless(np.array(geometry.interiors, dtype=object))
+    kept = [hole for hole, is_endless in zip(geometry.interiors, endless, strict=True) if not is_endless]
+    return shapely.Polygon(geometry.exterior, kept), int(endless.sum())

@@ -14,7 +14,7 @@ from projects.command_line import UsageError
 from projects.geodata.coordinate_systems import is_local
 from projects.geodata.degrees import turn_towards
 from projects.geodata.heights import read_heights
-from projects.geodata.polygonal import mend_outlines
+from projects.geodata.polygonal import ENDLESS_HOLES, mend_outlines
 from projects.geodata.vector_layers import Bounds, VectorLayer, open_layer, pyogrio
 from projects.geodata.vector_places import choose_systems, explain_miss, place_outlines, search_box
 
@@ -140,12 +140,13 @@ def write_polygons(frame: geopandas.GeoDataFrame, path: str | Path) -> None:
 
 
 def _report(source: VectorLayer, features: int, counts: Counter[str]) -> None:
-    repaired = counts['repaired']
-    left_out = Counter({reason: count for reason, count in counts.items() if reason != 'repaired'})
+    repaired, holes = counts['repaired'], counts[ENDLESS_HOLES]
+    left_out = Counter({r: count for r, count in counts.items() if r not in ('repaired', ENDLESS_HOLES)})
     of_all = '' if features == source.features else f' in the area (of {source.features})'
     text = f'{source.path}: {features} features{of_all}, {repaired} repaired, {left_out.total()} left out'
     text += f' ({_listed(left_out)})' if left_out else ''
-    print_log(text, logger='current', level=WARNING if left_out else INFO)
+    text += f'; {holes} {ENDLESS_HOLES} left out, their polygons kept' * bool(holes)
+    print_log(text, logger='current', level=WARNING if left_out or holes else INFO)
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -1,5 +1,7 @@
 """Which layer of a vector file holds the polygons, and what stands in it."""
 
+import math
+import struct
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ Bounds = tuple[float, float, float, float]
 
 SHOWN_NAMES, SHOWN_WARNINGS = 20, 3
 LATIN = 'ISO-8859-1'  # which GDAL assumes of Shapefiles that state no encoding, and in which any bytes are text
+NOT_A_NUMBER, INFINITE = (struct.pack('<d', value) for value in (math.nan, math.inf))  # in WKB
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,12 @@ class VectorLayer:
         if geometries is None:
             geometries = np.full(len(values[0]) if values else 0, None)
         with np.errstate(invalid='ignore'):  # NaN, which is left out and counted later
-            return np.atleast_1d(shapely.from_wkb(geometries, on_invalid='fix')), table
+            outlines = np.atleast_1d(shapely.from_wkb(geometries, on_invalid='fix'))
+            for number in np.flatnonzero(shapely.is_missing(outlines)).tolist():
+                if geometries[number] is not None:  # a ring that starts with NaN does not end where it starts
+                    closed = geometries[number].replace(NOT_A_NUMBER, INFINITE)
+                    outlines[number] = shapely.from_wkb(closed, on_invalid='fix')
+            return outlines, table
 
 
 def open_layer(path: str | Path, name: str | None = None, option: str = '--layer') -> VectorLayer:

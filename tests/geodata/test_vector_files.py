@@ -315,3 +315,19 @@ def test_files_without_anything_to_read_are_named(tmp_path):
 def test_a_column_without_a_value_is_not_written(tmp_path):
     write_polygons(frame([box(0)], score=[0.5], height_m=[np.nan]), tmp_path / 'a.gpkg')
     assert column_names(tmp_path / 'a.gpkg') == ['score']
+
+
+@pytest.mark.parametrize('place', [0, 1])
+@pytest.mark.parametrize('options', [{}, {'crs': 'EPSG:3857'}])
+def test_a_hole_with_nan_is_left_out_alone_and_told(tmp_path, logged, place, options):
+    ring = np.array([[500000, 5000000], [500010, 5000000], [500010, 5000010], [500000, 5000010], [500000, 5000000.0]])
+    hole, good = ((ring - ring[0]) * 0.2 + ring[0] + offset for offset in (1, 5))
+    hole[place] = np.nan
+    hole[-1] = hole[0]
+    broken = polygon(ring.tolist(), hole.tolist(), good.tolist())
+    outside = polygon(hole.tolist())
+    path = write_geojson(tmp_path / 'a.geojson', [broken, outside], **UTM_MEMBER)
+    read = read_buildings(path, **options)
+    assert read.to_crs(UTM).area.tolist() == pytest.approx([96])
+    (text,) = [text for text in logged if 'features' in text]
+    assert '2 features, 0 repaired, 1 left out (1 with NaN or infinite coordinates); 1 holes with NaN' in text

@@ -140,3 +140,15 @@ def test_errors_are_one_line():
         TOOL.main(['--labels', 'none.geojson', '--reference', 'clean.gpkg', '--out', 'report'])
     with pytest.raises(SystemExit):
         TOOL.main(['--labels', 'labels.gpkg', '--out', 'report'])
+
+
+def test_the_option_that_names_a_layer_of_the_reference_is_its_own(area, capsys):
+    clean = geopandas.read_file('clean.gpkg')
+    for layer in ('roofs', 'footprints'):
+        clean.to_file(area / 'several.gpkg', layer=layer)
+    for arguments, option in (
+        (('--labels', 'labels.gpkg', '--reference', 'several.gpkg'), '--reference-layer'),
+        (('--labels', 'several.gpkg', '--reference', 'clean.gpkg'), '--layer'),
+    ):
+        with pytest.raises(SystemExit, match=f'holds the buildings with {option}: .*roofs'):
+            TOOL.main([*arguments, '--out', 'report'])

@@ -56,3 +56,13 @@ def test_errors_are_one_line():
         TOOL.main([*GEOTIFF, '--height-column', 'h'])
     with pytest.raises(SystemExit):
         TOOL.main(['geotiff', '--image', 'city.tif'])
+
+
+@pytest.mark.usefixtures('area')
+@pytest.mark.parametrize('images', [('city.tif', 'other.tif'), ('.',), ('*.tif',)], ids=str)
+def test_several_images_are_refused_with_the_way_to_make_them_one(images, capsys):
+    with pytest.raises(SystemExit) as stop:
+        TOOL.main(['geotiff', '--image', *images, *GEOTIFF[3:]])
+    assert stop.value.code == 2
+    expected = '*.tif' if images == ('.',) else ' '.join(images)
+    assert f'gdalbuildvrt all.vrt {expected}, then --image all.vrt' in capsys.readouterr().err

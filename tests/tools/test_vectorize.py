@@ -110,7 +110,10 @@ def test_errors_are_one_line_that_says_what_to_do(folder, monkeypatch, capsys):
         assert message in capsys.readouterr().err
     for arguments, message in (
         (['out.shp'], 'vectorize: cannot write out.shp: expected a name that ends in .gpkg or .geojson'),
-        (['out.gpkg', '--picture', 'p.bmp'], 'vectorize: cannot write p.bmp: expected a name that ends in .png or .jpg'),
+        (
+            ['out.gpkg', '--picture', 'p.bmp'],
+            'cannot write p.bmp: expected a name that ends in .png or .jpg',
+        ),
     ):
         with pytest.raises(SystemExit) as stop:
             tool.main(['probability.tif', *arguments])

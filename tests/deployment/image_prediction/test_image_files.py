@@ -78,6 +78,13 @@ def test_what_cannot_be_predicted_is_refused(tmp_path, given, error, words):
         find_inputs([str(tmp_path / given)])
 
 
+def test_all_absent_inputs_are_named_at_once(tmp_path):
+    touch(tmp_path, 'there.png')
+    given = [str(tmp_path / name) for name in ('a.png', 'there.png', 'b', '*.png')]
+    with pytest.raises(FileNotFoundError, match=r'a\.png, .*/b; nothing was begun.* leave out these 2 of the 4 inputs'):
+        find_inputs(given)
+
+
 def test_a_tiff_is_a_raster_if_it_says_where_it_lies(tmp_path, colours):
     picture = Image.fromarray(colours)
     picture.save(tmp_path / 'plain.tif')
