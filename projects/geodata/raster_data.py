@@ -15,6 +15,7 @@ from projects.undeclared_data import EDGE_SHARE, find_undeclared, holds, is_numb
 
 ColorInterp, MaskFlags = rasterio.enums.ColorInterp, rasterio.enums.MaskFlags
 OPAQUE = 128  # of 255: a pixel that is at least half opaque has data
+MAX_FILL_SPREAD = 8  # of 255: by which the colour of pixels without data differs, after compression
 MAX_SOFT_SHARE = 0.1  # of what is not transparent, that an opacity may leave half transparent (soft seams)
 
 
@@ -63,7 +64,7 @@ class Sample:
         values: (B, N) as stored.
         valid: (N,) Which have data.
         is_edge: (N,) Which lie on the image's border.
-        opacity: (N,) of the band that is flagged alpha; None: there is none.
+        opacity: (N,) of the band that is flagged alpha, or may be opacity without that; None: there is none.
     """
 
     values: np.ndarray
@@ -103,9 +104,17 @@ def find_data_rule(
         masked = masked[:1]  # one mask for all bands
     flagged = [n for n, use in enumerate(source.colorinterp, 1) if use == ColorInterp.alpha and n not in bands]
     rule = DataRule(tuple(masked))
-    sample = _sampled(source, bands, rule, flagged[0] if flagged else None)
+    unnamed = None if flagged else _unnamed_band(source, bands)
+    sample = _sampled(source, bands, rule, flagged[0] if flagged else unnamed)
     notes = []
-    if sample.opacity is not None:
+    if unnamed is not None and sample.opacity is not None and _says_where_data_is(sample.opacity, sample.values):
+        rule = replace(rule, alpha=unnamed)
+        sample = replace(sample, valid=sample.valid & (sample.opacity >= rule.opaque))
+        notes.append(
+            f'band {unnamed} holds 0 where red, green and blue are one colour, and 255 elsewhere: taken for opacity, '
+            f'which the file does not say; if it is not: gdal_translate -b {" -b ".join(map(str, bands))}'
+        )
+    elif flagged and sample.opacity is not None:
         full = _full_opacity(sample.opacity)
         if full is None:
             low, high = sample.opacity.min(), sample.opacity.max()
@@ -161,6 +170,22 @@ def _full_opacity(opacity: np.ndarray) -> float | None:
     is_usual = full.is_integer() and np.log2(full + 1).is_integer()  # 1, 255, 4095, 65535, ...
     may_be_soft = MAX_SOFT_SHARE if opacity.min() <= 0 else MAX_SOFT_SHARE / 10
     return full if soft <= (may_be_soft if is_usual else 0) else None
+
+
+def _unnamed_band(source: Any, bands: tuple[int, ...]) -> int | None:
+    """The fourth band of an image of 8 bits, beside red, green and blue, if the file does not say what it is."""
+    if source.count != 4 or len(bands) != 3 or set(source.dtypes) != {'uint8'}:
+        return None
+    (other,) = set(range(1, 5)) - set(bands)
+    return other if source.colorinterp[other - 1] in (ColorInterp.undefined, ColorInterp.gray) else None
+
+
+def _says_where_data_is(opacity: np.ndarray, values: np.ndarray) -> bool:
+    """Whether a band holds 0 where the picture has one colour, 255 elsewhere; a mask of objects has 0 on many."""
+    if set(np.unique(opacity).tolist()) != {0, 255}:
+        return False
+    absent, present = values[:, opacity == 0], values[:, opacity == 255]
+    return bool((np.ptp(absent, axis=1) <= MAX_FILL_SPREAD).all() and (np.ptp(present, axis=1) > MAX_FILL_SPREAD).any())
 
 
 def _collar_notes(sample: Sample) -> list[str]:

@@ -35,7 +35,8 @@ def whose_part(file: Path) -> str:
     if folder is None:
         return ': it is a part of other configs, or a plan for another tool'
     name = file.absolute().relative_to(folder.parent).as_posix()
-    leaves = [leaf for leaf in sorted(folder.parent.glob('*.py')) if name in leaf.read_text(errors='replace')]
+    others = (leaf for leaf in sorted(folder.parent.rglob('*.py')) if '_base_' not in leaf.parts)
+    leaves = [leaf for leaf in others if name in leaf.read_text(errors='replace')]
     listed = ', '.join(str(leaf) for leaf in leaves[:SHOWN])
     return ': it is a part of other configs' + (f', such as {listed}' if leaves else '')
 

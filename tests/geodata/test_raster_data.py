@@ -51,6 +51,32 @@ def test_near_infrared_is_not_opacity(tmp_path, options):
     assert read_all(untagged, **options)[1][2:-2, 2:-2].all()
 
 
+@pytest.mark.parametrize('options', PLACE.values(), ids=PLACE)
+@pytest.mark.parametrize('fill', [0, 255])
+def test_an_opacity_that_is_not_called_so_counts_where_it_covers_nothing_but_fill(tmp_path, options, fill):
+    seen = np.ones((SIDE, SIDE), bool)
+    seen[:, : SIDE // 2] = False
+    bands = np.concatenate([noise(3, SIDE, SIDE), np.where(seen, 255, 0).astype(np.uint8)[None]])
+    bands[:3, ~seen] = fill
+    path = write(tmp_path / 'a.tif', bands, photometric='minisblack')
+    with open_raster(path, **options) as raster:
+        _, valid = raster.read(0, 0, *raster.size_px)
+        assert sum('band 4 holds 0' in note and 'taken for opacity' in note for note in raster.notes) == 1
+    step = SIDE // len(valid)
+    np.testing.assert_array_equal(valid[2:-2, 2:-2], seen[::step, ::step][2:-2, 2:-2])
+
+
+def test_a_mask_of_objects_as_a_fourth_band_hides_nothing(tmp_path):
+    objects = np.zeros((SIDE, SIDE), np.uint8)
+    objects[10:20, 10:20] = 255
+    dark = noise(3, SIDE, SIDE)
+    dark[:, objects == 0] //= 16
+    black, blank = np.zeros_like(dark), np.zeros_like(objects)
+    for picture, band in ((noise(3, SIDE, SIDE), objects), (dark, objects), (black, objects), (dark, blank)):
+        path = write(tmp_path / 'a.tif', np.concatenate([picture, band[None]]), photometric='minisblack')
+        assert read_all(path)[1].all()
+
+
 def test_soft_edges_of_an_opacity_are_opaque_from_half_on(tmp_path):
     bands = np.concatenate([noise(3, SIDE, SIDE), np.full((1, SIDE, SIDE), 255, np.uint8)])
     bands[3, :10], bands[3, 10], bands[3, 11] = 0, 100, 200
