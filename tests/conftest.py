@@ -1,7 +1,6 @@
 """Runs before every test module."""
 
 import logging
-import multiprocessing
 import os
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # the tensors are small; more threads only wait for one another
@@ -11,6 +10,7 @@ import torch
 from mmengine.logging import MMLogger
 
 import projects  # noqa: F401 (OpenMMLab can be imported from here on)
+from tests import processes
 
 torch.set_num_threads(1)
 
@@ -29,11 +29,5 @@ def logged():
 
 @pytest.fixture(scope='session')
 def clean_processes():
-    """Starts processes from a server without threads, as `multiprocessing.Process` of the context that it returns.
-
-    A process of the suite has a dozen threads by and by, of runtimes, GDAL and pictures; a fork of it has their locks
-    and half-finished work, but not the threads that would finish it.
-    """
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['projects.training'])
-    return context
+    """What starts processes without the threads of this one; see there."""
+    return processes.clean_processes()

@@ -1,18 +1,14 @@
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-TOOL = Path(__file__).parents[2] / 'tools/prepare_data.py'
+from tests.processes import run_tool
 
 
 def run(folder, *arguments):
-    command = [sys.executable, str(TOOL), *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return run_tool('prepare_data.py', *arguments, cwd=folder)
 
 
 @pytest.fixture

@@ -1,33 +1,22 @@
 """The command lines on a segmentation config: trained on two processes, scored alike on one and on two."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
+from tests.processes import run_tool
+
 CONFIG = 'configs/efficientvit_mit_b0_seg_cityscapes.py'
-TWO = ('-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2')
 LENGTH = ('train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'default_hooks.checkpoint.interval=2')
 
 
 def run(folder, processes, tool, *arguments, options=()):
     """What a tool prints, run from `folder` on the sample, on the first three images of the validation set."""
-    launcher, how = ((), ()) if processes == 1 else (TWO, ('--launcher', 'pytorch'))
+    how = ('--launcher', 'pytorch') if processes > 1 else ()
     options = ('val_dataloader.dataset.indices=3', 'test_dataloader.dataset.indices=3', *options)
-    command = (sys.executable, *launcher, str(ROOT / 'tools' / tool), CONFIG, *arguments, '--sample', *how)
-    process = subprocess.run(
-        [*command, '--cfg-options', *options],
-        cwd=folder,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    arguments = (CONFIG, *arguments, '--sample', *how, '--cfg-options', *options)
+    process = run_tool(tool, *arguments, cwd=folder, processes=processes)
     assert process.returncode == 0, process.stderr[-3000:]
     return process.stdout + process.stderr
 

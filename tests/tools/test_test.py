@@ -1,9 +1,6 @@
 """`tools/test.py` with a runtime on two processes: scores and label maps are those of mmengine's own loop on one."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,7 @@ from projects.deployment.deployed_model import scores_of
 from projects.sample_data import use_sample
 from projects.training.config import load_config
 from projects.training.launch import set_up
+from tests.processes import run_tool
 
 ROOT = Path(__file__).parents[2]
 CONFIG = 'configs/shvit_fpn_cityscapes.py'
@@ -38,18 +36,12 @@ def test_two_processes_in_a_runtime_score_as_one_of_mmengine(tmp_path):
     cfg.test_evaluator.output_dir = str(tmp_path / 'expected')
     set_up(cfg, tmp_path / 'work')
     expected = scores_of(cfg, tmp_path / 'epoch_1.pth')
-    process = subprocess.run(
-        [
-            *(sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2'),
-            *(str(ROOT / 'tools' / 'test.py'), CONFIG, 'epoch_1.pth', '--sample', '--launcher', 'pytorch'),
-            *('--runtime', 'eager', '--threads', '1', '--out', 'found'),
-            *('--cfg-options', f'test_dataloader.dataset.indices={NUM_IMAGES}'),
-        ],
+    process = run_tool(
+        *('test.py', CONFIG, 'epoch_1.pth', '--sample', '--launcher', 'pytorch'),
+        *('--runtime', 'eager', '--threads', '1', '--out', 'found'),
+        *('--cfg-options', f'test_dataloader.dataset.indices={NUM_IMAGES}'),
         cwd=tmp_path,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        timeout=300,
+        processes=2,
     )
     assert process.returncode == 0, process.stderr[-3000:]
     found = re.findall(r'(aAcc|mIoU|mAcc): (\S+)', process.stdout + process.stderr)

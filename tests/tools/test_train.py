@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.processes import run_tool
+
 ROOT = Path(__file__).parents[2]
 TINY = f"""
 _base_ = '{ROOT}/configs/shvit_s1_maskrcnn_coco.py'
@@ -83,16 +85,22 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(folder, *arguments, fault='', launcher=(sys.executable,), options=(), **env):
+def run(folder, *arguments, fault='', options=()):
     """Run a tool from `folder`; returns the finished process."""
+    options = ('--cfg-options', *OPTIONS, *options)
+    return run_tool(*arguments, *options, cwd=folder, PYTHONPATH=str(folder), FAULT=fault)
+
+
+def run_anew(folder, *command, **env):
+    """The same, imports included."""
     return subprocess.run(
-        [*launcher, str(ROOT / 'tools' / arguments[0]), *arguments[1:], '--cfg-options', *OPTIONS, *options],
+        [sys.executable, *command],
         cwd=folder,
-        env={**os.environ, 'PYTHONPATH': str(folder), 'FAULT': fault, 'OMP_NUM_THREADS': '1', **env},
+        env={**os.environ, 'PYTHONPATH': str(folder), 'OMP_NUM_THREADS': '1', **env},
         capture_output=True,
         text=True,
         timeout=300,
-        start_new_session=True,
+        check=False,
     )
 
 
@@ -176,12 +184,11 @@ def test_resuming_in_the_middle_of_an_epoch_needs_the_same_batches(folder):
 
 
 def test_two_processes_compute_what_one_computes_on_the_doubled_batch(folder, uninterrupted):
-    launcher = (sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2')
-    process = run(
+    process = run_anew(
         folder,
-        *('train.py', 'tiny.py', '--sample', '--work-dir', 'two', '--launcher', 'pytorch'),
-        launcher=launcher,
-        options=['train_dataloader.batch_size=2'],
+        *('-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', str(ROOT / 'tools' / 'train.py')),
+        *('tiny.py', '--sample', '--work-dir', 'two', '--launcher', 'pytorch'),
+        *('--cfg-options', *OPTIONS, 'train_dataloader.batch_size=2'),
     )
     assert process.returncode == 0, process.stderr
     assert final_scores(process.stdout + process.stderr)  # gathered from both
@@ -245,10 +252,10 @@ def test_without_data_the_error_says_what_to_do(folder):
 
 
 def test_offline_the_error_says_how_to_do_without_published_weights(folder, uninterrupted):
-    process = run(
+    process = run_anew(
         folder,
-        *('train.py', 'tiny.py', '--sample', '--work-dir', 'offline'),
-        options=['model.backbone.pretrained=True'],
+        *(str(ROOT / 'tools' / 'train.py'), 'tiny.py', '--sample', '--work-dir', 'offline'),
+        *('--cfg-options', *OPTIONS, 'model.backbone.pretrained=True'),
         HF_HUB_OFFLINE='1',
         HF_HOME=str(folder / 'empty'),
     )

@@ -1,12 +1,11 @@
 """Study and grid for real: a tiny city, a few steps, reports from what the runs leave."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processes import run_tool
 
 ROOT = Path(__file__).parents[2]
 STUDY = f"""
@@ -41,10 +40,7 @@ options = {{
 
 
 def run(tool, *arguments, code=0):
-    environment = os.environ | {'PYTHONPATH': str(ROOT)}
-    result = subprocess.run(
-        [sys.executable, ROOT / 'tools' / tool, *map(str, arguments)], capture_output=True, text=True, env=environment
-    )
+    result = run_tool(tool, *arguments, cwd=Path.cwd(), PYTHONPATH=str(ROOT))
     assert result.returncode == code, result.stdout + result.stderr
     return result.stdout + result.stderr
 

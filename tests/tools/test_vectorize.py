@@ -1,6 +1,4 @@
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +10,14 @@ from projects.building_extraction.vectorization_files import vectorise_raster
 from projects.building_extraction.view import View
 from projects.geodata.raster_files import write_geotiff
 from projects.geodata.vector_files import read_buildings
+from tests.processes import run_tool
 
 TOOL = Path(__file__).parents[2] / 'tools/vectorize.py'
 UTM, PLACE = 'EPSG:32633', (0.5, 0, 500_000, 0, -0.5, 5_000_000)
 
 
 def run(folder, *arguments):
-    command = [sys.executable, str(TOOL), *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return run_tool('vectorize.py', *arguments, cwd=folder)
 
 
 def two_buildings():

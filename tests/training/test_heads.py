@@ -1,14 +1,12 @@
 """RoI pooling that mixed precision does not round, and losses that do not depend on the number of processes."""
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.registry import MODELS
+from mmdet.testing import demo_mm_inputs
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
 
 import projects.training  # noqa: F401 (registers)
 
@@ -42,58 +40,37 @@ def test_rois_are_not_rounded_with_the_features(inputs):
     assert (rounded - expected).abs().max() > 0.25 / 256  # what mmdet does: more than a quarter of a cell off
 
 
-LOSSES = """
-import os, sys
-import torch
-import projects.training
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
-from mmdet.testing import demo_mm_inputs
-
-torch.set_num_threads(1)
-rank, world = int(os.environ['RANK']), int(os.environ['WORLD_SIZE'])
-if world > 1:
-    torch.distributed.init_process_group('gloo')
-cfg = Config.fromfile(sys.argv[1])
-init_default_scope('mmdet')
-torch.manual_seed(0)
-head_cfg = dict(cfg.model.bbox_head, in_channels=8, feat_channels=8, stacked_convs=1)
-head = MODELS.build(head_cfg | {'train_cfg': cfg.model.train_cfg, 'test_cfg': cfg.model.test_cfg})
-maps = [torch.randn(2, 8, 2 ** (4 - level), 2 ** (4 - level)) for level in range(5)]
-samples = demo_mm_inputs(2, [(3, 128, 128)] * 2, num_items=[2, 9], num_classes=80)['data_samples']
-for sample in samples:
-    sample.set_metainfo({'pad_shape': (128, 128), 'batch_input_shape': (128, 128)})
-own = range(rank, 2, world)
-losses = head.loss(tuple(feature[list(own)] for feature in maps), [samples[index] for index in own])
-print('LOSS', sum(sum(values).item() for values in losses.values()))
-"""
+def write_loss(rank, world_size, folder):
+    """Write the total loss of RetinaNet's head on the images of one of the processes, of two with 2 and 9 objects."""
+    torch.set_num_threads(1)
+    if world_size > 1:
+        torch.distributed.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=world_size)
+    cfg = Config.fromfile(ROOT / 'configs' / 'shvit_retinanet_coco.py')
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    head_cfg = dict(cfg.model.bbox_head, in_channels=8, feat_channels=8, stacked_convs=1)
+    head = MODELS.build(head_cfg | {'train_cfg': cfg.model.train_cfg, 'test_cfg': cfg.model.test_cfg})
+    maps = [torch.randn(2, 8, 2 ** (4 - level), 2 ** (4 - level)) for level in range(5)]
+    samples = demo_mm_inputs(2, [(3, 128, 128)] * 2, num_items=[2, 9], num_classes=80)['data_samples']
+    for sample in samples:
+        sample.set_metainfo({'pad_shape': (128, 128), 'batch_input_shape': (128, 128)})
+    own = range(rank, 2, world_size)
+    losses = head.loss(tuple(feature[list(own)] for feature in maps), [samples[index] for index in own])
+    (folder / f'{rank}.txt').write_text(str(sum(sum(values).item() for values in losses.values())))
 
 
-def total_losses(tmp_path, world_size):
-    """Total loss of RetinaNet's head on two images with 2 and 9 objects, on each process."""
-    (tmp_path / 'losses.py').write_text(LOSSES)
-    with socket.socket() as free:
-        free.bind(('localhost', 0))
-        port = free.getsockname()[1]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, tmp_path / 'losses.py', ROOT / 'configs' / 'shvit_retinanet_coco.py'],
-            env={
-                **os.environ,
-                **{'RANK': str(rank), 'WORLD_SIZE': str(world_size)},
-                **{'MASTER_ADDR': 'localhost', 'MASTER_PORT': str(port)},
-            },
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(world_size)
-    ]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    return [float(output.split('LOSS')[1]) for output in outputs]
+def total_losses(folder, processes, world_size):
+    folder.mkdir()
+    started = [processes.Process(target=write_loss, args=(rank, world_size, folder)) for rank in range(world_size)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(120)
+    return [float((folder / f'{rank}.txt').read_text()) for rank in range(world_size)]
 
 
-def test_retinanet_losses_of_two_processes_average_to_that_of_one(tmp_path):
-    (one,) = total_losses(tmp_path, 1)
-    two = total_losses(tmp_path, 2)
+def test_retinanet_losses_of_two_processes_average_to_that_of_one(tmp_path, clean_processes):
+    (one,) = total_losses(tmp_path / 'one', clean_processes, 1)
+    two = total_losses(tmp_path / 'two', clean_processes, 2)
     assert abs(two[0] - two[1]) > 0.01 * one  # the images differ in their number of objects
     assert sum(two) / 2 == pytest.approx(one, rel=1e-5)

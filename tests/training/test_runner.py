@@ -2,9 +2,7 @@
 
 import os
 import resource
-import subprocess
-import sys
-import textwrap
+import signal
 import time
 
 import pytest
@@ -84,16 +82,18 @@ def test_mmengine_writes_local_files_through_the_atomic_backend(tmp_path):
     assert [path.name for path in (tmp_path / 'new').iterdir()] == ['file']
 
 
-def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path):
+def put_and_die(path):
+    os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)  # the content is written, not yet renamed
+    AtomicLocalBackend().put(b'new', path)
+
+
+def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path, clean_processes):
     path = tmp_path / 'file'
     path.write_bytes(b'old')
-    script = textwrap.dedent("""
-        import os, signal, sys
-        from projects.training.runner import AtomicLocalBackend
-        os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)  # the content is written, not yet renamed
-        AtomicLocalBackend().put(b'new', sys.argv[1])
-    """)
-    assert subprocess.run([sys.executable, '-c', script, str(path)]).returncode == -9
+    process = clean_processes.Process(target=put_and_die, args=[path])
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert path.read_bytes() == b'old'
 
 
@@ -115,20 +115,23 @@ def test_what_a_killed_process_left_is_swept_away(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['file']
 
 
-def test_a_full_disk_is_reported_and_leaves_the_old_file(tmp_path):
-    path = tmp_path / 'file'
+def put_on_a_full_disk(path, message):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing beyond the limit then fails, as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+    try:
+        AtomicLocalBackend().put(bytes(2**21), path)
+    except OSError as error:
+        message.write_text(str(error))
+
+
+def test_a_full_disk_is_reported_and_leaves_the_old_file(tmp_path, tmp_path_factory, clean_processes):
+    path, message = tmp_path / 'file', tmp_path_factory.mktemp('elsewhere') / 'message'
     path.write_bytes(b'old')
-    script = textwrap.dedent("""
-        import resource, signal, sys
-        from projects.training.runner import AtomicLocalBackend
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing beyond the limit then fails, as on a full disk
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
-        AtomicLocalBackend().put(bytes(2**21), sys.argv[1])
-    """)
-    result = subprocess.run([sys.executable, '-c', script, str(path)], capture_output=True, text=True)
-    assert result.returncode == 1
+    process = clean_processes.Process(target=put_on_a_full_disk, args=[path, message])
+    process.start()
+    process.join()
     for hint in (f'Cannot write {path} (2.0 MiB)', 'Earlier files are intact', '--resume'):
-        assert hint in result.stderr
+        assert hint in message.read_text()
     assert path.read_bytes() == b'old'
     assert [path.name for path in tmp_path.iterdir()] == ['file']
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY  # only the child was limited

@@ -1,0 +1,87 @@
+"""Processes for tests: forked from a server that has imported everything, so that none needs ten seconds to begin."""
+
+import multiprocessing
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PRELOADED = (
+    'projects.training.launch',
+    'projects.efficient_models',
+    'projects.building_extraction.datasets',
+    'projects.sample_data.samples',
+    'mmdet.models',
+    'mmseg.models',
+)
+TIMEOUT_S = 300
+
+
+@cache
+def clean_processes() -> ForkServerContext:
+    """Starts processes from a server without threads, as `multiprocessing.Process` of the context that it returns.
+
+    A process of the suite has a dozen threads by and by, of runtimes, GDAL and pictures; a fork of it has their locks
+    and half-finished work, but not the threads that would finish it.
+    """
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload([*PRELOADED])
+    return context
+
+
+def run_tool(
+    name: str, *arguments: object, cwd: Path, processes: int = 1, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a tool as from the shell, in a session of its own; what its modules read while imported is read already.
+
+    Args:
+        name: Of the file in `tools/`.
+        *arguments: Of the command line.
+        cwd: Working folder.
+        processes: Of a distributed run, as torchrun would start them.
+        **env: Variables beside those of this process. Folders in `PYTHONPATH` are looked into first.
+
+    Returns:
+        The exit code (negative: the signal), that of the first process that failed; what all of them printed.
+    """
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        address = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free.getsockname()[1]), 'WORLD_SIZE': str(processes)}
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [(Path(folder, f'stdout{rank}'), Path(folder, f'stderr{rank}')) for rank in range(processes)]
+        started = []
+        for rank, files in enumerate(outputs):
+            ranks = {'RANK': str(rank), 'LOCAL_RANK': str(rank), **address} if processes > 1 else {}
+            command = (str(ROOT / 'tools' / name), *map(str, arguments))
+            environment = {**os.environ, 'OMP_NUM_THREADS': '1', **ranks, **env}
+            started.append(clean_processes().Process(target=_run, args=(command, str(cwd), environment, files)))
+            started[-1].start()
+        for process in started:
+            process.join(TIMEOUT_S)
+        late = [process for process in started if process.exitcode is None]
+        for process in late:
+            os.killpg(process.pid, signal.SIGKILL)
+        stdout, stderr = (''.join(path.read_text() for path in files) for files in zip(*outputs, strict=True))
+    assert not late, f'{name} did not end in {TIMEOUT_S} s:\n{stdout}{stderr}'
+    code = next((process.exitcode for process in started if process.exitcode), 0)
+    return subprocess.CompletedProcess(command, code, stdout, stderr)
+
+
+def _run(command: tuple[str, ...], cwd: str, environment: dict[str, str], files: tuple[Path, Path]) -> None:
+    os.setsid()
+    for path, descriptor in zip(files, (1, 2), strict=True):
+        with path.open('wb') as file:
+            os.dup2(file.fileno(), descriptor)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:0] = [str(Path(command[0]).parent), *filter(None, environment.get('PYTHONPATH', '').split(os.pathsep))]
+    sys.argv = [*command]
+    runpy.run_path(command[0], run_name='__main__')
