@@ -4,7 +4,3 @@ from pkgutil import extend_path
 
 # the folder `projects` of a checkout of OpenMMLab on the path keeps its place behind this one
 __path__ = extend_path(__path__, __name__)
-
-from . import openmmlab_compat  # before anything imports mmcv
-
-__all__ = ['openmmlab_compat']

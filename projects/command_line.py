@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mmengine.config import DictAction
-
 USER_ERRORS = (OSError, ValueError, ImportError, MemoryError)  # the messages of which say what to do
 ARGUMENT_ERRORS = (TypeError, KeyError, AssertionError)  # of what is built from a config
 BUILDER = 'mmengine/registry/build_functions.py'
@@ -108,7 +106,7 @@ def _frame_of_refused_argument(error: BaseException) -> traceback.FrameSummary |
     return frames[-1]
 
 
-class ConfigOptions(DictAction):
+class ConfigOptions(argparse.Action):
     """mmengine's `--cfg-options KEY=VALUE …`, which refuses what is not of that form."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
@@ -116,17 +114,23 @@ class ConfigOptions(DictAction):
             key, is_assignment, _ = text.partition('=')
             if not is_assignment or not key.strip() or not all(key.split('.')):
                 parser.error(f'{option_string} {text}: expected KEY=VALUE, e.g. train_dataloader.batch_size=8')
+        from mmengine.config import DictAction  # only now: `--help` does without
+
+        action = DictAction(self.option_strings, self.dest, self.nargs)
+        action._parse_iterable = _option_value
         try:
-            super().__call__(parser, namespace, values, option_string)
+            action(parser, namespace, values, option_string)
         except AssertionError as error:
             parser.error(f'{option_string}: {error}')
 
-    @staticmethod
-    def _parse_iterable(val: str) -> Any:
-        """As mmengine's, which takes the blanks out of names of files as well."""
-        if ',' in val or val.strip('\'"').startswith(('(', '[')):
-            return DictAction._parse_iterable(val)
-        return DictAction._parse_int_float_bool(val.strip('\'"'))
+
+def _option_value(text: str) -> Any:
+    """As mmengine's, which takes the blanks out of names of files as well."""
+    from mmengine.config import DictAction
+
+    if ',' in text or text.strip('\'"').startswith(('(', '[')):
+        return DictAction._parse_iterable(text)
+    return DictAction._parse_int_float_bool(text.strip('\'"'))
 
 
 def whole_number(at_least: int = 1) -> Callable[[str], int]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
-import projects  # noqa: F401 (OpenMMLab can be imported from here on)
+import projects.openmmlab_compat  # noqa: F401 (OpenMMLab can be imported from here on)
 from tests import processes
 
 torch.set_num_threads(1)

@@ -7,7 +7,8 @@ contain: `checkpoints` permits the few harmless ones and keeps refusing the rest
 `pkg_resources`, with which mmengine finds configs by the names of packages: `packages` finds them without. Two modules
 of mmdet fail whatever is given to them: `upstream_faults` mends them.
 
-Importing this package puts all of it in place. Configs do so through `custom_imports`.
+Importing this package puts all of it in place. Configs do so through `custom_imports`; so does every package of
+`projects` with a module that imports one of them.
 """
 
 from projects.openmmlab_compat import checkpoints, ops, packages, upstream_faults

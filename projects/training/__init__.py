@@ -16,6 +16,8 @@ mmengine's Runner, hooks, samplers and metrics are used as they are; each module
 - `optim_wrapper` mixed precision in bfloat16 on any device
 """
 
+import projects.openmmlab_compat  # noqa: F401 (before mmcv)
+
 from . import (
     coco_scores,
     datasets,

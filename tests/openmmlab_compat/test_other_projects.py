@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import projects
+import projects.openmmlab_compat
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,12 +1,13 @@
 """Configs by the names of packages, without setuptools."""
 
+import re
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
-import projects  # isort: skip  # noqa: F401  before anything of mmengine
+import projects.openmmlab_compat  # isort: skip
 import mmdet
 import mmengine.hub
 import mmseg
@@ -79,3 +80,14 @@ def test_what_is_installed(distributions):
     assert is_installed('one-editable')
     assert not is_installed('mmpretrain')
     assert not is_installed('a_namespace')
+
+
+def test_every_package_that_imports_openmmlab_imports_the_layer_first():
+    root = Path(projects.openmmlab_compat.__file__).parents[1]
+    for path in root.rglob('*.py'):
+        if 'openmmlab_compat' in path.parts or not re.search(
+            r'^\s*(from|import) mm(cv|det|seg)\b', path.read_text(), re.M
+        ):
+            continue
+        packages = [folder / '__init__.py' for folder in path.parents if folder.is_relative_to(root)]
+        assert any('import projects.openmmlab_compat' in package.read_text() for package in packages), path

@@ -1,1 +1,3 @@
 """Building data sets: on-disk formats and their conversion."""
+
+import projects.openmmlab_compat  # noqa: F401 (before mmcv)

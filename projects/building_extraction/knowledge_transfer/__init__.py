@@ -6,6 +6,8 @@
 - the nine losses of the paper: `BuildingLoss`
 """
 
+import projects.openmmlab_compat  # noqa: F401 (before mmcv)
+
 from .distillation import DistilledSegmentor
 from .gradual_fine_tuning import GradualFineTuning
 from .losses import BuildingLoss
