@@ -10,8 +10,6 @@ import os
 import sys
 from pathlib import Path
 
-from mmengine.config import ConfigDict
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.command_line import ConfigOptions, Parser, folder_to_write, told_in_one_line, whole_number
 
@@ -51,17 +49,6 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def write_to(evaluator: ConfigDict, out: str) -> None:
-    """Let an evaluator write what it is given."""
-    if evaluator.type in ('CocoScores', 'BonaiScores'):
-        evaluator.outfile_prefix = out
-    elif evaluator.type == 'HeightClassScores':
-        evaluator.out_file = f'{out}.json'
-    else:
-        Path(out).mkdir(parents=True, exist_ok=True)  # mmseg's first process makes it, too late for the others
-        evaluator.output_dir = out
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Parse and test."""
     args = parse_args(arguments)
@@ -71,15 +58,13 @@ def main(arguments: list[str] | None = None) -> None:
         from projects.deployment.deployed_model import scores_of
         from projects.sample_data import use_sample
         from projects.training.config import load_config
-        from projects.training.launch import set_up, shut_down
+        from projects.training.launch import set_up, shut_down, write_results
 
         cfg = load_config(args.config, args.cfg_options, use_sample if args.sample else None)
         if args.show_dir:
             cfg.default_hooks.visualization.folder = str(args.show_dir)
         if args.out:
-            evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-            for evaluator in evaluators:
-                write_to(evaluator, args.out)
+            write_results(cfg, args.out)
         set_up(cfg, args.work_dir, args.launcher)
         scores_of(cfg, args.file, augment=args.tta, **runtime)
         shut_down()

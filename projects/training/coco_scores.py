@@ -66,6 +66,11 @@ class CocoScores(BaseMetric):
             say_once(message)  # detections can be written for images whose objects are unknown
         self.ground_truth = COCO(content)
 
+    @classmethod
+    def output_options(cls, out: str) -> dict[str, str]:
+        """Options with which it writes what it finds to `out`, as `tools/test.py --out` asks for."""
+        return {'outfile_prefix': out}
+
     def _read(self, ann_file: str) -> tuple[dict[str, Any], Findings]:
         return read_annotations(ann_file, masks='segm' in self.kinds)
 

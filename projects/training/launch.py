@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import METRICS
 
 from projects.command_line import UsageError
 
@@ -174,6 +175,21 @@ def score(cfg: Config) -> dict[str, float]:
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     return Runner.from_cfg(cfg).test()
+
+
+def write_results(cfg: Config, out: str) -> None:
+    """Let the evaluators of the test write what they find.
+
+    Args:
+        cfg: Changed in place.
+        out: Where to: those of mmseg write label maps into this folder, others what their `output_options` say.
+    """
+    for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
+        if (options_of := getattr(METRICS.get(evaluator.type), 'output_options', None)) is not None:
+            evaluator.update(options_of(out))
+        else:
+            Path(out).mkdir(parents=True, exist_ok=True)  # mmseg's first process makes it, too late for the others
+            evaluator.output_dir = out
 
 
 def _augment_tests(cfg: Config) -> None:

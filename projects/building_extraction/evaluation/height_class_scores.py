@@ -18,6 +18,7 @@ from projects.building_extraction.evaluation.height_class_counts import FN, FP, 
 from projects.building_extraction.evaluation.height_class_samples import read_labels, read_objects
 from projects.building_extraction.evaluation.object_matching import MIN_IOU, Objects
 from projects.building_extraction.height_classes import HeightClasses
+from projects.training.score_line import describes_scores
 
 OVERALL = 'overall'
 
@@ -61,6 +62,11 @@ class HeightClassScores(BaseMetric):
         self.score_threshold = score_threshold
         self.min_object_px = min_object_px
         self.out_file = out_file
+
+    @classmethod
+    def output_options(cls, out: str) -> dict[str, str]:
+        """Options with which it writes what it finds to `out`, as `tools/test.py --out` asks for."""
+        return {'out_file': f'{out}.json'}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count a batch; one entry of `results` for each image, so that mmengine can drop those that pad a batch."""
@@ -125,6 +131,19 @@ class HeightClassScores(BaseMetric):
         with console.capture() as capture:
             console.print(grid)
         return capture.get().rstrip()
+
+
+@describes_scores
+def describe_buildings(scores: dict[str, float]) -> str:
+    """E.g. 'building F1 62.1 (IoU 45.0, objects 30.2; low 51.0, high 40.7)'; empty without scores of buildings."""
+    if 'building/f1' not in scores:
+        return ''
+    names = [name.split('/')[1] for name in scores if name.startswith('building/') and name.endswith('/f1')]
+    classes = ', '.join(f'{name} {scores[f"building/{name}/f1"]:.1f}' for name in names if name != 'f1')
+    return (
+        f'building F1 {scores["building/f1"]:.1f} (IoU {scores["building/iou"]:.1f}, objects '
+        f'{scores["building/object_f1"]:.1f}{"; " + classes if classes else ""})'
+    )
 
 
 def ratio(part: float, whole: float) -> float:
