@@ -15,11 +15,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 USER_ERRORS = (OSError, ValueError, ImportError, MemoryError)  # the messages of which say what to do
 ARGUMENT_ERRORS = (TypeError, KeyError, AssertionError)  # of what is built from a config
 BUILDER = 'mmengine/registry/build_functions.py'
+CONSTRUCTORS = ('__init__', '_init_', 'build_')  # and their helpers; beginnings of names
 OTHER_PROCESS_WAITS_S = 30  # until the launcher has stopped it, if all failed; on a busy machine some start much later
 
 
@@ -90,20 +92,28 @@ def message_to_user(error: BaseException) -> str | None:
         if isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError':
             text = f'out of memory; try smaller batches or images. {text}'
         return text.strip()
-    if isinstance(error, ARGUMENT_ERRORS) and (frame := _frame_of_refused_argument(error)) is not None:
-        line = linecache.getline(frame.filename, frame.lineno or 0).strip()
-        text = ' '.join(map(str, error.args)) or line
-        return f'the config is not accepted: {text.split(". Please check")[0]} ({type(error).__name__})'
+    if isinstance(error, ARGUMENT_ERRORS) and (frames := _frames_of_refused_argument(error)):
+        refuser = frames[0][0].f_locals.get('self')
+        name = '' if refuser is None else f'{type(refuser).__name__}: '
+        frame, line_number = frames[-1]
+        text = ' '.join(map(str, error.args)) or linecache.getline(frame.f_code.co_filename, line_number).strip()
+        return f'the config is not accepted: {name}{text.split(". Please check")[0]} ({type(error).__name__})'
     return None
 
 
-def _frame_of_refused_argument(error: BaseException) -> traceback.FrameSummary | None:
-    """Where something built from a config refused its arguments: in mmengine's builder, or a constructor below it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    builders = [index for index, frame in enumerate(frames) if Path(frame.filename).as_posix().endswith(BUILDER)]
-    if not builders or not all(frame.name == '__init__' for frame in frames[builders[-1] + 1 :]):
-        return None
-    return frames[-1]
+def _frames_of_refused_argument(error: BaseException) -> list[tuple[FrameType, int]]:
+    """Frames and lines from where something built from a config refused its arguments; [] if nothing did.
+
+    That is mmengine's builder, or a constructor below it with its helpers, as `_init_inputs` of mmseg's heads.
+    """
+    frames = list(traceback.walk_tb(error.__traceback__))
+    builders = [
+        index for index, (frame, _) in enumerate(frames) if Path(frame.f_code.co_filename).as_posix().endswith(BUILDER)
+    ]
+    below = frames[builders[-1] + 1 :] if builders else []
+    if not all(frame.f_code.co_name.startswith(CONSTRUCTORS) for frame, _ in below):
+        return []
+    return below or [frames[index] for index in builders[-1:]]
 
 
 class ConfigOptions(argparse.Action):

@@ -35,7 +35,11 @@ class Thing:
 
     def __init__(self, size=1):
         assert size > 0
+        self._init_size(size)
         self.later = {}
+
+    def _init_size(self, size):
+        assert size < 9
 
     def use(self):
         return self.later['nothing']
@@ -77,7 +81,8 @@ def test_faults_of_the_program_keep_their_traceback(error):
     [
         ({'type': 'Thingg'}, 'Thingg is not in the'),
         ({'type': 'Thing', 'colour': 1}, "unexpected keyword argument 'colour'"),
-        ({'type': 'Thing', 'size': 0}, 'assert 0 > 0'),
+        ({'type': 'Thing', 'size': 0}, 'Thing: assert 0 > 0'),
+        ({'type': 'Thing', 'size': 9}, 'Thing: assert 9 < 9'),
     ],
 )
 def test_arguments_of_a_config_that_a_class_refuses_are_the_users(config, message):

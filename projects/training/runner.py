@@ -14,6 +14,8 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import Runner as _Runner
 from torch import nn
 
+from .channels import misfits_named
+
 FUSED_OPTIMIZERS = ('Adam', 'AdamW', 'SGD')  # torch's that have one kernel for all parameters on CPU and GPU
 
 
@@ -90,6 +92,21 @@ class Runner(_Runner):
         if isinstance(optimizer, dict) and optimizer.get('type') in FUSED_OPTIMIZERS and 'foreach' not in optimizer:
             optim_wrapper = {**optim_wrapper, 'optimizer': {'fused': True, **optimizer}}
         return super().build_optim_wrapper(optim_wrapper)
+
+    def train(self) -> nn.Module:
+        """Train; an error that comes of parts of the model that do not fit together names them."""
+        with misfits_named(self.model):
+            return super().train()
+
+    def val(self) -> dict:
+        """Score on the validation set; errors as in `train`."""
+        with misfits_named(self.model):
+            return super().val()
+
+    def test(self) -> dict:
+        """Score on the test set; errors as in `train`."""
+        with misfits_named(self.model):
+            return super().test()
 
     def load_checkpoint(
         self,
