@@ -20,7 +20,7 @@ that uses the source is trained again on a source seen at that angle alone, from
 
 title = 'SDA, KD and DML on off-nadir scenes: the sample study'
 city = dict(
-    footprints=['data/melbourne/buildings.gpkg', '../shared/data/melbourne/buildings.gpkg'],
+    footprints=['data/melbourne/buildings.gpkg'],
     height_column='structure_height_m',
     structure_column='structure_id',
     otherwise=dict(size_m=2000, seed=0),

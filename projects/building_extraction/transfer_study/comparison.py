@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
+from scipy.stats import t as student_t
 
 CLEAR_STANDARD_ERRORS = 2
 WIN, LOSS, WITHIN, ONE_SEED, NO_SEED = 'clear win', 'clear loss', 'within the spread', 'one seed only', 'no common seed'
@@ -67,9 +67,4 @@ def chance_of_clear(n: int) -> float:
     """
     if n < 2:
         raise ValueError(f'n is {n}; differences have a standard error from 2 seeds on.')
-    freedom = n - 1
-    scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(freedom * math.pi)
-    steps = 10_000
-    t = (np.arange(steps) + 0.5) * CLEAR_STANDARD_ERRORS / steps
-    density = scale * (1 + t**2 / freedom) ** (-(freedom + 1) / 2)
-    return float(1 - 2 * density.sum() * CLEAR_STANDARD_ERRORS / steps)
+    return 2 * float(student_t.sf(CLEAR_STANDARD_ERRORS, n - 1))
