@@ -122,29 +122,34 @@ def predict(args: argparse.Namespace) -> tuple[Any, list[str]]:
     leave_processes()
     if report is None or not report.rasters or args.polygons == 'none':
         return report, []
-    return report, write_polygons_of(args, predictor.info, report)
+    sources = {file.name: file.path for file in files if file.kind == RASTER}
+    return report, write_polygons_of(args, predictor.info, report, sources)
 
 
-def write_polygons_of(args: argparse.Namespace, info: Any, report: Any) -> list[str]:
+def write_polygons_of(args: argparse.Namespace, info: Any, report: Any, sources: dict[str, Path]) -> list[str]:
     """Write buildings of probability rasters, or a detector's objects, as polygons; say what was written.
 
     A raster whose polygons cannot be written is added to the report's failures, and the others are done. One that has
     no data, or does not say where it lies, has none.
     """
-    from projects.building_extraction.vectorization import VectorizationSettings
+    from projects.building_extraction.vectorization import VectorizationSettings, refine_polygons
     from projects.building_extraction.vectorization_files import vectorise_raster
-    from projects.geodata.raster_files import NoDataError, UnplacedError
+    from projects.geodata.raster_files import NoDataError, UnplacedError, open_raster
     from projects.geodata.vector_files import geopandas, write_polygons
 
+    threshold = 0.5 if info.threshold is None else info.threshold
+    settings = VectorizationSettings(threshold, args.min_area_m2, None, args.regularise)
     lines = []
     for name, layers in report.rasters.items():
         path = args.out / 'polygons' / f'{name}.{args.polygons}'
         try:
             if 'probability' in layers:
-                settings = VectorizationSettings(info.threshold, args.min_area_m2, None, args.regularise)
                 polygons = vectorise_raster(layers['probability'], settings)
             elif 'instances' in layers:
                 polygons = geopandas.read_file(layers['instances'])
+                if args.min_area_m2 or args.regularise:
+                    with open_raster(sources[name], gsd_m=args.gsd) as raster:
+                        polygons = refine_polygons(polygons, raster.size_px, raster.transform, settings)
             else:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)

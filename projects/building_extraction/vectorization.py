@@ -159,13 +159,30 @@ def vectorise_windows(
     merge = merge_equal if 'instance' in given else merge_across_borders
     frames.append(_to_frame(merge(concatenate(cut)), place, settings))
     result = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
-    if settings.regularise and len(result):
-        parts, owner = shapely.get_parts(result.geometry.to_numpy(), return_index=True)
-        tolerance_m = 1.5 * (settings.simplify_m or place.pixel_m.mean())
-        regular = regularise(geopandas.GeoDataFrame(geometry=parts, crs=crs), place.ground_crs, tolerance_m)
-        result.geometry = gather_parts(regular.geometry.to_numpy(), owner, len(result))
+    _regularise(result, place, settings)
     result['area_m2'] = place.areas_m2(result.geometry)
     return result[[column for column in COLUMNS if column not in LAYERS or column in given]]
+
+
+def refine_polygons(
+    polygons: geopandas.GeoDataFrame, size_px: tuple[int, int], transform: Any, settings: VectorizationSettings
+) -> geopandas.GeoDataFrame:
+    """Of polygons that a detector found in a raster: leave out the small ones and regularise, as settings say.
+
+    Args:
+        polygons: Polygons or MultiPolygons with any columns.
+        size_px: Width and height of the raster.
+        transform: From (column, row) to (x, y), six numbers a, b, c, d, e, f.
+        settings: `min_area_m2`, `regularise` and the tolerance; the rest is for maps.
+
+    Returns:
+        The rows that are large enough, in their order, with the same columns.
+    """
+    place = _Place(size_px, np.array(transform[:6], dtype=float), polygons.crs)
+    large = place.areas_m2(polygons.geometry) >= settings.min_area_m2
+    result = polygons[large].reset_index(drop=True)
+    _regularise(result, place, settings)
+    return result
 
 
 class _Place:
@@ -195,6 +212,14 @@ class _Place:
     def areas_m2(self, polygons: geopandas.GeoSeries) -> pd.Series:
         """On the ground."""
         return polygons.to_crs(self.ground_crs).area * self.unit_m**2
+
+
+def _regularise(polygons: geopandas.GeoDataFrame, place: _Place, settings: VectorizationSettings) -> None:
+    if settings.regularise and len(polygons):
+        parts, owner = shapely.get_parts(polygons.geometry.to_numpy(), return_index=True)
+        tolerance_m = 1.5 * (settings.simplify_m or place.pixel_m.mean())
+        regular = regularise(geopandas.GeoDataFrame(geometry=parts, crs=polygons.crs), place.ground_crs, tolerance_m)
+        polygons.geometry = gather_parts(regular.geometry.to_numpy(), owner, len(polygons))
 
 
 def _check_probabilities(probabilities: np.ndarray) -> None:

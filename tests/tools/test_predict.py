@@ -11,7 +11,7 @@ from mmcv.transforms import Compose
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from projects.deployment.model_info import SEGMENTATION, ModelInfo
+from projects.deployment.model_info import INSTANCES, SEGMENTATION, ModelInfo
 from projects.deployment.predictor import Predictor, open_predictor
 from projects.training.config import load_config
 
@@ -148,6 +148,39 @@ def test_a_geotiff_becomes_polygons_and_photos_pictures(bright_buildings, tmp_pa
     )
     assert predict(*arguments, '--polygons', suffix, '--resume') is None
     assert '0 of 0 inputs; 2 were complete before' in capsys.readouterr().out
+
+
+def test_polygons_of_a_detector_are_filtered_and_made_regular(monkeypatch, tmp_path):
+    info = ModelInfo(INSTANCES, ('building',), ((250, 80, 40),), (0.0,) * 3, (1.0,) * 3)
+    ragged = np.ones((28, 28), np.float32)
+    ragged[:1, ::3] = 0  # notches of 0.7 m
+
+    def session(images):
+        assert len(images) == 1
+        boxes = np.array([[20, 20, 80, 60], [100, 100, 104, 104]], np.float32)
+        return {
+            'boxes': boxes,
+            'labels': np.zeros(2, np.int64),
+            'scores': np.array([0.9, 0.8], np.float32),
+            'image_indices': np.zeros(2, np.int64),
+            'masks': np.stack([ragged, np.ones_like(ragged)]),
+        }
+
+    monkeypatch.setattr('projects.deployment.predictor.open_predictor', lambda *_, **__: Predictor(session, info))
+    place = {'crs': 'EPSG:32736', 'transform': rasterio.Affine(0.5, 0, 450000, 0, -0.5, 40000)}
+    with rasterio.open(
+        tmp_path / 'a.tif', 'w', driver='GTiff', width=128, height=128, count=3, dtype='uint8', **place
+    ) as file:
+        file.write(np.full((3, 128, 128), 90, np.uint8))
+    arguments = ('model.onnx', tmp_path / 'a.tif', '--window', 128)
+    assert predict(*arguments, '--out', tmp_path / 'all') is None
+    assert predict(*arguments, '--out', tmp_path / 'some', '--min-area-m2', 5, '--regularise') is None
+    both, large = (geopandas.read_file(tmp_path / name / 'polygons' / 'a.gpkg') for name in ('all', 'some'))
+    assert sorted(both.area.round()) == pytest.approx([4, 580], rel=0.05)
+    assert list(large.columns) == list(both.columns)
+    assert large.area.to_list() == pytest.approx([580], rel=0.05)
+    assert len(both.geometry[both.area.argmax()].exterior.coords) > 30
+    assert len(large.geometry[0].exterior.coords) == 5  # a rectangle
 
 
 def test_a_large_tiff_without_coordinates_gives_layers_and_says_why_no_polygons(
