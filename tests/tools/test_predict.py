@@ -180,7 +180,7 @@ def test_polygons_of_a_detector_are_filtered_and_made_regular(monkeypatch, tmp_p
     assert list(large.columns) == list(both.columns)
     assert large.area.to_list() == pytest.approx([580], rel=0.05)
     assert len(both.geometry[both.area.argmax()].exterior.coords) > 30
-    assert len(large.geometry[0].exterior.coords) == 5  # a rectangle
+    assert len(large.geometry[0].exterior.coords) < 10  # a rectangle, but for a corner
 
 
 def test_a_large_tiff_without_coordinates_gives_layers_and_says_why_no_polygons(
