@@ -6,7 +6,6 @@ import math
 from functools import cache
 from types import SimpleNamespace
 from typing import NamedTuple
-from unittest.mock import Mock
 
 import pytest
 import timm
@@ -20,7 +19,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from projects.efficient_models.backbones import TimmBackbone
+from projects.efficient_models.backbones import EfficientViTMIT, TimmBackbone
 from projects.efficient_models.backbones.timm_any_size import accept_any_size
 from projects.efficient_models.backbones.timm_levels import find_levels, find_properties
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
@@ -276,7 +275,13 @@ def test_created_for_inference(arch):
 
 @pytest.mark.parametrize(
     ('arch', 'divisor'),
-    [('focalnet_tiny_srf', 32), ('hiera_tiny_224', 32), ('convnext_atto', 32), ('maxvit_rmlp_pico_rw_256', 256)],
+    [
+        ('focalnet_tiny_srf', 32),
+        ('hiera_tiny_224', 32),
+        ('convnext_atto', 32),
+        ('maxvit_rmlp_pico_rw_256', 256),
+        ('test_maxvit', 160),
+    ],
 )
 def test_padding(arch, divisor):
     """An odd image is one with zeros on the right and at the bottom, whose maps are cropped."""
@@ -362,11 +367,51 @@ def test_bad_options():
         TimmBackbone('crossvit_9_240')
 
 
-def test_errors_without_text_are_named():
-    network = SimpleNamespace(feature_info=[{'num_chs': 3, 'reduction': 4, 'module': 'a'}])
-    network.forward_intermediates = Mock(side_effect=AssertionError)
-    with pytest.raises(ValueError, match=r'\(16x32: AssertionError\)'):
+@pytest.mark.parametrize(
+    ('forward', 'reason'),
+    [
+        (lambda images, **_: next(iter(())), r"16x32: StopIteration of '.*next\(iter\(\(\)\)\).*'"),
+        (lambda images, **_: images.max().item(), r"16x32: its sizes depend on values of tensors, by '.*item\(\).*'"),
+    ],
+)  # fmt: skip
+def test_errors_that_do_not_say_why_are_told_by_their_code(forward, reason):
+    """Such as of an assertion without words, and of timm's Gemma 4, which asks a tensor for the size of its grid."""
+    network = SimpleNamespace(
+        feature_info=[{'num_chs': 3, 'reduction': 4, 'module': 'a'}], forward_intermediates=forward
+    )
+    with pytest.raises(ValueError, match=rf'\({reason}\)'):
         find_levels('silent', network)
+
+
+TIMMS_OPTIONS = {
+    'vit_tiny_patch16_224': ('img_size', 'patch_size', 'dynamic_img_size', 'dynamic_img_pad', 'strict_img_size'),
+    'swin_tiny_patch4_window7_224': ('window_size', 'img_size', 'strict_img_size'),
+    'resnet18': ('output_stride', 'drop_rate', 'act_layer', 'norm_layer'),
+    'convnext_atto': ('output_stride', 'kernel_sizes'),
+    'efficientnet_b0': ('act_layer', 'norm_layer', 'drop_rate'),
+}
+
+
+@pytest.mark.parametrize(('arch', 'option'), [(arch, name) for arch in TIMMS_OPTIONS for name in TIMMS_OPTIONS[arch]])
+def test_options_of_timms_constructors_are_refused(arch, option):
+    with pytest.raises(ValueError, match=f"^TimmBackbone has no option '{option}'. Its options are arch, .*pretrained"):
+        TimmBackbone(arch, **{option: 8})
+
+
+def test_mistyped_options_are_corrected():
+    with pytest.raises(ValueError, match=r"no option 'drop_path_rat'\. Did you mean drop_path_rate\?"):
+        TimmBackbone('resnet18', drop_path_rat=0.1)
+    with pytest.raises(ValueError, match=r"^EfficientViTMIT has no option 'norm_ep'\. Did you mean norm_eps\?"):
+        EfficientViTMIT('b0', norm_ep=1e-3)
+
+
+@pytest.mark.parametrize(
+    'arch', ['resnet18', 'convnext_atto', 'swin_tiny_patch4_window7_224', 'vit_tiny_patch16_224', 'efficientnet_b0']
+)
+def test_drop_path_rate_works_in_every_family(arch):
+    backbone = TimmBackbone(arch, drop_path_rate=0.2)
+    rates = [module.drop_prob for module in backbone.modules() if type(module).__name__ == 'DropPath']
+    assert max(rates) == pytest.approx(0.2, rel=0.15)  # timm's EfficientNet ends one step short of it
 
 
 def test_options_that_timm_hands_on():

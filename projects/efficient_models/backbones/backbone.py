@@ -1,8 +1,10 @@
 """What every backbone of this package offers, written once."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from difflib import get_close_matches
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -57,7 +59,8 @@ class Backbone(BaseModule):
         strides: Stride of each returned map.
 
     Raises:
-        ValueError: If an argument is none of the accepted values, or the checkpoint belongs to another network.
+        ValueError: If an argument is unknown or none of the accepted values, or the checkpoint belongs to another
+            network.
         FileNotFoundError: If there is no checkpoint at the path.
         ConnectionError: If the published weights cannot be fetched.
     """
@@ -79,9 +82,12 @@ class Backbone(BaseModule):
         drop_path_rate: float = 0.0,
         with_cp: bool = False,
         pretrained: bool | str | Path = False,
+        **unknown: Any,
     ) -> None:
         super().__init__()
         network = type(self).__name__
+        for option in unknown:
+            raise ValueError(self._refusal(option))
         variant = self.find_variant(arch)
         if not 0 <= drop_path_rate < 1:
             raise ValueError(f'drop_path_rate of {network} must be in [0, 1), got {drop_path_rate}.')
@@ -216,6 +222,17 @@ class Backbone(BaseModule):
     def stem_and_stages(self) -> list[nn.Module]:
         """Return the stem and then each stage that is kept, as layers of the backbone or lists of them."""
         return [self.patch_embed, *self.stages]
+
+    def _refusal(self, option: str) -> str:
+        constructors = (inspect.signature(owner.__init__).parameters.values() for owner in (Backbone, type(self)))
+        known = dict.fromkeys(
+            parameter.name
+            for parameter in chain(*constructors)
+            if parameter.name != 'self' and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        )
+        close = get_close_matches(option, known, n=1, cutoff=0.8)
+        hint = f' Did you mean {close[0]}?' if close else ''
+        return f'{type(self).__name__} has no option {option!r}.{hint} Its options are {", ".join(known)}.'
 
     def _frozen_modules(self) -> list[nn.Module]:
         return self.stem_and_stages()[: self.frozen_stages + 1]

@@ -54,7 +54,8 @@ class TimmBackbone(Backbone):
     networks that have a training form (FastViT, MobileOne, RepViT and others) and folds the batch norms that follow a
     convolution; those behind something else remain, as after the activation in XCiT's blocks.
 
-    Arguments: see `Backbone`; checkpoints must bear timm's names.
+    Arguments: see `Backbone`; checkpoints must bear timm's names. Options of timm's constructors other than
+    `drop_path_rate` are refused: they would change strides, sizes or weights.
 
     Raises:
         ValueError: Also if the network has no stochastic depth, activation checkpointing or known stages and these are

@@ -1,6 +1,7 @@
 """What timm does not tell about its networks: options, true strides, and the sizes of images that they take."""
 
 import inspect
+import traceback
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from .timm_any_size import accept_any_size
 # Options with which networks of timm take any size, where they have them: vision transformers, Swin.
 ANY_SIZE_OPTIONS: Mapping[str, Any] = {'dynamic_img_size': True, 'strict_img_size': False}
 # Cells of the coarsest map that windows and grids of the networks of timm are made of, for images that are padded.
-WINDOW_SIDES = (1, 7, 8, 12, 16)
+WINDOW_SIDES = (1, 7, 8, 12, 16, 5)
 
 
 class Properties(NamedTuple):
@@ -96,7 +97,7 @@ def find_levels(arch: str, network: Any) -> tuple[tuple[Level, ...], int]:
         try:
             shapes = _run(network, (4 * divisor, 8 * divisor))
         except Exception as error:  # each network refuses a size in its own way
-            reasons.append(f'{4 * divisor}x{8 * divisor}: {str(error) or type(error).__name__}')
+            reasons.append(f'{4 * divisor}x{8 * divisor}: {_reason(error)}')
             continue
         levels = _measure_levels(network, shapes, (4 * divisor, 8 * divisor))
         if levels is None:
@@ -112,6 +113,14 @@ def find_levels(arch: str, network: Any) -> tuple[tuple[Level, ...], int]:
         f'ceil(size / stride) for images of any size, padded or not ({reasons[0]}). Choose a network that does, for '
         'instance resnet50 or fastvit_sa12.'
     )
+
+
+def _reason(error: Exception) -> str:
+    """What an error says of a network run on the meta device; of one without words, the line of code."""
+    lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if '/torch/' not in frame.filename]
+    if 'cannot be called on meta tensors' in str(error):
+        return f'its sizes depend on values of tensors, by {lines[-1]!r}'
+    return str(error) or f'{type(error).__name__} of {lines[-1]!r}'
 
 
 def _run(network: Any, size: tuple[int, int]) -> list[tuple[int, ...]]:
