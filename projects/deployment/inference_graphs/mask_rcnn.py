@@ -76,13 +76,14 @@ class MaskRCNNGraph(ImageGraph):
         cls_score, bbox_pred = head(pool(self.roi_head.bbox_roi_extractor, features, rois))
         probabilities = cls_score.softmax(-1)[:, : head.num_classes]
         roi, labels = (probabilities > cfg.score_thr).nonzero().unbind(1)
-        deltas = bbox_pred.reshape(bbox_pred.shape[0], -1, 4)
+        deltas = bbox_pred.reshape(-1, 1 if head.reg_class_agnostic else head.num_classes, 4)
         deltas = deltas[roi, torch.zeros_like(labels) if head.reg_class_agnostic else labels]
         boxes = clip_boxes(head.bbox_coder.decode(rois[roi, 1:], deltas), images)
         scores, image = probabilities[roi, labels], rois[roi, 0].long()
 
         numbers = torch.arange(images.shape[0], device=image.device)
-        of_image = torch.where(image == numbers[:, None], scores, torch.zeros_like(scores))
+        usable = (image == numbers[:, None]) & larger_than(-1, boxes)  # any but NaN, of overflow in half precision
+        of_image = torch.where(usable, scores, torch.zeros_like(scores))
         spread = spread_classes(boxes, labels, largest_side(images, boxes.dtype))
         kept = suppress(spread[None], of_image[None], cfg.max_per_img, cfg.nms.iou_threshold, 0.0)[:, 2]
         return boxes[kept], scores[kept], labels[kept], image[kept]

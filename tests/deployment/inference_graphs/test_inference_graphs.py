@@ -149,6 +149,34 @@ def test_nothing_found_is_an_empty_result(tmp_path):
         assert found.masks.shape == (0, 28, 28)
 
 
+@pytest.mark.parametrize('part', ['backbone', 'rpn_head.rpn_reg', 'rpn_head.rpn_cls', 'fc_reg', 'fc_cls'])
+def test_a_box_of_nan_is_no_object(part):
+    """Nor does one reach the pooling, which would end the process."""
+    model, info = scattered(
+        load_config(LEAVES['Mask R-CNN'], NARROW['Mask R-CNN'] | {'model.backbone.pretrained': False})
+    )
+    for name, parameter in model.named_parameters():
+        if part in name:
+            parameter.data.fill_(torch.nan)
+    (found,) = Predictor(TorchSession(build_graph(model, info)), info)(photographs((64, 96)))
+    assert found.boxes.shape == (0, 4)
+    assert found.masks.shape == (0, 28, 28)
+
+
+def test_other_boxes_stay_beside_those_of_nan():
+    model, info = scattered(
+        load_config(LEAVES['Mask R-CNN'], NARROW['Mask R-CNN'] | {'model.backbone.pretrained': False})
+    )
+    images, predict = photographs((64, 96)), Predictor(TorchSession(build_graph(model, info)), info)
+    labels = predict(images)[0].labels
+    lost = int(labels[0])
+    model.roi_head.bbox_head.fc_reg.bias.data[4 * lost] = torch.nan
+    (found,) = predict(images)
+    assert lost not in found.labels
+    assert len(found.boxes) == len(found.masks) >= (labels != lost).sum() > 0
+    assert np.isfinite(found.boxes).all()
+
+
 def test_labels_are_the_most_probable_classes():
     model, info = scattered(
         load_config('configs/efficientvit_mit_b0_seg_cityscapes.py', {'model.backbone.pretrained': False})
