@@ -204,6 +204,22 @@ def test_every_tool_tells_errors_in_one_line(tool):
     assert 'type=float' not in text
 
 
+@pytest.mark.parametrize('tool', sorted(path.name for path in (ROOT / 'tools').glob('*.py')))
+def test_help_needs_neither_pytorch_nor_openmmlab(tool):
+    program = """
+import runpy, sys
+sys.argv = [sys.argv[1], '--help']
+try:
+    runpy.run_path(sys.argv[0], run_name='__main__')
+finally:
+    print(sorted({'torch', 'mmcv', 'mmdet', 'mmseg'} & set(sys.modules)), file=sys.stderr)
+"""
+    command = [sys.executable, '-c', program, str(ROOT / 'tools' / tool)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, '[]\n')
+    assert done.stdout.startswith('usage: ')
+
+
 def test_a_distributed_run_speaks_once(tmp_path):
     done = subprocess.run(
         [

@@ -7,10 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from mmengine.fileio import put_text
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.building_extraction.transfer_study.grid import AXES, plan_grid, read_grid
 from projects.command_line import ConfigOptions, folder_to_write, told_in_one_line, whole_number
 
 
@@ -21,7 +18,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "that are not given keep the grid's default. Runs that are finished are skipped, interrupted ones resume."
     )
     parser.add_argument('grid', help='grid file, e.g. configs/buildings/grid.py')
-    for axis in AXES:
+    for axis in ('encoders', 'decoders', 'losses', 'optimizers'):
         parser.add_argument(f'--{axis}', nargs='+', metavar='NAME', help=f"{axis} of the grid, or 'all'")
     parser.add_argument('--work-dir', type=folder_to_write, help='folder for runs and ranking (default work_dirs/GRID)')
     parser.add_argument('--num-processes', type=whole_number(), help="runs at once (default: the grid's)")
@@ -34,12 +31,15 @@ def main(arguments: list[str] | None = None) -> None:
     """Parse, run, rank; exit with 1 if a run failed."""
     args = parse_args(arguments)
     with told_in_one_line('benchmark_grid', 'stopped; the same command continues'):
+        from mmengine.fileio import put_text
+
+        from projects.building_extraction.transfer_study.grid import plan_grid, read_grid
         from projects.building_extraction.transfer_study.ranking import write_ranking
         from projects.building_extraction.transfer_study.schedule import run_all
         from projects.training.config import locate
 
         grid = read_grid(locate(args.grid), args.cfg_options)
-        runs = plan_grid(grid, {axis: getattr(args, axis) for axis in AXES})
+        runs = plan_grid(grid, vars(args))
         if args.list:
             print('\n'.join(run.name for run in runs))
             return

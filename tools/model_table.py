@@ -7,12 +7,8 @@ import sys
 import warnings
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.command_line import told_in_one_line
-from projects.deployment.model_table.table import FLAG, read_row, render, replace_table, stale_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,8 +34,13 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     paths = args.configs or sorted((ROOT / 'configs').glob('*.py'))
     warnings.filterwarnings('ignore', category=UserWarning, module='mmseg')  # of its own deprecated calls
-    console = Console(stderr=True)
     with told_in_one_line('model_table'):
+        from rich.console import Console
+        from rich.progress import track
+
+        from projects.deployment.model_table.table import FLAG, read_row, render, replace_table, stale_lines
+
+        console = Console(stderr=True)
         rows = [
             read_row(path)
             for path in track(paths, 'Counting', console=console, transient=True, disable=not console.is_terminal)

@@ -15,8 +15,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mmengine.logging import MMLogger
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.command_line import ConfigOptions, Parser, folder_to_write, number, told_in_one_line, whole_number
 
@@ -53,6 +51,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def open_model(args: argparse.Namespace) -> Any:
     """The predictor, of a config with its overrides or of an exported file."""
     import torch
+    from mmengine.logging import MMLogger
 
     from projects.deployment.predictor import open_predictor
     from projects.training.config import load_config, locate

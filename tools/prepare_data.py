@@ -11,8 +11,6 @@ from pathlib import Path
 from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.building_extraction.datasets.geotiles import GeotilesSettings, convert_geotiles
-from projects.building_extraction.datasets.training_commands import training_command
 from projects.command_line import UsageError, file_to_write, folder_to_write, number, told_in_one_line, whole_number
 
 
@@ -20,59 +18,40 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Prepare real data for training.')
     commands = parser.add_subparsers(dest='command', required=True)
-    geotiles = commands.add_parser(
-        'geotiles',
-        help='web-mercator tiles and building polygons -> COCO instance set',
-        description='Turn web-mercator tiles and building polygons into a COCO instance set with a spatial split.',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    default = GeotilesSettings()
-    required = geotiles.add_argument_group('input and output')
-    # argparse.SUPPRESS keeps '(default: None)' out of the help of required arguments
-    add = partial(required.add_argument, type=Path, required=True, default=argparse.SUPPRESS)
-    add(
-        '--tiles',
-        metavar='DIR',
-        help='folder with zoom-x-y.png, zoom/x/y.png or OAM-x-y-zoom.png (png, jpg, webp, tif)',
-    )
-    add('--labels', metavar='FILE', help='GeoJSON FeatureCollection of building polygons, EPSG:4326')
-    add('--out', metavar='DIR', type=folder_to_write, help='folder to write')
-    geotiles.add_argument(
-        '--val-share', type=number(0, 1), default=default.val_share, help='share of the tiles for validation'
-    )
-    geotiles.add_argument(
-        '--block-zoom',
-        type=whole_number(0),
-        help='zoom of the ground blocks that are never split (None: coarsest zoom present)',
-    )
-    geotiles.add_argument(
-        '--min-area-px',
-        type=whole_number(0),
-        default=default.min_area_px,
-        help='leave out instances with fewer pixels in a tile',
-    )
-    geotiles.add_argument(
-        '--min-visible-share',
-        type=number(0, 1),
-        default=default.min_visible_share,
-        help='mark instances of which a smaller share is not transparent as iscrowd (ignored)',
-    )
-    geotiles.add_argument(
-        '--max-bad-share',
-        type=number(0, 1),
-        default=default.max_bad_share,
-        help='fail if a larger share of tiles is unreadable',
-    )
-    geotiles.add_argument('--overwrite', action='store_true', help='replace a set that --out holds already')
-    geotiles.set_defaults(run=run_geotiles)
+    add_geotiles(commands)
     add_geotiff(commands)
     add_scenes(commands)
     add_bonai(commands)
     return parser.parse_args(arguments)
 
 
+def add_geotiles(commands: argparse._SubParsersAction) -> None:
+    """Declare the options of `geotiles`."""
+    geotiles = commands.add_parser(
+        'geotiles',
+        help='web-mercator tiles and building polygons -> COCO instance set',
+        description='Turn web-mercator tiles and building polygons into a COCO instance set with a spatial split.',
+    )
+    geotiles.set_defaults(run=run_geotiles)
+    add = geotiles.add_argument
+    names = 'zoom-x-y.png, zoom/x/y.png or OAM-x-y-zoom.png (png, jpg, webp, tif)'
+    add('--tiles', metavar='DIR', type=Path, required=True, help=f'folder with {names}')
+    add('--labels', metavar='FILE', type=Path, required=True, help='GeoJSON of building polygons, EPSG:4326')
+    add('--out', metavar='DIR', type=folder_to_write, required=True, help='folder to write')
+    add('--val-share', type=number(0, 1), default=0.2, help='share of the tiles for validation (default: 0.2)')
+    block = 'zoom of the ground blocks that are never split (default: coarsest zoom present)'
+    add('--block-zoom', type=whole_number(0), help=block)
+    add('--min-area-px', type=whole_number(0), default=16, help='leave out instances with fewer pixels (default: 16)')
+    hidden = 'mark instances of which a smaller share is not transparent as iscrowd, ignored (default: 0.5)'
+    add('--min-visible-share', type=number(0, 1), default=0.5, help=hidden)
+    add('--max-bad-share', type=number(0, 1), default=0.05, help='fail if more tiles are unreadable (default: 0.05)')
+    add('--overwrite', action='store_true', help='replace a set that --out holds already')
+
+
 def run_geotiles(args: argparse.Namespace) -> object:
     """Convert web-mercator tiles."""
+    from projects.building_extraction.datasets.geotiles import GeotilesSettings, convert_geotiles
+
     settings = GeotilesSettings(**{field.name: getattr(args, field.name) for field in fields(GeotilesSettings)})
     show_progress = partial(track, description='Tiles')
     return convert_geotiles(args.tiles, args.labels, args.out, settings, overwrite=args.overwrite, track=show_progress)
@@ -261,6 +240,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one sub-command."""
     args = parse_args(arguments)
     with told_in_one_line(f'prepare_data {args.command}'):
+        from projects.building_extraction.datasets.training_commands import training_command
+
         report = args.run(args)
     print(report)
     overview = args.out / 'overview.png'
