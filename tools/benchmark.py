@@ -107,9 +107,9 @@ def compare(args: argparse.Namespace) -> None:
 
 def check_claims(args: argparse.Namespace) -> None:
     """Measure the claims, group after group."""
-    from projects.deployment.benchmark.speed_claims_report import render_claims
-    from projects.deployment.benchmark.speed_claims_run import run_claims
     from projects.deployment.model_table.table import replace_table
+    from projects.deployment.speed_claims.report import render_claims
+    from projects.deployment.speed_claims.run import run_claims
     from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
 
     settings = settings_of(args, ('eager', 'traced', 'onnxruntime', 'openvino'), (), 1.5)
@@ -182,7 +182,7 @@ def progress() -> Iterator[Callable[[str, float], None]]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file as a whole."""
-    from projects.atomic_files import replacing
+    from projects.storage.atomic_files import replacing
 
     with replacing(path) as temporary:
         temporary.write_text(f'{text}\n', encoding='utf-8')

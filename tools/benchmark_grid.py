@@ -33,8 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
     with told_in_one_line('benchmark_grid', 'stopped; the same command continues'):
         from mmengine.fileio import put_text
 
-        from projects.building_extraction.transfer_study.grid import plan_grid, read_grid
-        from projects.building_extraction.transfer_study.ranking import write_ranking
+        from projects.building_extraction.network_ranking.grid import plan_grid, read_grid
+        from projects.building_extraction.network_ranking.ranking import write_ranking
         from projects.building_extraction.transfer_study.schedule import run_all
         from projects.training.config import locate
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.atomic_files import replacing
 from projects.building_extraction.height_classes import HeightClasses
 from projects.command_line import folder_to_write, number, told_in_one_line
 from projects.geodata.raster_values import MEANINGS as VALUES
+from projects.storage.atomic_files import replacing
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -55,9 +55,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure, print a table and write the results."""
     args = parse_args(arguments)
     with told_in_one_line('measure_misalignment'):
-        from projects.building_extraction.evaluation.misalignment import MisalignmentSettings
-        from projects.building_extraction.evaluation.misalignment_files import measure_files
-        from projects.building_extraction.evaluation.misalignment_report import as_text, summary, write_picture
+        from projects.building_extraction.misalignment.files import measure_files
+        from projects.building_extraction.misalignment.measurement import MisalignmentSettings
+        from projects.building_extraction.misalignment.report import as_text, summary, write_picture
 
         classes = HeightClasses()
         settings = MisalignmentSettings(args.max_shift_m, args.gsd_m, args.min_agreement)

@@ -77,7 +77,7 @@ def open_model(args: argparse.Namespace) -> Any:
 
 def describe_identity(args: argparse.Namespace, info: Any) -> dict[str, Any]:
     """What the results depend on, for `--resume`."""
-    from projects.deployment.image_prediction.run import digest
+    from projects.deployment.prediction.run import digest
     from projects.training.config import locate
 
     model = locate(args.model)
@@ -89,13 +89,13 @@ def describe_identity(args: argparse.Namespace, info: Any) -> dict[str, Any]:
 
 def predict(args: argparse.Namespace) -> tuple[Any, list[str]]:
     """Predict everything; a report, None in all processes but the first, and lines about polygons."""
-    from projects.deployment.image_prediction.image_files import RASTER, find_inputs
-    from projects.deployment.image_prediction.prediction_files import PredictionSettings, writable
-    from projects.deployment.image_prediction.run import leave_processes, predict_inputs
+    from projects.deployment.prediction.image_files import RASTER, find_inputs
+    from projects.deployment.prediction.prediction_files import PredictionSettings, writable
+    from projects.deployment.prediction.run import leave_processes, predict_inputs
 
     files = find_inputs(args.inputs, args.out)
     if any(file.kind == RASTER for file in files):  # which need the extra 'geo'
-        from projects.deployment.raster_prediction.prediction import RasterSettings, predict_raster
+        from projects.deployment.prediction.rasters.prediction import RasterSettings, predict_raster
     predictor = open_model(args)
     possible = writable(predictor.info)
     unfit = set(args.write or ()) - set(possible)
@@ -131,8 +131,8 @@ def write_polygons_of(args: argparse.Namespace, info: Any, report: Any, sources:
     A raster whose polygons cannot be written is added to the report's failures, and the others are done. One that has
     no data, or does not say where it lies, has none.
     """
-    from projects.building_extraction.vectorization import VectorizationSettings, refine_polygons
-    from projects.building_extraction.vectorization_files import vectorise_raster
+    from projects.geodata.polygons.files import vectorise_raster
+    from projects.geodata.polygons.vectorization import VectorizationSettings, refine_polygons
     from projects.geodata.raster_files import NoDataError, UnplacedError, open_raster
     from projects.geodata.vector_files import geopandas, write_polygons
 

@@ -50,7 +50,7 @@ def add_geotiles(commands: argparse._SubParsersAction) -> None:
 
 def run_geotiles(args: argparse.Namespace) -> object:
     """Convert web-mercator tiles."""
-    from projects.building_extraction.datasets.geotiles import GeotilesSettings, convert_geotiles
+    from projects.building_extraction.preparation.geotiles import GeotilesSettings, convert_geotiles
 
     settings = GeotilesSettings(**{field.name: getattr(args, field.name) for field in fields(GeotilesSettings)})
     show_progress = partial(track, description='Tiles')
@@ -110,9 +110,9 @@ def add_geotiff(commands: argparse._SubParsersAction) -> None:
 
 def run_geotiff(args: argparse.Namespace) -> object:
     """Convert a georeferenced image."""
-    from projects.building_extraction.datasets.label_displacement import Displacement
-    from projects.building_extraction.datasets.raster_blocks import BlockSettings
-    from projects.building_extraction.datasets.raster_tiles import RasterTilesSettings, convert_raster
+    from projects.building_extraction.preparation.label_displacement import Displacement
+    from projects.building_extraction.preparation.raster_blocks import BlockSettings
+    from projects.building_extraction.preparation.raster_tiles import RasterTilesSettings, convert_raster
 
     (image, *others) = args.image
     if others or image.is_dir() or (glob.has_magic(str(image)) and not image.exists()):
@@ -182,11 +182,11 @@ def add_scenes(commands: argparse._SubParsersAction) -> None:
 
 def run_scenes(args: argparse.Namespace) -> object:
     """Render scenes."""
-    from projects.building_extraction.scenes.daylight import MELBOURNE_LATITUDE_DEG, Daylight
-    from projects.building_extraction.scenes.domains import default_domains
-    from projects.building_extraction.scenes.footprints import latitude_deg, read_city
-    from projects.building_extraction.scenes.procedural_city import procedural_city
-    from projects.building_extraction.scenes.tiles import write_scenes
+    from projects.building_extraction.preparation.scenes.tiles import write_scenes
+    from projects.city_scenes.daylight import MELBOURNE_LATITUDE_DEG, Daylight
+    from projects.city_scenes.domains import default_domains
+    from projects.city_scenes.footprints import latitude_deg, read_city
+    from projects.city_scenes.procedural_city import procedural_city
 
     layers = {'roads': args.roads, 'vegetation': args.vegetation}
     if args.footprints is None and any(layers.values()):
@@ -230,7 +230,7 @@ def add_bonai(commands: argparse._SubParsersAction) -> None:
 
 def run_bonai(args: argparse.Namespace) -> object:
     """Join BONAI's annotation files."""
-    from projects.building_extraction.datasets.bonai_files import convert_bonai
+    from projects.building_extraction.preparation.bonai_files import convert_bonai
 
     counts = convert_bonai(args.labels, args.out, args.images)
     return '\n'.join(f'{name.replace("_", " "):<16}{count}' for name, count in counts.items())
@@ -240,7 +240,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one sub-command."""
     args = parse_args(arguments)
     with told_in_one_line(f'prepare_data {args.command}'):
-        from projects.building_extraction.datasets.training_commands import training_command
+        from projects.building_extraction.preparation.training_commands import training_command
 
         report = args.run(args)
     print(report)

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     runtime = {name: getattr(args, name) for name in ('runtime', 'device', 'precision', 'threads')}
     with told_in_one_line('test'):
-        from projects.deployment.deployed_model import scores_of
+        from projects.deployment.scoring import scores_of
         from projects.sample_data import use_sample
         from projects.training.config import load_config
         from projects.training.launch import set_up, shut_down, write_results

@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.command_line import USER_ERRORS, file_to_write, folder_to_write, number, told_in_one_line
-from projects.file_names import names_apart
 from projects.geodata.raster_values import MEANINGS as VALUES
+from projects.storage.file_names import names_apart
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -62,8 +62,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def vectorise(raster: Path, out: Path, args: argparse.Namespace) -> None:
     """Write the polygons of one raster, and say what was written."""
     from projects.building_extraction.roof_to_footprint import move_roofs_to_footprints
-    from projects.building_extraction.vectorization import VectorizationSettings
-    from projects.building_extraction.vectorization_files import check_picture_name, vectorise_raster, write_picture
+    from projects.geodata.polygons.files import check_picture_name, vectorise_raster, write_picture
+    from projects.geodata.polygons.vectorization import VectorizationSettings
     from projects.geodata.vector_files import check_writable, write_polygons
 
     settings = VectorizationSettings(

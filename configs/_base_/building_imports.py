@@ -4,7 +4,7 @@ building_imports = [
     'projects.openmmlab_compat',  # first
     'projects.efficient_models',
     'projects.training',
-    'projects.building_extraction.datasets.registered',
+    'projects.building_extraction.datasets',
     'projects.building_extraction.evaluation',
     'projects.building_extraction.knowledge_transfer',
 ]

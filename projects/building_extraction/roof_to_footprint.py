@@ -4,8 +4,8 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 
-from projects.building_extraction.datasets.label_displacement import translate
-from projects.building_extraction.view import View
+from projects.building_extraction.preparation.label_displacement import translate
+from projects.city_scenes.view import View
 from projects.geodata.coordinate_systems import metres_per_unit
 from projects.geodata.vector_files import geopandas
 

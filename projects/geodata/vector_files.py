@@ -9,7 +9,6 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 
-from projects.atomic_files import replacing
 from projects.command_line import UsageError
 from projects.geodata.coordinate_systems import is_local
 from projects.geodata.degrees import turn_towards
@@ -17,6 +16,7 @@ from projects.geodata.heights import read_heights
 from projects.geodata.polygonal import ENDLESS_HOLES, mend_outlines
 from projects.geodata.vector_layers import Bounds, VectorLayer, open_layer, pyogrio
 from projects.geodata.vector_places import choose_systems, explain_miss, place_outlines, search_box
+from projects.storage.atomic_files import replacing
 
 try:
     import geopandas

@@ -1,6 +1,6 @@
 """Small generated data sets of buildings from above: rendered scenes, images with masks, and the format of BONAI.
 
-All show one invented city; `projects.building_extraction.scenes` invents and renders it.
+All show one invented city; `projects.city_scenes` invents and renders it.
 """
 
 import json
@@ -17,11 +17,11 @@ import shapely
 from mmengine.logging import print_log
 from PIL import Image
 
-from projects.building_extraction.scenes.building_coco import CATEGORIES
-from projects.building_extraction.scenes.city import City
-from projects.building_extraction.scenes.domains import Domain, default_domains
-from projects.building_extraction.scenes.procedural_city import procedural_city
-from projects.building_extraction.scenes.tiles import write_scenes
+from projects.building_extraction.preparation.scenes.building_coco import CATEGORIES
+from projects.building_extraction.preparation.scenes.tiles import write_scenes
+from projects.city_scenes.city import City
+from projects.city_scenes.domains import Domain, default_domains
+from projects.city_scenes.procedural_city import procedural_city
 
 from .cache import build_once
 from .image_files import check_image_size

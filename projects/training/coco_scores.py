@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from projects.atomic_files import replacing
+from projects.storage.atomic_files import replacing
 
 from .annotation_findings import Findings, say_once
 from .annotations import category_ids, read_annotations

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from projects.atomic_files import replacing
+from projects.storage.atomic_files import replacing
 
 
 class FindingsCache:

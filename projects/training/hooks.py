@@ -14,8 +14,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from projects.atomic_files import replacing
-from projects.file_names import picture_names
+from projects.storage.atomic_files import replacing
+from projects.storage.file_names import picture_names
 
 from .datasets import image_loader
 

@@ -3,7 +3,7 @@ import pytest
 import shapely
 
 from projects.building_extraction.roof_to_footprint import move_roofs_to_footprints
-from projects.building_extraction.view import View
+from projects.city_scenes.view import View
 from projects.geodata.vector_files import geopandas
 
 UTM = 'EPSG:32633'

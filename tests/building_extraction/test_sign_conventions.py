@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import shapely
 
-from projects.building_extraction.datasets.label_displacement import Displacement, displace
-from projects.building_extraction.evaluation.misalignment import MisalignmentSettings, measure_against_polygons
-from projects.building_extraction.scenes.building_coco import annotate
-from projects.building_extraction.scenes.buildings import Buildings
-from projects.building_extraction.scenes.city import City
-from projects.building_extraction.scenes.render import render_tile
-from projects.building_extraction.scenes.sunlight import Sun
-from projects.building_extraction.view import View
+from projects.building_extraction.misalignment.measurement import MisalignmentSettings, measure_against_polygons
+from projects.building_extraction.preparation.label_displacement import Displacement, displace
+from projects.building_extraction.preparation.scenes.building_coco import annotate
+from projects.city_scenes.buildings import Buildings
+from projects.city_scenes.city import City
+from projects.city_scenes.render import render_tile
+from projects.city_scenes.sunlight import Sun
+from projects.city_scenes.view import View
 from projects.geodata.raster_files import rasterise
 from projects.geodata.vector_files import geopandas
 

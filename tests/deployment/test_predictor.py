@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from projects.deployment.image_prediction.pipeline import predict_each
 from projects.deployment.model_info import INSTANCES, SEGMENTATION, ModelInfo
+from projects.deployment.prediction.pipeline import predict_each
 from projects.deployment.predictor import Predictor
 
 MEAN = (120.0, 120.0, 120.0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import shapely
 
-from projects.building_extraction.vectorization import VectorizationSettings, vectorise
+from projects.geodata.polygons.vectorization import VectorizationSettings, vectorise
 from projects.geodata.vector_files import read_buildings, write_polygons
 from tests.geodata.test_raster_placement import LOCAL, LOCAL_FEET
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from projects.building_extraction.vectorization import VectorizationSettings
-from projects.building_extraction.vectorization_files import vectorise_raster
+from projects.geodata.polygons.files import vectorise_raster
+from projects.geodata.polygons.vectorization import VectorizationSettings
 from projects.geodata.raster_files import open_band, rasterio, write_geotiff
 from projects.geodata.raster_values import BYTE_SCALE, SCALE_TAG, value_meaning
 

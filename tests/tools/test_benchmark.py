@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from projects.deployment.benchmark import run as benchmark_run
-from projects.deployment.benchmark import speed_claims
-from projects.deployment.benchmark.speed_claims_rule import Claim, Network
+from projects.deployment.speed_claims import claims as speed_claims
+from projects.deployment.speed_claims.rule import Claim, Network
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'benchmark.py'
 

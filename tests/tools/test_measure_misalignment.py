@@ -8,8 +8,8 @@ import rasterio
 import rasterio.warp
 import shapely
 
-from projects.building_extraction.evaluation.misalignment import MisalignmentSettings
-from projects.building_extraction.evaluation.misalignment_files import measure_files
+from projects.building_extraction.misalignment.files import measure_files
+from projects.building_extraction.misalignment.measurement import MisalignmentSettings
 from projects.geodata.raster_files import rasterise, write_geotiff
 from projects.geodata.vector_files import geopandas, write_polygons
 

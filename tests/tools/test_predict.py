@@ -186,7 +186,7 @@ def test_polygons_of_a_detector_are_filtered_and_made_regular(monkeypatch, tmp_p
 def test_a_large_tiff_without_coordinates_gives_layers_and_says_why_no_polygons(
     bright_buildings, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr('projects.deployment.image_prediction.image_files.MAX_IMAGE_PIXELS', 1000)
+    monkeypatch.setattr('projects.deployment.prediction.image_files.MAX_IMAGE_PIXELS', 1000)
     write_city(tmp_path / 'city.tif')
     assert predict('model.onnx', tmp_path / 'city.tif', '--out', tmp_path / 'out') is None
     assert 'city: no polygons' in capsys.readouterr().out
@@ -212,8 +212,8 @@ def test_one_bad_raster_does_not_end_the_others_nor_their_polygons(bright_buildi
     place = {'crs': 'EPSG:32736', 'transform': rasterio.Affine(0.5, 0, 450000, 0, -0.5, 40000)}
     for name in ('a', 'bad', 'odd', 'z'):
         write_city(tmp_path / f'{name}.tif', **place)
-    from projects.building_extraction import vectorization_files
-    from projects.deployment.raster_prediction import prediction
+    from projects.deployment.prediction.rasters import prediction
+    from projects.geodata.polygons import files
 
     def failing(function, part):
         def call(*arguments, **options):
@@ -224,9 +224,9 @@ def test_one_bad_raster_does_not_end_the_others_nor_their_polygons(bright_buildi
         return call
 
     monkeypatch.setattr(prediction, 'open_raster', failing(prediction.open_raster, 'bad.tif'))
-    monkeypatch.setattr(vectorization_files, 'open_band', failing(vectorization_files.open_band, 'odd_probability'))
-    files = [tmp_path / f'{name}.tif' for name in ('a', 'bad', 'odd', 'z')]
-    message = predict('model.onnx', *files, '--out', tmp_path / 'out')
+    monkeypatch.setattr(files, 'open_band', failing(files.open_band, 'odd_probability'))
+    rasters = [tmp_path / f'{name}.tif' for name in ('a', 'bad', 'odd', 'z')]
+    message = predict('model.onnx', *rasters, '--out', tmp_path / 'out')
     assert message.startswith('predict: 2 inputs could not be predicted, or not to their end')
     assert 'bad.tif: RuntimeError: as no code foresees' in message
     assert 'odd: no polygons: RuntimeError: as no code foresees' in message

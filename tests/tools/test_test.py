@@ -9,7 +9,7 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
 
-from projects.deployment.deployed_model import scores_of
+from projects.deployment.scoring import scores_of
 from projects.sample_data import use_sample
 from projects.training.config import load_config
 from projects.training.launch import set_up

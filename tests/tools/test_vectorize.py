@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from projects.building_extraction.vectorization import VectorizationSettings, vectorise
-from projects.building_extraction.vectorization_files import vectorise_raster
-from projects.building_extraction.view import View
+from projects.city_scenes.view import View
+from projects.geodata.polygons.files import vectorise_raster
+from projects.geodata.polygons.vectorization import VectorizationSettings, vectorise
 from projects.geodata.raster_files import write_geotiff
 from projects.geodata.vector_files import read_buildings
 from tests.processes import run_tool

@@ -8,7 +8,7 @@ from PIL import Image
 
 from projects.bit_depth import image_in_eight_bits
 from projects.building_extraction.datasets.loading import LoadAerialImage
-from projects.deployment.image_prediction.image_files import read_image
+from projects.deployment.prediction.image_files import read_image
 from projects.geodata.raster_files import open_raster
 from projects.training.datasets import LoadImage, UnreadableImageError
 

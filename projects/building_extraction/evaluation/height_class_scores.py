@@ -13,11 +13,11 @@ from mmengine.registry import METRICS
 from rich.console import Console
 from rich.table import Table
 
-from projects.atomic_files import replacing
 from projects.building_extraction.evaluation.height_class_counts import FN, FP, TP, Counts, count_image
 from projects.building_extraction.evaluation.height_class_samples import read_labels, read_objects
 from projects.building_extraction.evaluation.object_matching import MIN_IOU, Objects
 from projects.building_extraction.height_classes import HeightClasses
+from projects.storage.atomic_files import replacing
 from projects.training.score_line import describes_scores
 
 OVERALL = 'overall'

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
-from ..height_classes import HeightClasses
+from projects.building_extraction.height_classes import HeightClasses
+
 from .charts import DOTS_PER_INCH
 from .results import finished_runs, main_domain, method_titles
 

@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from projects.atomic_files import replacing
+from projects.storage.atomic_files import replacing
 
 from .comparison import compare, summarise
 

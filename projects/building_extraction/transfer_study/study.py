@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from mmengine.fileio import put_text
 
+from projects.building_extraction.height_classes import HeightClasses
+from projects.building_extraction.preparation.scenes.tiles import write_scenes
+from projects.city_scenes.city import City
+from projects.city_scenes.domains import Domain
+from projects.city_scenes.footprints import read_city
+from projects.city_scenes.procedural_city import procedural_city
 from projects.training.config import locate
 
-from ..height_classes import HeightClasses
-from ..scenes.city import City
-from ..scenes.domains import Domain
-from ..scenes.footprints import read_city
-from ..scenes.procedural_city import procedural_city
-from ..scenes.tiles import write_scenes
 from .plan import MAIN, Study, plan_runs
 from .schedule import Outcome, run_all
 

@@ -9,8 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from projects.atomic_files import replacing
 from projects.deployment.benchmark.report import Row, digits
+from projects.storage.atomic_files import replacing
 
 # Okabe and Ito, Color Universal Design (https://jfly.uni-koeln.de/color/)
 COLORS = {

@@ -9,10 +9,10 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from projects.atomic_files import replacing
 from projects.deployment.benchmark.machine import describe_machine
 from projects.deployment.benchmark.subjects import Subject
 from projects.deployment.benchmark.timing import Measurement
+from projects.storage.atomic_files import replacing
 
 FORMAT = 1
 

@@ -8,8 +8,8 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope, init_default_scope
 
-from projects.deployment.image_prediction.image_files import IMAGE, find_inputs, read_image
 from projects.deployment.model_info import ModelInfo
+from projects.deployment.prediction.image_files import IMAGE, find_inputs, read_image
 from projects.deployment.predictions import fit_image, rgb_pixels
 from projects.training.config import load_config
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from projects.atomic_files import replacing
 from projects.deployment.inference_graphs.images import ImageGraph
 from projects.deployment.model_info import KEY, ModelInfo
+from projects.storage.atomic_files import replacing
 
 try:
     import onnx

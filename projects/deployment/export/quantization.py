@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from projects.atomic_files import replacing
+from projects.storage.atomic_files import replacing
 
 try:
     import nncf

@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from projects.atomic_files import replacing
 from projects.deployment.export.detection_matching import match_detections
 from projects.deployment.export.verified_export import Export
-from projects.deployment.image_prediction.coco_results import InstanceMask, paste_masks
-from projects.deployment.image_prediction.drawing import draw_detections, draw_segmentation
 from projects.deployment.model_info import ModelInfo
+from projects.deployment.prediction.coco_results import InstanceMask, paste_masks
+from projects.deployment.prediction.drawing import draw_detections, draw_segmentation
 from projects.deployment.predictions import Detections, Prediction, Segmentation
+from projects.storage.atomic_files import replacing
 
 SHOWN = 3  # images in the picture
 LEAST_SCORE = 0.3  # of detections that are drawn

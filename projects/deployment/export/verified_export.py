@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from projects.deployment.deployed_model import scores_of
 from projects.deployment.export.calibration_images import (
     NamedImage,
     calibration_images,
@@ -32,6 +31,7 @@ from projects.deployment.model_info import ModelInfo
 from projects.deployment.model_table.table import CUSTOMARY_SIZES
 from projects.deployment.predictions import fit_size
 from projects.deployment.predictor import Predictor, open_predictor
+from projects.deployment.scoring import scores_of
 
 NUM_IMAGES = 8  # to verify with, if they come from a data set
 NUM_CALIBRATION_IMAGES = 300  # NNCF's own choice

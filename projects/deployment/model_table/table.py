@@ -10,7 +10,6 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 
-from projects.atomic_files import replacing
 from projects.deployment.model_table.complexity import Complexity, Macs, count_complexity
 from projects.deployment.model_table.published_figures import (
     MAX_MACS_DEVIATION,
@@ -18,6 +17,7 @@ from projects.deployment.model_table.published_figures import (
     PublishedFigures,
     deviates,
 )
+from projects.storage.atomic_files import replacing
 
 FLAG = '⚠'
 CUSTOMARY_SIZES = {(1333, 800): (800, 1280), (2048, 512): (512, 512)}

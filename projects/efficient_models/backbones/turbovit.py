@@ -32,7 +32,8 @@ from timm.layers import DropPath
 from torch import nn
 from torch.nn import functional as F
 
-from ..layers.block_sequence import BlockSequence
+from projects.efficient_models.layers.block_sequence import BlockSequence
+
 from .backbone import Backbone, Level
 
 GRID_SIZE = 56  # cells per side for which positions are learnt: 224 pixels

@@ -13,8 +13,16 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 from torch.nn import functional as F
 
-from ..checkpoint_keys import accept_foreign_keys
-from ..layers.mbconv import ConvNormAct, FusedMBConv, GELUTanh, HardSwish, MBConv, ResidualBlock, set_norm_eps
+from projects.efficient_models.checkpoint_keys import accept_foreign_keys
+from projects.efficient_models.layers.mbconv import (
+    ConvNormAct,
+    FusedMBConv,
+    GELUTanh,
+    HardSwish,
+    MBConv,
+    ResidualBlock,
+    set_norm_eps,
+)
 
 ACTIVATIONS = {'hswish': HardSwish, 'gelu': GELUTanh}
 BLOCKS = {'mbconv': MBConv, 'fmbconv': FusedMBConv}

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..roi_align_cpu import roi_align_gradient, roi_align_product
+from projects.openmmlab_compat.roi_align_cpu import roi_align_gradient, roi_align_product
+
 from .derivatives import widen
 from .missing import missing
 

@@ -1,0 +1,1 @@
+"""How far labels lie from buildings as seen: measured from labels, masks or predictions."""

@@ -1,0 +1,1 @@
+"""Building tile sets from one's own data: GeoTIFF and vectors, web-map tiles, BONAI, rendered scenes."""

@@ -1,0 +1,221 @@
+"""Web-mercator image tiles and building outlines -> a COCO instance set that mmdet trains on.
+
+What is written: `images/zoom-x-y.png` (RGB), `annotations/train.json`, `annotations/val.json` (one category,
+`building`, id 1) and `overview.png`. Beside the COCO fields an image has `tile` ([zoom, x, y]) and `gsd_m`, an
+annotation has `feature` (position of its outline in the GeoJSON, from 0), and `info` holds settings and counts.
+
+Decisions:
+
+* The split is by ground: all tiles of one block, of whatever zoom, go to the same side (see `spatial_split`).
+* A building that crosses the border between training and validation ground is seen in part by both. Its training
+  part stays. Its validation parts get `iscrowd` 1: COCO evaluation then neither rewards nor punishes finding them, so
+  that every building that counts in a score is one of which training saw no pixel. Similar roofs nearby remain: the
+  score speaks for new ground in the same district and flight, not for another town.
+* Transparent pixels become black: the usual no-data value of orthophotos, and what tiles without an alpha channel
+  show there. (Some tile servers also make dark pixels inside the image transparent; black is what those were.)
+* A polygon keeps its outline below transparent pixels, so that such specks leave no holes in a roof; but where less
+  than `min_visible_share` of its pixels in the tile can be seen it gets `iscrowd` 1, and where none can it is left
+  out. mmdet trains on no `iscrowd` instance, and its default assigners count that area as background.
+* Polygons with holes are stored as RLE, since COCO polygons cannot have holes; all others as polygons.
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import shapely
+
+from projects.building_extraction.preparation.annotated_tiles import AnnotatedTile, split_tiles, write_annotations
+from projects.building_extraction.preparation.building_polygons import (
+    BuildingPolygons,
+    describe_extent,
+    read_building_polygons,
+)
+from projects.building_extraction.preparation.geotiles_report import GeotilesReport, OverviewMap
+from projects.building_extraction.preparation.out_dir import check_contents
+from projects.building_extraction.preparation.tile_instances import (
+    UnreadableTileError,
+    annotate_tile,
+    building_share,
+    read_tile,
+)
+from projects.building_extraction.preparation.web_mercator import Tile, find_tiles, to_grid, to_lon_lat_deg
+from projects.geodata.degrees import SWAPPED
+
+SET_ENTRIES = {'images', 'annotations', 'overview.png'}
+
+
+@dataclass(frozen=True)
+class GeotilesSettings:
+    """How tiles become a training set.
+
+    Attributes:
+        val_share: Share of the tiles wanted for validation.
+        block_zoom: Zoom of the ground blocks that are never split; None: the coarsest zoom among the tiles.
+        min_area_px: Instances with fewer mask pixels in their tile (slivers at its border) are left out.
+        min_visible_share: Instances of which a smaller share is visible are marked `iscrowd`.
+        max_bad_share: A larger share of unreadable tiles is an error.
+    """
+
+    val_share: float = 0.2
+    block_zoom: int | None = None
+    min_area_px: int = 16
+    min_visible_share: float = 0.5
+    max_bad_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.val_share < 1:
+            raise ValueError(f'val_share is {self.val_share}; expected a number between 0 and 1, such as 0.2')
+        if self.min_area_px < 1:
+            raise ValueError(f'min_area_px is {self.min_area_px}; expected at least 1')
+        for name in ('min_visible_share', 'max_bad_share'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f'{name} is {getattr(self, name)}; expected a number from 0 to 1')
+
+
+def convert_geotiles(
+    tiles_dir: str | Path,
+    labels_path: str | Path,
+    out_dir: str | Path,
+    settings: GeotilesSettings,
+    *,
+    overwrite: bool = False,
+    track: Callable[[Sequence[Tile]], Iterable[Tile]] = iter,
+) -> GeotilesReport:
+    """Write the COCO set of a folder of tiles; the module's docstring says what it holds.
+
+    One image is in memory at a time; the annotations of all are. `out_dir` appears complete or not at all: the set is
+    written beside it and renamed.
+
+    Args:
+        tiles_dir: Folder with `zoom-x-y.png` or `zoom/x/y.png` (png, jpg, webp, tif).
+        labels_path: GeoJSON FeatureCollection of building polygons in longitude and latitude (EPSG:4326).
+        out_dir: Folder to write.
+        settings: How to convert.
+        overwrite: Replace a set that `out_dir` holds already.
+        track: Wraps the sequence of tiles, to show progress.
+
+    Returns:
+        What was read, written and left out.
+
+    Raises:
+        FileNotFoundError: `tiles_dir` or `labels_path` is missing.
+        FileExistsError: `out_dir` is in use.
+        ValueError: The tiles or labels are unfit, do not overlap, or cannot be split.
+    """
+    sources = {'tiles': str(tiles_dir), 'labels': str(labels_path)}
+    tiles_dir, labels_path, out_dir = (Path(path).resolve() for path in (tiles_dir, labels_path, out_dir))
+    _check_out_dir(out_dir, tiles_dir, labels_path, overwrite)
+    tiles, unnamed = find_tiles(tiles_dir)
+    block_zoom = _block_zoom(settings.block_zoom, tiles)
+    labels = read_building_polygons(labels_path)
+    meeting = _match(list(tiles), labels, tiles_dir, labels_path)
+    report = GeotilesReport(
+        len(tiles), [str(path.relative_to(tiles_dir)) for path in unnamed], labels.counts, block_zoom
+    )
+    overview = OverviewMap(tiles)
+    partial_dir = out_dir.with_name(f'.{out_dir.name}.{os.getpid()}.partial')
+    try:
+        (partial_dir / 'images').mkdir(parents=True)
+        (partial_dir / 'annotations').mkdir()
+        written: list[AnnotatedTile] = []
+        left_out: Counter[str] = Counter()
+        for tile in track(list(tiles)):
+            name = str(tiles[tile].relative_to(tiles_dir))
+            try:
+                rgb, visible = read_tile(tiles[tile])
+            except UnreadableTileError as error:
+                report.bad.append(f'{name}: {error}')
+                continue
+            if not visible.any():
+                report.transparent.append(name)
+                continue
+            numbers = meeting[tile]
+            annotations = annotate_tile(
+                tile,
+                labels.polygons[numbers],
+                labels.features[numbers],
+                visible,
+                min_area_px=settings.min_area_px,
+                min_visible_share=settings.min_visible_share,
+                left_out=left_out,
+            )
+            file_name = f'{tile.zoom}-{tile.x}-{tile.y}.png'
+            image = {'file_name': file_name, 'width': rgb.width, 'height': rgb.height}
+            image |= {'tile': list(tile), 'gsd_m': tile.gsd_m(rgb.width)}
+            rgb.save(partial_dir / 'images' / file_name)
+            overview.paste(tile, rgb)
+            seen = set(labels.features[numbers].tolist())
+            written.append(AnnotatedTile(image, annotations, seen, building_share(annotations, visible)))
+        report.left_out = dict(left_out)
+        _check_bad_share(report, settings.max_bad_share)
+        splits = split_tiles(written, settings.val_share, report)
+        for zoom in sorted({tile.tile.zoom for tile in written}):
+            report.gsd_m[zoom] = float(np.mean([tile.image['gsd_m'] for tile in written if tile.tile.zoom == zoom]))
+        write_annotations(partial_dir / 'annotations', splits, sources | asdict(settings), report)
+        split_of = {tile.tile: name for name, part in splits.items() for tile in part}
+        overview.save(partial_dir / 'overview.png', split_of, labels.polygons)
+        _replace(out_dir, partial_dir)
+    finally:
+        shutil.rmtree(partial_dir, ignore_errors=True)
+    return report
+
+
+def _check_out_dir(out_dir: Path, tiles_dir: Path, labels_path: Path, overwrite: bool) -> None:
+    if tiles_dir.is_relative_to(out_dir) or out_dir.is_relative_to(tiles_dir) or labels_path.is_relative_to(out_dir):
+        raise ValueError(f'the output folder {out_dir} must lie apart from the tiles and the labels')
+    check_contents(out_dir, SET_ENTRIES, overwrite)
+
+
+def _block_zoom(asked: int | None, tiles: Iterable[Tile]) -> int:
+    coarsest = min(tile.zoom for tile in tiles)
+    if asked is not None and not 0 <= asked <= coarsest:
+        raise ValueError(f'block_zoom is {asked}; expected 0 to {coarsest}, the coarsest zoom among the tiles')
+    return coarsest if asked is None else asked
+
+
+def _match(tiles: list[Tile], labels: BuildingPolygons, tiles_dir: Path, labels_path: Path) -> dict[Tile, np.ndarray]:
+    bounds = np.array([tile.bounds() for tile in tiles])
+    tree = shapely.STRtree(labels.polygons)
+    tile_numbers, polygon_numbers = tree.query(shapely.box(*bounds.T), predicate='intersects')
+    if not len(tile_numbers):
+        extent = describe_extent(np.array([bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)]))
+        raise ValueError(
+            f'no polygon meets a tile. {_swapped(labels, bounds)}Tiles in {tiles_dir}: {extent}. '
+            f'Polygons in {labels_path}: {labels.extent()}. '
+            'Tiles numbered from the south (TMS) must be renumbered: y -> 2**zoom - 1 - y'
+        )
+    order = np.lexsort((polygon_numbers, tile_numbers))
+    starts = np.searchsorted(tile_numbers[order], np.arange(1, len(tiles)))
+    return dict(zip(tiles, np.split(polygon_numbers[order], starts), strict=True))
+
+
+def _swapped(labels: BuildingPolygons, tile_bounds: np.ndarray) -> str:
+    """That polygons would meet tiles if latitude and longitude changed places; '' if they would not."""
+    degrees = shapely.transform(labels.polygons, to_lon_lat_deg)
+    grid = shapely.transform(degrees, lambda points: to_grid(points[:, ::-1]))
+    return f'In the labels {SWAPPED}. ' if shapely.intersects(shapely.box(*tile_bounds.T), grid[0]).any() else ''
+
+
+def _check_bad_share(report: GeotilesReport, max_bad_share: float) -> None:
+    if len(report.bad) > max_bad_share * report.found:
+        raise ValueError(
+            f'{len(report.bad)} of {report.found} tiles cannot be read, more than the {max_bad_share:.0%} that '
+            f'max_bad_share allows: {"; ".join(report.bad[:5])}'
+        )
+    if len(report.bad) + len(report.transparent) == report.found:
+        raise ValueError(
+            f'no tile is left: {len(report.transparent)} are wholly transparent, {len(report.bad)} unreadable'
+        )
+
+
+def _replace(out_dir: Path, partial_dir: Path) -> None:
+    replaced_dir = partial_dir.with_suffix('.replaced')
+    if out_dir.exists():
+        out_dir.rename(replaced_dir)
+    partial_dir.rename(out_dir)
+    shutil.rmtree(replaced_dir, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Tile sets of rendered scenes."""

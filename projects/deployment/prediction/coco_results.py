@@ -1,0 +1,124 @@
+"""Detections as COCO writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import shapely
+from pycocotools import mask as coco_mask
+
+from projects.deployment.predictions import Detections, paste_mask
+from projects.storage.atomic_files import replacing
+
+if TYPE_CHECKING:  # it needs the extra 'geo'
+    from projects.deployment.prediction.rasters.instances import RasterInstances
+
+
+class InstanceMask(NamedTuple):
+    """An instance's pixels: rows and columns of a window in the image, and the boolean mask there."""
+
+    rows: slice
+    columns: slice
+    mask: np.ndarray
+
+
+def paste_masks(detections: Detections, size: tuple[int, int], threshold: float) -> list[InstanceMask] | None:
+    """Masks in the image of a height and width, or None for a detector of boxes alone."""
+    if detections.masks is None:
+        return None
+    pairs = zip(detections.masks, detections.boxes, strict=True)
+    return [InstanceMask(*paste_mask(mask, box, size, threshold)) for mask, box in pairs]
+
+
+def encode_mask(instance: InstanceMask, size: tuple[int, int]) -> dict[str, Any]:
+    """COCO's compressed run lengths of a mask that is known inside of a window alone.
+
+    Runs go down the columns of the image, background first (pycocotools). Only the window is looked at.
+
+    Args:
+        instance: The mask.
+        size: Height and width of the image.
+    """
+    height, width = size
+    rows, columns, mask = instance
+    steps = np.diff(np.pad(mask.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    column, row = np.nonzero(steps > 0)
+    starts = (column + columns.start) * height + row + rows.start
+    column, row = np.nonzero(steps < 0)
+    ends = (column + columns.start) * height + row + rows.start
+    joined = np.flatnonzero(starts[1:] == ends[:-1])  # down to the image's lower edge and on from its upper one
+    starts, ends = np.delete(starts, joined + 1), np.delete(ends, joined)
+    borders = np.concatenate([[0], np.stack([starts, ends], axis=1).ravel(), [height * width]])
+    counts = np.diff(borders).tolist()
+    counts = counts[:-1] if counts[-1] == 0 else counts  # as pycocotools ends
+    encoded = coco_mask.frPyObjects({'size': [height, width], 'counts': counts}, height, width)
+    return {'size': [height, width], 'counts': encoded['counts'].decode('ascii')}
+
+
+def to_annotations(
+    detections: Detections, masks: list[InstanceMask] | None, size: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """One dict per instance: `category_id` (from 1), `bbox` (left, top, width, height), `score`, `area`, its mask.
+
+    Args:
+        detections: Of one image, in its pixels.
+        masks: From `paste_masks`.
+        size: Height and width of the image.
+    """
+    annotations = []
+    for index, (left, top, right, bottom) in enumerate(detections.boxes.tolist()):
+        annotation = {
+            'category_id': int(detections.labels[index]) + 1,
+            'bbox': [round(value, 2) for value in (left, top, right - left, bottom - top)],
+            'score': round(float(detections.scores[index]), 5),
+            'area': round((right - left) * (bottom - top), 2),
+            'iscrowd': 0,
+        }
+        if masks is not None:
+            annotation['area'] = int(masks[index].mask.sum())
+            annotation['segmentation'] = encode_mask(masks[index], size)
+        annotations.append(annotation)
+    return annotations
+
+
+def polygons_to_annotations(instances: RasterInstances) -> Iterator[dict[str, Any]]:
+    """One dict per object of a raster, in its pixels; the segmentation is a list of outer rings, without holes."""
+    for index, (left, top, right, bottom) in enumerate(instances.boxes.tolist()):
+        parts = shapely.get_parts(instances.polygons[index])
+        rings = [shapely.get_coordinates(part.exterior)[:-1].ravel().tolist() for part in parts]
+        yield {
+            'category_id': int(instances.labels[index]) + 1,
+            'bbox': [round(value, 2) for value in (left, top, right - left, bottom - top)],
+            'score': round(float(instances.scores[index]), 5),
+            'area': float(instances.polygons[index].area),
+            'iscrowd': 0,
+            'segmentation': rings,
+        }
+
+
+def write_coco(
+    path: str | Path, classes: Sequence[str], images: Iterable[dict[str, Any]], annotations: Iterable[dict[str, Any]]
+) -> None:
+    """Write an object with `images`, `categories` and `annotations`, which COCO's tools open as a data set.
+
+    Its `annotations` alone are a list in COCO's format of results. Categories count from 1 in the order of the model's
+    classes: the identifiers of a data set may be others, its names are the same.
+
+    Args:
+        path: `.json`.
+        classes: Names.
+        images: `id`, `file_name`, `width` and `height` of each.
+        annotations: Results with their `image_id`; they are numbered from 1 and written as they come, never all held.
+    """
+    categories = [{'id': index, 'name': name} for index, name in enumerate(classes, 1)]
+    with replacing(path) as partial, partial.open('w', encoding='utf-8') as file:
+        file.write(f'{{"categories": {json.dumps(categories)},\n"images": [\n')
+        file.writelines(f'{"," if index else ""}{json.dumps(image)}\n' for index, image in enumerate(images))
+        file.write('],\n"annotations": [\n')
+        for number, annotation in enumerate(annotations, 1):
+            file.write(f'{"," if number > 1 else ""}{json.dumps({"id": number, **annotation})}\n')
+        file.write(']}\n')

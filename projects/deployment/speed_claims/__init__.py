@@ -1,0 +1,1 @@
+"""The speeds that papers claim, measured on one's own machine."""

@@ -1,0 +1,79 @@
+"""Measuring the speed claims, one group of networks after another."""
+
+import gc
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from mmengine.registry import MODELS
+
+from projects.deployment.benchmark.networks import TensorsOut
+from projects.deployment.benchmark.results import Results
+from projects.deployment.benchmark.run import Note, Settings, measure, measure_ceilings
+from projects.deployment.benchmark.subjects import Fold, Subject, network_subject, open_subject
+from projects.deployment.speed_claims.claims import BATCH_SIZES, CLAIMS
+from projects.deployment.speed_claims.rule import Claim, Network
+
+
+def run_claims(
+    path: Path, settings: Settings, fold: Fold, note: Note, groups: dict[str, list[Claim]] = CLAIMS
+) -> Results:
+    """Measure all groups that the results have not yet.
+
+    Networks of a group take turns. Without precisions in the settings, OpenVINO computes in bf16, too.
+
+    Args:
+        path: The file of results; an interrupted run continues with the group that it was at.
+        settings: Batch size and number of threads are the first of theirs; no batch size: as the authors.
+        fold: See `open_subject`.
+        note: See `run_benchmark`.
+        groups: Claims by name of the group; its networks take turns.
+    """
+    question = {'claims': [claim.title for claims in groups.values() for claim in claims], **asdict(settings)}
+    results = Results(path, question)
+    measure_ceilings(results, settings, settings.threads[0], note)
+    for name, claims in groups.items():
+        if results.has(name):
+            continue
+        subjects = []
+        networks = networks_of(claims)
+        for index, network in enumerate(networks):
+            note(f'{name}: building {network.label}', index / len(networks))
+            subjects.append(build(network, fold))
+            results.describe(subjects[-1])
+        batch_size = settings.batch_sizes[0] if settings.batch_sizes else BATCH_SIZES.get(name, 1)
+        with tempfile.TemporaryDirectory() as folder:
+            measured = [
+                one
+                for part in parts_of(settings)
+                for one in measure(subjects, part, batch_size, part.threads[0], Path(folder), results, note, name)
+            ]
+        results.add(name, measured)
+        del subjects
+        gc.collect()
+    return results
+
+
+def parts_of(settings: Settings) -> list[Settings]:
+    """Split settings without precisions: all runtimes in fp32, then OpenVINO in bf16, the fastest there is here."""
+    if settings.precisions or 'openvino' not in settings.runtimes:
+        return [settings]
+    return [settings, replace(settings, runtimes=('openvino',), precisions=('bf16',))]
+
+
+def networks_of(claims: list[Claim]) -> list[Network]:
+    """Return each network of some claims once."""
+    networks = {one.label: one for claim in claims for one in (claim.faster, claim.slower)}
+    return list(networks.values())
+
+
+def build(network: Network, fold: Fold) -> Subject:
+    """Build a network with random weights."""
+    size = (network.side, network.side)
+    if isinstance(network.source, str):
+        subject = open_subject(network.source, size, fold)
+        subject.name = network.label
+        return subject
+    torch.manual_seed(0)
+    return network_subject(network.label, TensorsOut(MODELS.build(network.source)), size, fold)

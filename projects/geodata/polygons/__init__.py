@@ -1,0 +1,1 @@
+"""From rasters to polygons: regions, outlines, simplification, right angles, files."""

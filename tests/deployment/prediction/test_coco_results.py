@@ -1,0 +1,90 @@
+import json
+
+import numpy as np
+import pytest
+from faster_coco_eval import COCO, COCOeval_faster
+from pycocotools import mask as coco_mask
+
+from projects.deployment.prediction.coco_results import (
+    InstanceMask,
+    encode_mask,
+    paste_masks,
+    to_annotations,
+    write_coco,
+)
+from projects.deployment.predictions import Detections
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_run_lengths_are_those_of_the_whole_mask(seed):
+    random = np.random.default_rng(seed)
+    height, width = random.integers(1, 30, 2).tolist()
+    top, bottom = sorted(random.integers(0, height + 1, 2).tolist())
+    left, right = sorted(random.integers(0, width + 1, 2).tolist())
+    if seed % 2:  # columns that go on from the lower edge to the upper one
+        top, bottom = 0, height
+    window = random.random((bottom - top, right - left)) < random.choice([0.3, 0.9, 1.0])
+    whole = np.zeros((height, width), dtype=np.uint8)
+    whole[top:bottom, left:right] = window
+    encoded = encode_mask(InstanceMask(slice(top, bottom), slice(left, right), window), (height, width))
+    assert encoded['counts'] == coco_mask.encode(np.asfortranarray(whole))['counts'].decode()
+    np.testing.assert_array_equal(coco_mask.decode(encoded), whole)
+
+
+def detections(masks=True):
+    boxes = np.array([[2, 3, 10, 9], [0, 0, 4, 4]], dtype=np.float32)
+    roi = np.ones((2, 28, 28), dtype=np.float32) if masks else None
+    return Detections(boxes, np.array([0.75, 0.5], np.float32), np.array([1, 0]), roi)
+
+
+def test_annotations_have_sizes_and_count_categories_from_one():
+    found = detections()
+    first, second = to_annotations(found, paste_masks(found, (20, 30), 0.5), (20, 30))
+    assert first['bbox'] == [2, 3, 8, 6]
+    assert (first['category_id'], second['category_id']) == (2, 1)
+    assert first['score'] == 0.75
+    assert first['area'] == 48
+    mask = coco_mask.decode(first['segmentation'])
+    assert mask[3:9, 2:10].all()
+    assert mask.sum() == 48
+
+
+def test_boxes_alone_have_their_own_area_and_no_mask():
+    found = detections(masks=False)
+    assert paste_masks(found, (20, 30), 0.5) is None
+    first = to_annotations(found, None, (20, 30))[0]
+    assert first['area'] == 48
+    assert 'segmentation' not in first
+
+
+def test_the_file_scores_perfectly_against_itself(tmp_path):
+    found = detections()
+    annotations = to_annotations(found, paste_masks(found, (20, 30), 0.5), (20, 30))
+    images = [{'id': number, 'file_name': f'{number}.png', 'width': 30, 'height': 20} for number in (1, 2)]
+    path = tmp_path / 'detections.json'
+    write_coco(path, ('tree', 'house'), images, ({'image_id': 2, **one} for one in annotations))
+    content = json.loads(path.read_text())
+    assert [category['name'] for category in content['categories']] == ['tree', 'house']
+    assert [annotation['id'] for annotation in content['annotations']] == [1, 2]
+    truth = COCO(str(path))
+    for kind in ('bbox', 'segm'):
+        evaluation = COCOeval_faster(truth, truth.loadRes(content['annotations']), kind)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+        assert evaluation.stats[0] == pytest.approx(1)
+
+
+def test_a_file_without_detections_is_complete(tmp_path):
+    write_coco(tmp_path / 'none.json', ('tree',), [], [])
+    assert json.loads((tmp_path / 'none.json').read_text())['annotations'] == []
+
+
+def test_a_broken_run_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'detections.json'
+    write_coco(path, ('tree',), [], [])
+    before = path.read_text()
+    with pytest.raises(ZeroDivisionError):
+        write_coco(path, ('tree',), [], ({'score': 1 / 0} for _ in range(2)))
+    assert path.read_text() == before
+    assert list(tmp_path.iterdir()) == [path]

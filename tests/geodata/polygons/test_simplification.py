@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+import shapely
+from scipy import ndimage
+
+from projects.geodata.polygons.pixel_regions import find_regions
+from projects.geodata.polygons.simplification import simplify_outlines
+
+
+def outlines(seed, sigma=0.7, size=150):
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(size, size)), sigma)
+    return find_regions(noise > 0, []).polygons
+
+
+def simplified(polygons, tolerance=1.0):
+    return simplify_outlines(polygons, tolerance, np.ones(2), lambda points: points)
+
+
+@pytest.mark.parametrize('tolerance', [1.0, 2.5])
+def test_no_outline_moves_farther_than_the_tolerance_or_breaks(tolerance):
+    for seed in (0, 2, 4, 6):
+        polygons = outlines(seed)
+        found = simplified(polygons, tolerance)
+        assert shapely.hausdorff_distance(found, polygons).max() <= tolerance * (1 + 1e-6)
+        assert shapely.is_valid(found).all()
+
+
+def test_small_buildings_keep_their_area():
+    boxes = shapely.box(0, 0, np.array([1, 2, 3, 2]), np.array([1, 1, 1, 2]))
+    np.testing.assert_allclose(shapely.area(simplified(boxes, 3.0)), [1, 2, 3, 4], rtol=0.1)
+
+
+def test_rings_do_not_keep_the_point_where_they_happened_to_start():
+    size, corners = 80, []
+    rows, columns = np.mgrid[:size, :size] + 0.5 - size / 2
+    for angle in np.radians(range(3, 90, 3)):
+        along, across = columns * np.cos(angle) + rows * np.sin(angle), rows * np.cos(angle) - columns * np.sin(angle)
+        found = simplified(find_regions((abs(along) < 30) & (abs(across) < 15), []).polygons, 1.25)
+        corners.append(shapely.get_num_coordinates(found)[0] - 1)
+    assert np.median(corners) == 4
