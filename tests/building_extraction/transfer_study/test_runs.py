@@ -1,8 +1,11 @@
 """What a run does around its training: the end of its parent, its curve, the levels that a head takes."""
 
-import subprocess
+import os
+import signal
 import sys
+import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,32 +15,37 @@ from mmengine.logging import MessageHub
 import projects.efficient_models
 import projects.openmmlab_compat  # noqa: F401
 from projects.building_extraction.transfer_study.hooks import CURVE, RecordCurve
-from projects.building_extraction.transfer_study.runs import match_head_to_backbone
-
-WAITING = (
-    'import signal, sys, time\n'
-    'from projects.building_extraction.transfer_study.runs import end_with_parent\n'
-    'import threading\n'
-    'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
-    'threading.Thread(target=end_with_parent, daemon=True).start()\n'
-    'print("waits", flush=True)\n'
-    'try:\n'
-    '    time.sleep(2)\n'
-    'except KeyboardInterrupt:\n'
-    '    sys.exit(130)\n'
-)
+from projects.building_extraction.transfer_study.runs import end_with_parent, match_head_to_backbone
 
 
-@pytest.mark.parametrize(('stdin', 'code'), [(subprocess.PIPE, 130), (subprocess.DEVNULL, 0)])
-def test_a_run_is_interrupted_when_the_pipe_from_its_parent_closes_and_by_no_other_input(stdin, code):
-    process = subprocess.Popen([sys.executable, '-c', WAITING], stdin=stdin, stdout=subprocess.PIPE)
-    assert process.stdout.readline() == b'waits\n'
+def wait(stdin, waits):
+    os.dup2(os.open(stdin, os.O_RDONLY), 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    waits.touch()
+    try:
+        time.sleep(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@pytest.mark.parametrize(('is_pipe', 'code'), [(True, 130), (False, 0)])
+def test_a_run_is_interrupted_when_the_pipe_from_its_parent_closes_and_by_no_other_input(
+    is_pipe, code, tmp_path, clean_processes
+):
+    stdin = tmp_path / 'pipe' if is_pipe else Path(os.devnull)
+    if is_pipe:
+        os.mkfifo(stdin)
+    process = clean_processes.Process(target=wait, args=(stdin, tmp_path / 'waits'))
+    process.start()
+    end = os.open(stdin, os.O_WRONLY)  # once the process has opened its own
+    while not (tmp_path / 'waits').exists():
+        time.sleep(0.01)
     time.sleep(0.1)
-    assert process.poll() is None
-    if process.stdin:
-        process.stdin.close()
-    assert process.wait(timeout=20) == code
-    process.stdout.close()
+    assert process.is_alive()
+    os.close(end)
+    process.join(20)
+    assert process.exitcode == code
 
 
 def test_a_curve_tells_the_iteration_of_each_score_though_a_validation_was_lost():
