@@ -14,6 +14,7 @@ from projects.building_extraction.preparation.raster_blocks import PARTS
 from projects.building_extraction.preparation.raster_tile_labels import CATEGORY_ID, IGNORED
 from projects.geodata.raster_files import write_geotiff
 from projects.storage.atomic_files import replacing
+from projects.storage.parameters import differences
 
 LAYERS = {'images': '.png', 'masks': '.png', 'instances': '.png', 'heights': '.tif', 'buildings': '.json'}
 SET_ENTRIES = {*PARTS, 'labels', 'parameters.json', 'overview.png'}
@@ -53,18 +54,17 @@ def open_staging(out_dir: Path, parameters: dict[str, Any], sources: Sequence[Pa
     same_tiles = {key: value for key, value in parameters.items() if key != 'settings'}
     same_tiles['settings'] = {key: value for key, value in parameters['settings'].items() if key != 'blocks'}
     same_tiles['files'] = [[path.stat().st_size, path.stat().st_mtime_ns] for path in sources]
-    fingerprint = json.loads(json.dumps(same_tiles))
     stated = staging / 'fingerprint.json'
-    if stated.exists() and json.loads(stated.read_text()) != fingerprint:
+    if stated.exists() and (differing := differences(json.loads(stated.read_text()), same_tiles)):
         if not overwrite:
             raise FileExistsError(
-                f'{staging} holds an interrupted run with other settings or sources; repeat those to go on with it, or '
-                'pass --overwrite to start anew'
+                f'{staging} holds an interrupted run with other settings or sources ({"; ".join(differing)}); repeat '
+                'those to go on with it, or pass --overwrite to start anew'
             )
         shutil.rmtree(staging)
     for layer in (*LAYERS, 'records'):
         (staging / layer).mkdir(parents=True, exist_ok=True)
-    write_json(stated, fingerprint)
+    write_json(stated, same_tiles)
     return staging
 
 

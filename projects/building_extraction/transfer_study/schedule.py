@@ -17,6 +17,8 @@ from filelock import FileLock, Timeout
 from mmengine.fileio import put_text
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from projects.storage.parameters import differences
+
 from .fingerprints import fingerprints
 from .runs import ERROR, RESULT, SPEC, Run
 
@@ -73,9 +75,7 @@ def _prepare(spec: dict[str, Any], folder: Path) -> None:
     if not file.is_file():
         put_text(json.dumps(spec, indent=1), str(file))
         return
-    there = json.loads(file.read_text())
-    if there != spec:
-        changed = [f'{key} = {spec[key]!r} (there: {there.get(key)!r})' for key in spec if spec[key] != there.get(key)]
+    if changed := differences(json.loads(file.read_text()), spec):
         raise ValueError(
             f'{folder} holds a run with other settings: {"; ".join(changed)}. Choose another --work-dir, or remove '
             'that folder to run it again.'

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from projects.storage.parameters import flatten
+
 from .results import (
     OVERALL,
     SCORES,
@@ -119,7 +121,8 @@ def misalignment_table(study: dict[str, Any]) -> Table | None:
 
 def parameter_table(study: dict[str, Any]) -> Table:
     """Return everything that the study was made with, nested names joined by dots."""
-    rows = [[name, plain(value)] for name, value in _flatten(study.get('parameters', {}))]
+    parameters = flatten(study.get('parameters', {}))
+    rows = [[name, plain(None if value == {} else value)] for name, value in parameters.items()]
     return Table('Parameters', ['parameter', 'value'], rows)
 
 
@@ -187,16 +190,6 @@ def _change(results: dict[str, Any], method: str, domains: Sequence[str]) -> str
     first, last = (scores_by_seed(results['runs'], domain, method, OVERALL) for domain in (domains[0], domains[-1]))
     changes = [last[seed] - first[seed] for seed in first.keys() & last.keys()]
     return f'{sum(changes) / len(changes):+.1f}' if changes and domains[0] != domains[-1] else NOTHING
-
-
-def _flatten(parameters: Mapping[str, Any], prefix: str = '') -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for name, value in parameters.items():
-        if isinstance(value, Mapping) and value:
-            rows += _flatten(value, f'{prefix}{name}.')
-        else:
-            rows.append((f'{prefix}{name}', None if value == {} else value))
-    return rows
 
 
 def _with_unit(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from projects.deployment.prediction.image_files import InputFile
 from projects.storage.atomic_files import replacing
+from projects.storage.parameters import differences
 
 Entry = dict[str, Any]
 FOLDER, SETTINGS = '.journal', 'settings.json'
@@ -47,14 +48,7 @@ class Journal:
                 raise FileExistsError(
                     f'{self.out} holds predictions already: continue them with --resume, or choose another --out'
                 )
-            before = json.loads(known.read_text(encoding='utf-8'))
-            now = json.loads(json.dumps(settings))
-            differing = [
-                f'{key}: {before.get(key)} before, {now.get(key)} now'
-                for key in sorted({*before, *now})
-                if before.get(key) != now.get(key)
-            ]
-            if differing:
+            if differing := differences(json.loads(known.read_text(encoding='utf-8')), settings):
                 raise ValueError(
                     f'{self.out} cannot be resumed, it was begun with other settings ({"; ".join(differing)}); '
                     'use those, or choose another --out'

@@ -241,7 +241,7 @@ def test_results_are_neither_overwritten_nor_mixed(tmp_path):
     run(detect, DETECTOR, tmp_path / 'in', tmp_path / 'out')
     with pytest.raises(FileExistsError, match='--resume'):
         run(detect, DETECTOR, tmp_path / 'in', tmp_path / 'out')
-    with pytest.raises(ValueError, match='weights: a before, b now'):
+    with pytest.raises(ValueError, match="weights: 'a' before, 'b' now"):
         run(detect, DETECTOR, tmp_path / 'in', tmp_path / 'out', resume=True, identity={'weights': 'b'})
     with pytest.raises(ValueError, match=r'score_threshold: 0.3 before, 0.5 now'):
         run(detect, DETECTOR, tmp_path / 'in', tmp_path / 'out', resume=True, score_threshold=0.5)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from projects.building_extraction.height_classes import HeightClasses
 from projects.building_extraction.preparation.scenes.report import ScenesReport, SplitCounts
 from projects.building_extraction.preparation.scenes.shared_splits import DIGESTS
 from projects.city_scenes.city import City
+from projects.storage.parameters import differences
 
 
 def fingerprint(city: City) -> str:
@@ -50,13 +50,7 @@ def find_finished(folder: Path, parameters: dict[str, Any]) -> ScenesReport | No
         raise ValueError(f'{folder} holds other files than rendered scenes; choose a new or empty folder.')
     counts = held.pop('counts')
     held.pop(DIGESTS, None)  # follow from the others
-    there, wanted = _flat(held), _flat(parameters)
-    differing = [
-        f'{key} (there {there.get(key)}, wanted {wanted.get(key)})'
-        for key in there | wanted
-        if there.get(key) != wanted.get(key)
-    ]
-    if differing:
+    if differing := differences(held, parameters):
         raise ValueError(
             f'{folder} holds scenes made with other parameters: {"; ".join(differing)}. '
             'Choose another folder, or delete it.'
@@ -65,11 +59,3 @@ def find_finished(folder: Path, parameters: dict[str, Any]) -> ScenesReport | No
         tuple(parameters['height_classes']['limits_m']), tuple(parameters['height_classes']['names'])
     ).names_with_unknown
     return ScenesReport({name: SplitCounts(**split) for name, split in counts.items()}, names, written=False)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-    """Nested parameters by their dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f'{prefix}{key}.') if isinstance(value, Mapping) else {f'{prefix}{key}': value}
-    return flat

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from torch import distributed
 
 from projects.storage.atomic_files import replacing
+from projects.storage.parameters import differences
 
 LONGEST_WAIT = timedelta(days=30)  # of one process for the others
 
@@ -36,7 +37,7 @@ class RasterRun:
     def __init__(self, out_dir: Path, stem: str, identity: dict[str, dict[str, Any]]) -> None:
         self.folder = out_dir / f'.{stem}.partial'
         self.report_path = out_dir / f'{stem}_prediction.json'
-        self._identity = json.loads(json.dumps(identity))
+        self._identity = identity
         self._lock = FileLock(self.folder / 'lock')
         self._done = out_dir / f'.{stem}.finished'  # a killed removal must not look like an unfinished run
 
@@ -120,13 +121,7 @@ class RasterRun:
         return sorted(self.folder.glob('strip_??????.json'))
 
     def _check_identity(self, earlier: dict[str, dict[str, Any]], path: Path) -> None:
-        changes = [
-            f'{group} {name}: {earlier.get(group, {}).get(name)!r} then, {value!r} now'
-            for group, values in self._identity.items()
-            for name, value in values.items()
-            if earlier.get(group, {}).get(name) != value
-        ]
-        if changes:
+        if changes := differences(earlier, self._identity):
             raise ValueError(
                 f'{path} is of another run, which cannot be continued: {"; ".join(changes)}. Run with what it was, or '
                 'delete it to start anew'

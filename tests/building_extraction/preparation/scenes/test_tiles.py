@@ -134,9 +134,9 @@ def test_the_same_set_is_not_written_again(scenes):
 
 def test_other_parameters_are_named(scenes):
     folder, _ = scenes
-    with pytest.raises(ValueError, match=r'seed \(there 5, wanted 6\)'):
+    with pytest.raises(ValueError, match='seed: 5 before, 6 now'):
         write_scenes(grid_city(), DOMAINS, 1.0, 96, folder, seed=6)
-    with pytest.raises(ValueError, match=r'domains\.test\.num_tiles \(there 3, wanted 4\)'):
+    with pytest.raises(ValueError, match=r'domains\.test\.num_tiles: 3 before, 4 now'):
         write_scenes(grid_city(), DOMAINS | {'test': Domain(4)}, 1.0, 96, folder, seed=5)
     with pytest.raises(ValueError, match='city'):
         write_scenes(grid_city(west=1), DOMAINS, 1.0, 96, folder, seed=5)

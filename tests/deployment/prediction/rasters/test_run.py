@@ -170,14 +170,14 @@ def test_a_run_is_continued_with_the_same_image_model_and_settings_alone(image, 
         predict_raster(Predictor(Model(6), INFO), image, tmp_path, SETTINGS, model_id='abc')
     with pytest.raises(ValueError, match=r'2 finished strips.*--resume'):
         predict_raster(Predictor(Model(), INFO), image, tmp_path, SETTINGS, model_id='abc')
-    with pytest.raises(ValueError, match='settings overlap_px: 16 then, 8 now'):
+    with pytest.raises(ValueError, match=r'settings\.overlap_px: 16 before, 8 now'):
         predict_raster(
             Predictor(Model(), INFO), image, tmp_path, replace(SETTINGS, overlap_px=8), resume=True, model_id='abc'
         )
-    with pytest.raises(ValueError, match="model id: 'abc' then, 'xyz' now"):
+    with pytest.raises(ValueError, match=r"model\.id: 'abc' before, 'xyz' now"):
         predict_raster(Predictor(Model(), INFO), image, tmp_path, SETTINGS, resume=True, model_id='xyz')
     os.utime(image, (0, 0))
-    with pytest.raises(ValueError, match='image modified_ns'):
+    with pytest.raises(ValueError, match=r'image\.modified_ns'):
         predict_raster(Predictor(Model(), INFO), image, tmp_path, SETTINGS, resume=True, model_id='abc')
 
 
