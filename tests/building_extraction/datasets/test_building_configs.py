@@ -161,3 +161,16 @@ def test_a_config_trains_a_step_and_is_scored(tmp_path, name, write):
         else:
             np.testing.assert_array_equal(sample['building_ids'], building_ids())
             np.testing.assert_array_equal(sample['building_heights_m'], np.float32([np.nan, 8.5, np.nan]))
+
+
+def test_a_config_that_an_earlier_run_kept_still_loads(tmp_path):
+    imports = dict(load_config('configs/buildings/shvit_unet_tiles.py').custom_imports)
+    name = 'projects.building_extraction.datasets'
+    earlier = [f'{name}.registered' if module == name else module for module in imports['imports']]
+    assert f'{name}.registered' in earlier
+    kept = tmp_path / 'kept.py'
+    base = CONFIGS / 'shvit_unet_tiles.py'
+    kept.write_text(
+        f"_base_ = '{base}'\ncustom_imports = dict(_delete_=True, imports={earlier!r}, allow_failed_imports=False)\n"
+    )
+    assert load_config(kept).train_dataloader.dataset.type == load_config(base).train_dataloader.dataset.type
