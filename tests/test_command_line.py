@@ -199,6 +199,8 @@ def test_options_are_assignments(text, capsys):
 @pytest.mark.parametrize('tool', sorted(path.name for path in (ROOT / 'tools').glob('*.py')))
 def test_every_tool_tells_errors_in_one_line(tool):
     text = (ROOT / 'tools' / tool).read_text()
+    assert text.startswith('#!/usr/bin/env python\n')
+    assert os.access(ROOT / 'tools' / tool, os.X_OK)
     assert f"told_in_one_line({'f' if tool == 'prepare_data.py' else ''}'" in text or 'told_in_one_line(\n' in text
     assert 'type=int' not in text.replace("'--local-rank', type=int", '')
     assert 'type=float' not in text
