@@ -91,7 +91,8 @@ def clip_boxes(boxes: Tensor, images: Tensor) -> Tensor:
 
 def larger_than(size: float, boxes: Tensor) -> Tensor:
     """Whether both sides of (..., 4) are longer than `size` pixels; clipping may leave boxes without area."""
-    return (boxes[..., 2:] - boxes[..., :2] > size).all(-1)
+    wide, high = (boxes[..., 2:] - boxes[..., :2] > size).unbind(-1)  # not `all`: ONNX Runtime 1.20 fails on no boxes
+    return wide & high
 
 
 def largest_side(images: Tensor, dtype: torch.dtype) -> Tensor:
