@@ -1,6 +1,5 @@
 """GeoTIFFs as they are written, at once or strip by strip, and polygons as pixels."""
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import shapely
 
 from projects.geodata.coordinate_systems import parse_crs
 from projects.geodata.gdal import rasterio
+from projects.storage.atomic_files import replacing
 
 
 def rasterise(
@@ -74,14 +74,7 @@ def write_geotiff(
     profile |= {'tiled': True, 'blockxsize': 256, 'blockysize': 256, 'BIGTIFF': 'IF_SAFER'}
     profile |= {'transform': None if transform is None else rasterio.Affine(*transform[:6])}
     profile |= {'crs': None if crs is None else parse_crs(crs).to_wkt(), 'photometric': 'rgb' if count == 3 else None}
-    partial = path.with_name(f'.{path.stem}.{os.getpid()}.partial.tif')
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)  # as asked
-            with rasterio.open(
-                partial, 'w', **{key: value for key, value in profile.items() if value is not None}
-            ) as out:
-                out.write(np.moveaxis(bands, -1, 0))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial, warnings.catch_warnings():
+        warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)  # as asked
+        with rasterio.open(partial, 'w', **{key: value for key, value in profile.items() if value is not None}) as out:
+            out.write(np.moveaxis(bands, -1, 0))

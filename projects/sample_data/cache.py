@@ -1,12 +1,13 @@
 """Folders that are generated once and never seen half-written."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+
+from projects.storage.folders import replacing_folder
 
 MANIFEST = 'generated.json'
 
@@ -14,8 +15,8 @@ MANIFEST = 'generated.json'
 def build_once(root: Path, parameters: dict[str, Any], build: Callable[[Path], None]) -> Path:
     """Builds a folder, unless it is there already and was built with the same parameters.
 
-    The folder is built beside its place and then renamed into it, so that it is whole or absent whenever the process
-    dies. Of several processes that ask at once, one builds and the others wait.
+    It is whole or absent whenever the process dies. Of several processes that ask at once, one builds and the others
+    wait.
 
     Args:
         root: The folder.
@@ -36,7 +37,10 @@ def build_once(root: Path, parameters: dict[str, Any], build: Callable[[Path], N
     with FileLock(place.with_name(f'.{place.name}.lock')):
         if not _is_current(place, parameters):
             _refuse_foreign_files(place)
-            _rebuild(place, parameters, build)
+            with replacing_folder(place) as folder:
+                build(folder)
+                manifest = {'parameters': parameters, 'bytes': _file_sizes(folder)}
+                (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + '\n')
     return root
 
 
@@ -66,20 +70,3 @@ def _refuse_foreign_files(place: Path) -> None:
             f'{place} holds files that were not generated (it has no {MANIFEST}), so it is not overwritten: '
             'choose another folder, or empty this one.'
         )
-
-
-def _rebuild(place: Path, parameters: dict[str, Any], build: Callable[[Path], None]) -> None:
-    """Builds beside the place and swaps; whatever an interrupted run left beside it is removed first."""
-    unfinished, outdated = place.with_name(f'.{place.name}.unfinished'), place.with_name(f'.{place.name}.outdated')
-    for leftover in (unfinished, outdated):
-        if leftover.exists():
-            shutil.rmtree(leftover)
-    unfinished.mkdir()
-    build(unfinished)
-    manifest = {'parameters': parameters, 'bytes': _file_sizes(unfinished)}
-    (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1) + '\n')
-    if place.exists():
-        place.rename(outdated)
-    unfinished.rename(place)
-    if outdated.exists():
-        shutil.rmtree(outdated)

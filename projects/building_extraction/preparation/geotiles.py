@@ -19,8 +19,6 @@ Decisions:
 * Polygons with holes are stored as RLE, since COCO polygons cannot have holes; all others as polygons.
 """
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -36,7 +34,6 @@ from projects.building_extraction.preparation.building_polygons import (
     read_building_polygons,
 )
 from projects.building_extraction.preparation.geotiles_report import GeotilesReport, OverviewMap
-from projects.building_extraction.preparation.out_dir import check_contents
 from projects.building_extraction.preparation.tile_instances import (
     UnreadableTileError,
     annotate_tile,
@@ -45,6 +42,7 @@ from projects.building_extraction.preparation.tile_instances import (
 )
 from projects.building_extraction.preparation.web_mercator import Tile, find_tiles, to_grid, to_lon_lat_deg
 from projects.geodata.degrees import SWAPPED
+from projects.storage.folders import check_folder, replacing_folder
 
 SET_ENTRIES = {'images', 'annotations', 'overview.png'}
 
@@ -109,7 +107,7 @@ def convert_geotiles(
     """
     sources = {'tiles': str(tiles_dir), 'labels': str(labels_path)}
     tiles_dir, labels_path, out_dir = (Path(path).resolve() for path in (tiles_dir, labels_path, out_dir))
-    _check_out_dir(out_dir, tiles_dir, labels_path, overwrite)
+    check_folder(out_dir, SET_ENTRIES, (tiles_dir, labels_path), overwrite)
     tiles, unnamed = find_tiles(tiles_dir)
     block_zoom = _block_zoom(settings.block_zoom, tiles)
     labels = read_building_polygons(labels_path)
@@ -118,10 +116,9 @@ def convert_geotiles(
         len(tiles), [str(path.relative_to(tiles_dir)) for path in unnamed], labels.counts, block_zoom
     )
     overview = OverviewMap(tiles)
-    partial_dir = out_dir.with_name(f'.{out_dir.name}.{os.getpid()}.partial')
-    try:
-        (partial_dir / 'images').mkdir(parents=True)
-        (partial_dir / 'annotations').mkdir()
+    with replacing_folder(out_dir) as folder:
+        (folder / 'images').mkdir()
+        (folder / 'annotations').mkdir()
         written: list[AnnotatedTile] = []
         left_out: Counter[str] = Counter()
         for tile in track(list(tiles)):
@@ -147,7 +144,7 @@ def convert_geotiles(
             file_name = f'{tile.zoom}-{tile.x}-{tile.y}.png'
             image = {'file_name': file_name, 'width': rgb.width, 'height': rgb.height}
             image |= {'tile': list(tile), 'gsd_m': tile.gsd_m(rgb.width)}
-            rgb.save(partial_dir / 'images' / file_name)
+            rgb.save(folder / 'images' / file_name)
             overview.paste(tile, rgb)
             seen = set(labels.features[numbers].tolist())
             written.append(AnnotatedTile(image, annotations, seen, building_share(annotations, visible)))
@@ -156,19 +153,10 @@ def convert_geotiles(
         splits = split_tiles(written, settings.val_share, report)
         for zoom in sorted({tile.tile.zoom for tile in written}):
             report.gsd_m[zoom] = float(np.mean([tile.image['gsd_m'] for tile in written if tile.tile.zoom == zoom]))
-        write_annotations(partial_dir / 'annotations', splits, sources | asdict(settings), report)
+        write_annotations(folder / 'annotations', splits, sources | asdict(settings), report)
         split_of = {tile.tile: name for name, part in splits.items() for tile in part}
-        overview.save(partial_dir / 'overview.png', split_of, labels.polygons)
-        _replace(out_dir, partial_dir)
-    finally:
-        shutil.rmtree(partial_dir, ignore_errors=True)
+        overview.save(folder / 'overview.png', split_of, labels.polygons)
     return report
-
-
-def _check_out_dir(out_dir: Path, tiles_dir: Path, labels_path: Path, overwrite: bool) -> None:
-    if tiles_dir.is_relative_to(out_dir) or out_dir.is_relative_to(tiles_dir) or labels_path.is_relative_to(out_dir):
-        raise ValueError(f'the output folder {out_dir} must lie apart from the tiles and the labels')
-    check_contents(out_dir, SET_ENTRIES, overwrite)
 
 
 def _block_zoom(asked: int | None, tiles: Iterable[Tile]) -> int:
@@ -211,11 +199,3 @@ def _check_bad_share(report: GeotilesReport, max_bad_share: float) -> None:
         raise ValueError(
             f'no tile is left: {len(report.transparent)} are wholly transparent, {len(report.bad)} unreadable'
         )
-
-
-def _replace(out_dir: Path, partial_dir: Path) -> None:
-    replaced_dir = partial_dir.with_suffix('.replaced')
-    if out_dir.exists():
-        out_dir.rename(replaced_dir)
-    partial_dir.rename(out_dir)
-    shutil.rmtree(replaced_dir, ignore_errors=True)

@@ -10,6 +10,7 @@ each image in `instances.json` says where it lies, in the coordinate system that
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -25,18 +26,17 @@ from projects.building_extraction.preparation.raster_blocks import PARTS, BlockS
 from projects.building_extraction.preparation.raster_tile_labels import IGNORED, LabelIndex
 from projects.building_extraction.preparation.raster_tile_set import (
     LAYERS,
-    check_out_dir,
+    SET_ENTRIES,
     coco,
-    finish,
     ignore_buildings,
-    move_tiles,
-    open_staging,
     write_json,
+    write_part,
 )
 from projects.building_extraction.preparation.raster_tiles_report import RasterTilesReport, write_contact_sheet
 from projects.geodata.coordinate_systems import metres_per_unit
 from projects.geodata.raster_files import Raster, UnreadableWindowError, open_raster, write_geotiff
 from projects.geodata.vector_files import geopandas, read_buildings, write_polygons
+from projects.storage.folders import check_folder, take_place, working_folder
 
 MIN_VALID_SHARE = 0.1  # tiles of which less has data, at the edge of a flight, are left out
 MAX_TILES = 1_000_000  # of the grid; an image with as many is a mosaic of places far apart
@@ -102,18 +102,41 @@ def convert_raster(
         ValueError: The image or labels are unfit, do not overlap, or cannot be split.
     """
     image_path, labels_path, out_dir = Path(image_path), Path(labels_path), Path(out_dir)
-    check_out_dir(out_dir, (image_path, labels_path), overwrite)
+    check_folder(out_dir, SET_ENTRIES, (image_path, labels_path), overwrite)
     with open_raster(image_path, bands=settings.bands, gsd_m=settings.gsd_m) as raster:
         clean, labels = _read_labels(raster, labels_path, settings)
         parameters = _parameters(raster, (image_path, labels_path), clean, settings)
-        staging = open_staging(out_dir, parameters, (image_path, labels_path), overwrite)
-        report = RasterTilesReport(gsd_m=raster.gsd_m(), buildings=len(labels), notes=raster.notes)
-        records = _write_tiles(raster, LabelIndex(labels), image_path.stem, settings.tile_px, staging, track)
+        with working_folder(out_dir, _made_with(parameters, image_path, labels_path), overwrite) as tiles:
+            report = RasterTilesReport(gsd_m=raster.gsd_m(), buildings=len(labels), notes=raster.notes)
+            records = _write_tiles(raster, LabelIndex(labels), image_path.stem, settings.tile_px, tiles, track)
+            shutil.rmtree(tiles / 'set', ignore_errors=True)
+            _write_set(tiles, tiles / 'set', records, (clean, labels), parameters, settings, report)
+            take_place(tiles / 'set', out_dir)
+    return report
+
+
+def _made_with(parameters: dict[str, Any], *sources: Path) -> dict[str, Any]:
+    """What tiles depend on: not on how they are split."""
+    settings = {key: value for key, value in parameters['settings'].items() if key != 'blocks'}
+    files = [[path.stat().st_size, path.stat().st_mtime_ns] for path in sources]
+    return parameters | {'settings': settings, 'files': files}
+
+
+def _write_set(
+    tiles: Path,
+    out: Path,
+    records: dict[str, dict[str, Any]],
+    labels: tuple[geopandas.GeoDataFrame, geopandas.GeoDataFrame],
+    parameters: dict[str, Any],
+    settings: RasterTilesSettings,
+    report: RasterTilesReport,
+) -> None:
+    """Split the tiles and write what a set consists of."""
     report.bad = {name: record['error'] for name, record in records.items() if 'error' in record}
     kept = {name: record for name, record in records.items() if 'cell' in record}
     report.found, report.empty = len(records), len(records) - len(kept) - len(report.bad)
     if not kept:
-        raise ValueError(f'no tile of {image_path} has data; unreadable: {report.bad or "none"}')
+        raise ValueError(f'no tile of {parameters["image"]} has data; unreadable: {report.bad or "none"}')
     tile_m = settings.tile_px * report.gsd_m
     split = split_grid(
         np.array([record['cell'] for record in kept.values()]),
@@ -131,17 +154,16 @@ def convert_raster(
         own = {name: record for name, record in kept.items() if part_of[name] == part}
         report.count(part, own)
         if own and part != 'dropped':
-            move_tiles(staging, part, {name: record['ignored'] for name, record in own.items()})
-            write_json(staging / part / 'instances.json', coco(own, parameters))
-    (staging / 'labels').mkdir(exist_ok=True)
-    write_polygons(clean, staging / 'labels' / 'clean.gpkg')
-    if labels is not clean:
-        write_polygons(labels, staging / 'labels' / 'displaced.gpkg')
+            write_part(tiles, out / part, {name: record['ignored'] for name, record in own.items()})
+            write_json(out / part / 'instances.json', coco(own, parameters))
+    (out / 'labels').mkdir()
+    clean, drawn = labels
+    write_polygons(clean, out / 'labels' / 'clean.gpkg')
+    if drawn is not clean:
+        write_polygons(drawn, out / 'labels' / 'displaced.gpkg')
     transforms = {name: record['transform'] for name, record in kept.items()}
-    write_contact_sheet(staging, transforms, settings.tile_px, part_of, clean, labels)
-    write_json(staging / 'parameters.json', parameters | {'result': asdict(report)}, indent=1)
-    finish(staging, out_dir)
-    return report
+    write_contact_sheet(out, transforms, settings.tile_px, part_of, clean, drawn)
+    write_json(out / 'parameters.json', parameters | {'result': asdict(report)}, indent=1)
 
 
 def _read_labels(
@@ -209,6 +231,8 @@ def _write_tiles(
             f'{columns * rows} tiles, more than {MAX_TILES}; of a mosaic of places far apart prepare each by itself '
             '(gdal_translate -projwin ...), or use larger tiles'
         )
+    for folder in (*LAYERS, 'records'):
+        (staging / folder).mkdir(exist_ok=True)
     records = {}
     for column, row in track([(column, row) for row in range(rows) for column in range(columns)]):
         name = f'{stem.replace(" ", "_")}_{row:04d}_{column:04d}'

@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from projects.deployment.model_table.table import CUSTOMARY_SIZES
 from projects.deployment.predictions import fit_size
 from projects.deployment.predictor import Predictor, open_predictor
 from projects.deployment.scoring import scores_of
+from projects.storage.folders import working_folder
 
 NUM_IMAGES = 8  # to verify with, if they come from a data set
 NUM_CALIBRATION_IMAGES = 300  # NNCF's own choice
@@ -113,9 +113,8 @@ def export(
     if hasattr(model.backbone, 'fuse'):
         model.backbone.fuse()
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f'.{out.stem}.') as folder:
-        written = Path(folder, out.name)
+    with working_folder(out) as folder:
+        written = folder / out.name
         report(f'writing {info.precision} {settings.format}')
         write(model, info, written, images, calibration)
         report(f'verifying on {len(images)} images')

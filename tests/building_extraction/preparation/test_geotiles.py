@@ -228,7 +228,7 @@ def test_output_folder_is_never_overwritten_by_accident(area):
 
 @pytest.mark.parametrize('out', ['.', 'tiles', 'tiles/out'])
 def test_output_apart_from_input(area, out):
-    with pytest.raises(ValueError, match='must lie apart from the tiles and the labels'):
+    with pytest.raises(ValueError, match=r'must lie apart from .*tiles'):
         convert(area, out=out, overwrite=True)
     assert len(list((area / 'tiles').iterdir())) == 50
 

@@ -185,6 +185,21 @@ def test_tiles_of_an_interrupted_run_can_be_split_anew_with_another_border(area,
     assert all(again[path] == content for path, content in whole.items() if path.suffix in ('.png', '.tif'))
 
 
+def test_a_part_holds_its_own_tiles_alone_after_an_interruption_with_other_shares_and_margins(area, monkeypatch):
+    monkeypatch.setattr(raster_tiles, 'write_contact_sheet', lambda *_: (_ for _ in ()).throw(OSError('full')))
+    with pytest.raises(OSError, match='full'):
+        convert(area)
+    monkeypatch.setattr(raster_tiles, 'write_contact_sheet', lambda folder, *_: (folder / 'overview.png').touch())
+    report = convert(area, blocks=BlockSettings(0.3, 0, margin_m=40))
+    assert report.parts['dropped']['tiles'] > 0
+    assert not (area / 'set/test').exists()
+    for part in ('train', 'val'):
+        listed = json.loads((area / f'set/{part}/instances.json').read_text())['images']
+        for kind in ('images', 'masks', 'instances', 'heights', 'buildings'):
+            held = {path.stem for path in (area / 'set' / part / kind).iterdir()}
+            assert held == {Path(image['file_name']).stem for image in listed}
+
+
 def test_displaced_labels_are_drawn_displaced_and_both_are_kept(area):
     convert(area, displacement=Displacement((2, 0), off_nadir_deg=np.degrees(np.arctan(0.1)), azimuth_deg=180))
     for name in tiles(area / 'set'):

@@ -9,7 +9,6 @@ import json
 import math
 import multiprocessing
 import os
-import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -36,6 +35,7 @@ from projects.building_extraction.preparation.scenes.tile_files import TileJob, 
 from projects.city_scenes.areas import Demand, Places, divide_ground, place_tiles
 from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain, Flight
+from projects.storage.folders import replacing_folder
 
 LAYOUT = 3
 """Raised when the contents of the files change, so that an old set is not taken for a new one."""
@@ -119,11 +119,9 @@ def write_scenes(
         shared = {} if like is None else shared_splits(Path(like), parameters, digests)
         anew = [job for name, split_jobs in jobs.items() if name not in shared for job in split_jobs]
         report = ScenesReport({}, classes.names_with_unknown)
-        unfinished = folder.with_name(f'.{folder.name}.unfinished')
-        shutil.rmtree(unfinished, ignore_errors=True)
-        for name in domains:
-            make_folders(unfinished / name)
-        try:
+        with replacing_folder(folder) as unfinished:
+            for name in domains:
+                make_folders(unfinished / name)
             with _renderer(city, unfinished, num_processes or _suitable_processes(anew)) as render:
                 for name, split_jobs in jobs.items():
                     info = {'description': f'Rendered off-nadir scenes, {name}', 'parameters': parameters}
@@ -137,11 +135,6 @@ def write_scenes(
             write_overview(unfinished / 'overview.png', city, corners_m, tile_px * gsd_m, classes)
             stated = {'counts': {name: asdict(split) for name, split in report.splits.items()}, DIGESTS: digests}
             (unfinished / 'parameters.json').write_text(json.dumps(parameters | stated, indent=1) + '\n')
-            if folder.exists():
-                folder.rmdir()
-            unfinished.replace(folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
     return report
 
 
