@@ -35,8 +35,8 @@ def main(arguments: list[str] | None = None) -> None:
 
         from projects.building_extraction.network_ranking.grid import plan_grid, read_grid
         from projects.building_extraction.network_ranking.ranking import write_ranking
-        from projects.building_extraction.transfer_study.schedule import run_all
         from projects.training.config import locate
+        from projects.training.experiments.schedule import run_all
 
         grid = read_grid(locate(args.grid), args.cfg_options)
         runs = plan_grid(grid, vars(args))

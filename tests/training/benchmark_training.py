@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from projects.building_extraction.transfer_study.runs import load_run
 from projects.sample_data import use_sample
 from projects.training.config import load_config
+from projects.training.experiments.runs import load_run
 from projects.training.launch import set_up
 from projects.training.runner import Runner
 

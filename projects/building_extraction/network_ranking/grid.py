@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from projects.building_extraction.transfer_study.runs import Run
-from projects.building_extraction.transfer_study.settings import read_settings
+from projects.training.experiments.runs import Run
+from projects.training.experiments.settings import read_settings
 
 AXES = ('encoders', 'decoders', 'losses', 'optimizers')
 

@@ -5,8 +5,8 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .runs import Run
-from .settings import read_settings
+from projects.training.experiments.runs import Run
+from projects.training.experiments.settings import read_settings
 
 MAIN = 'main'
 METHOD_KEYS = {'title', 'description', 'config', 'options', 'teacher', 'uses_source'}

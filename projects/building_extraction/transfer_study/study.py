@@ -16,9 +16,9 @@ from projects.city_scenes.domains import Domain
 from projects.city_scenes.footprints import read_city
 from projects.city_scenes.procedural_city import procedural_city
 from projects.training.config import locate
+from projects.training.experiments.schedule import Outcome, run_all
 
 from .plan import MAIN, Study, plan_runs
-from .schedule import Outcome, run_all
 
 
 def study_city(study: Study) -> tuple[City, str]:

@@ -14,8 +14,8 @@ from mmengine.logging import MessageHub
 
 import projects.efficient_models
 import projects.openmmlab_compat  # noqa: F401
-from projects.building_extraction.transfer_study.hooks import CURVE, RecordCurve
-from projects.building_extraction.transfer_study.runs import end_with_parent, match_head_to_backbone
+from projects.training.experiments.hooks import CURVE, RecordCurve
+from projects.training.experiments.runs import end_with_parent, match_head_to_backbone
 
 
 def wait(stdin, waits):

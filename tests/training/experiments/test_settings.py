@@ -1,6 +1,6 @@
 """What the command line overrides in a study file."""
 
-from projects.building_extraction.transfer_study.settings import read_settings
+from projects.training.experiments.settings import read_settings
 
 FILE = """
 options = {'train_cfg.max_iters': 9, 'train_cfg.val_interval': 3}

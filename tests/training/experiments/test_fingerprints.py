@@ -2,8 +2,8 @@
 
 import pytest
 
-from projects.building_extraction.transfer_study.fingerprints import fingerprints
-from projects.building_extraction.transfer_study.runs import Run
+from projects.training.experiments.fingerprints import fingerprints
+from projects.training.experiments.runs import Run
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from projects.building_extraction.transfer_study import schedule
-from projects.building_extraction.transfer_study.runs import Run
+from projects.training.experiments import schedule
+from projects.training.experiments.runs import Run
 
 # Writes when it began and ended; fails if its options say so.
 SCRIPT = """

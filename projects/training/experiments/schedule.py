@@ -155,7 +155,7 @@ def start(folder: Path, num_processes: int, slot: int, gpus: Sequence[str]) -> s
     (folder / ERROR).unlink(missing_ok=True)
     with (folder / CONSOLE).open('a') as console:
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, '-m', 'projects.building_extraction.transfer_study.runs', str(folder)],
+            [sys.executable, '-m', 'projects.training.experiments.runs', str(folder)],
             stdout=console,
             stderr=subprocess.STDOUT,
             stdin=subprocess.PIPE,

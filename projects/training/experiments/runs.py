@@ -1,6 +1,6 @@
 """One training of a study or grid, described in a file, executed in a process of its own.
 
-    python -m projects.building_extraction.transfer_study.runs RUN_DIR
+    python -m projects.training.experiments.runs RUN_DIR
 
 reads `RUN_DIR/run.json`, trains, scores the test set and writes `RUN_DIR/result.json`; it continues where an earlier
 attempt stopped.
@@ -166,7 +166,7 @@ def _score(folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Execute the run in the folder that is the only argument."""
     if len(sys.argv) != 2:
-        sys.exit('usage: python -m projects.building_extraction.transfer_study.runs RUN_DIR')
+        sys.exit('usage: python -m projects.training.experiments.runs RUN_DIR')
     folder = Path(sys.argv[1]).absolute()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which processes in the background inherit as ignored
     threading.Thread(target=end_with_parent, daemon=True).start()

@@ -1,0 +1,1 @@
+"""Many trainings: planned, executed in processes, resumed, found changed."""
