@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.command_line import ConfigOptions, file_to_write, image_size, told_in_one_line, whole_number
+from projects.deployment.runtimes import EXPORTED_PRECISIONS
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -23,7 +24,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('config', metavar='CONFIG', help='config file')
     add('checkpoint', metavar='CHECKPOINT', help='weights of the whole model')
     add('--format', choices=['onnx', 'openvino'], required=True)
-    add('--precision', choices=['fp32', 'fp16', 'bf16', 'int8'], default='fp32', help='default: fp32')
+    add('--precision', choices=EXPORTED_PRECISIONS, default='fp32', help='default: fp32')
     add('--dynamic', action='store_true', help='leave height, width and number of images open')
     add('--size', type=image_size, metavar='HxW', help="fixed height and width (default: the recipe's)")
     add('--batch-size', type=whole_number(), help='fixed number of images per call (default: 1)')

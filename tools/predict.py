@@ -17,6 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.command_line import ConfigOptions, Parser, folder_to_write, number, told_in_one_line, whole_number
+from projects.deployment.runtimes import PRECISIONS, RUNTIMES
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -31,9 +32,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--score-threshold', type=number(0, 1), default=0.3, help='weaker detections are left out (default: 0.3)')
     add('--batch-size', type=whole_number(), default=1, help='images of equal size at once (default: 1)')
     add('--resume', action='store_true', help='go on where a run was stopped')
-    add('--runtime', choices=['eager', 'compile', 'onnxruntime', 'openvino'], help='default: by the file name of MODEL')
+    add('--runtime', choices=RUNTIMES, help='default: by the file name of MODEL')
     add('--device', default='cpu', help='cpu or cuda (default: cpu)')
-    add('--precision', choices=['fp32', 'bf16', 'fp16'], help='to compute in (default: what MODEL was made for)')
+    add('--precision', choices=PRECISIONS, help='to compute in (default: what MODEL was made for)')
     add('--threads', type=whole_number(), help="of the processor (default: the runtime's choice)")
     add('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='override the config')
     raster = parser.add_argument_group('rasters').add_argument

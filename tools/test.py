@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.command_line import ConfigOptions, Parser, folder_to_write, told_in_one_line, whole_number
+from projects.deployment.runtimes import PRECISIONS, RUNTIMES
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -21,11 +22,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('file', help='checkpoint (.pth), or what tools/export.py made of it (.onnx, .xml)')
     parser.add_argument(
         '--runtime',
-        choices=['eager', 'compile', 'onnxruntime', 'openvino'],
+        choices=RUNTIMES,
         help='what runs the model (default: by the name of an exported file; mmengine runs a checkpoint)',
     )
     parser.add_argument('--device', choices=['cpu', 'cuda'], help='of the runtime (default cpu)')
-    parser.add_argument('--precision', choices=['fp32', 'bf16', 'fp16'], help="of the runtime (default: the file's)")
+    parser.add_argument('--precision', choices=PRECISIONS, help="of the runtime (default: the file's)")
     parser.add_argument(
         '--threads', type=whole_number(), help="of the runtime on a processor (default: the runtime's own choice)"
     )

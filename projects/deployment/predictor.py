@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from mmengine.config import Config
 
+from projects.command_line import UsageError
 from projects.deployment.model_info import ModelInfo
 from projects.deployment.predictions import (
     Detections,
@@ -19,14 +20,8 @@ from projects.deployment.predictions import (
     rescale_detections,
     resize_segmentation,
 )
+from projects.deployment.runtimes import BY_SUFFIX, OPENED_BY, PRECISIONS
 from projects.training.config import load_config
-
-RUNS = {  # what each runtime opens
-    'eager': ('.py',),
-    'compile': ('.py',),
-    'onnxruntime': ('.onnx',),
-    'openvino': ('.xml', '.onnx'),
-}
 
 
 class Session(Protocol):
@@ -118,33 +113,31 @@ def open_predictor(
     Args:
         model: A config or its file (`.py`), or an exported `.onnx` or `.xml` file.
         checkpoint: Weights, for a config alone; None: as the config initialises them.
-        runtime: One of `RUNS`; None: by the file's name ('eager' for a config, 'onnxruntime' for `.onnx`, 'openvino'
-            for `.xml`).
+        runtime: One of `RUNTIMES`; None: by the file's name, see `BY_SUFFIX`.
         device: 'cpu' or 'cuda'; OpenVINO runs on the processor alone.
-        precision: 'fp32', 'bf16' or 'fp16' to compute in; None: what the file was exported for, fp32 for a config.
+        precision: One of `PRECISIONS` to compute in; None: what the file was exported for, fp32 for a config.
         threads: Threads of the processor; None: the runtime's own choice.
         output: 'probabilities' or 'labels', of a segmentor from a config; an exported file has what it was made with.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A runtime that cannot run such a file, device or precision.
+        UsageError: A runtime that cannot run such a file, device or precision.
         ImportError: The runtime is not installed.
     """
     path = Path(model.filename if isinstance(model, Config) else model)
-    by_suffix = {'.py': 'eager', '.onnx': 'onnxruntime', '.xml': 'openvino'}
-    runtime = runtime or by_suffix.get(path.suffix)
-    if runtime not in RUNS or path.suffix not in RUNS[runtime]:
-        expected = '; '.join(f'{name} runs {" and ".join(suffixes)}' for name, suffixes in RUNS.items())
-        raise ValueError(f'runtime {runtime or "by name"} and {path.name}: {expected}')
+    runtime = runtime or BY_SUFFIX.get(path.suffix)
+    if runtime not in OPENED_BY or path.suffix not in OPENED_BY[runtime]:
+        expected = '; '.join(f'{name} runs {" and ".join(suffixes)}' for name, suffixes in OPENED_BY.items())
+        raise UsageError(f'runtime {runtime or "by name"} and {path.name}: {expected}')
     if device not in ('cpu', 'cuda') or (device == 'cuda' and runtime == 'openvino'):
-        raise ValueError(f'device {device!r} with {runtime}: expected cpu, or cuda with another runtime than openvino')
-    if precision not in (None, 'fp32', 'bf16', 'fp16'):
-        raise ValueError(f'precision {precision!r}: expected fp32, bf16 or fp16; int8 is what files are exported in')
+        raise UsageError(f'device {device!r} with {runtime}: expected cpu, or cuda with another runtime than openvino')
+    if precision not in (None, *PRECISIONS):
+        raise UsageError(f'precision {precision!r}: expected fp32, bf16 or fp16; int8 is what files are exported in')
     if threads is not None and threads < 1:
-        raise ValueError(f'threads {threads}: expected 1 or more')
+        raise UsageError(f'threads {threads}: expected 1 or more')
     if path.suffix != '.py':
         if checkpoint is not None:
-            raise ValueError(f'{path.name} holds its weights; a checkpoint ({checkpoint}) belongs to a config')
+            raise UsageError(f'{path.name} holds its weights; a checkpoint ({checkpoint}) belongs to a config')
         return _open_exported(path, runtime, device, precision, threads)
 
     from projects.deployment.inference_graphs import build_graph, load_model
@@ -170,7 +163,7 @@ def _open_exported(path: Path, runtime: str, device: str, precision: str | None,
         info = dataclasses.replace(info, precision=precision or info.precision)
         return Predictor(OpenVINOSession(path, info.precision, threads), info)
     if precision not in (None, info.precision):
-        raise ValueError(f'{path.name} computes in {info.precision}; for {precision}, export it with --precision')
+        raise UsageError(f'{path.name} computes in {info.precision}; for {precision}, export it with --precision')
 
     from projects.deployment.runtimes.onnxruntime_session import OnnxRuntimeSession
 

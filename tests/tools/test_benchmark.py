@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from projects.deployment.benchmark import comparison
 from projects.deployment.benchmark import run as benchmark_run
 from projects.deployment.speed_claims import claims as speed_claims
+from projects.deployment.speed_claims import run as speed_claims_run
 from projects.deployment.speed_claims.rule import Claim, Network
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'benchmark.py'
@@ -21,8 +23,9 @@ def tool(tmp_path, monkeypatch):
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     (tmp_path / 'README.md').write_text('Before.\n<!-- speed claims -->\n<!-- /speed claims -->\nAfter.\n')
-    monkeypatch.setattr(tool, 'import_networks', lambda: None)  # of all tests in this process
-    monkeypatch.setattr(tool, 'ROOT', tmp_path)
+    for module in (comparison, speed_claims_run):
+        monkeypatch.setattr(module, 'import_networks', lambda: None)  # of all tests in this process
+    monkeypatch.setattr(tool, 'README', tmp_path / 'README.md')
     monkeypatch.setattr(benchmark_run, 'measure_ceiling', lambda *_: 100.0)
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import time
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from projects.deployment.benchmark.timing import clock
 from projects.deployment.runtimes.torch_session import DTYPES
 
 PACKAGES = ('torch', 'torchvision', 'timm', 'mmdet', 'mmsegmentation', 'onnx', 'onnxruntime', 'openvino', 'numpy')
@@ -42,12 +42,12 @@ def measure_ceiling(
     precision: str,
     device: str = 'cpu',
     sides: Sequence[int] = SIDES,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = clock,
 ) -> float:
     """Measure the best rate of PyTorch's product of two square matrices, on as many threads as PyTorch now uses.
 
     Args:
-        precision: 'fp32', 'bf16' or 'fp16'.
+        precision: One of `PRECISIONS`.
         device: 'cpu' or 'cuda'.
         sides: Widths of the matrices; the best counts.
         clock: Seconds.

@@ -15,6 +15,7 @@ from projects.deployment.benchmark.results import Results
 from projects.deployment.benchmark.sessions import cases_of, open_case, opener
 from projects.deployment.benchmark.subjects import Subject
 from projects.deployment.benchmark.timing import Case, Measurement, time_in_turns
+from projects.deployment.runtimes import PRECISIONS
 
 Note = Callable[[str, float], None]
 """Told what is being done, and which share of that is done."""
@@ -25,7 +26,7 @@ class Settings:
     """How a benchmark measures.
 
     Attributes:
-        runtimes: Of `benchmark_runtimes.RUNTIMES`.
+        runtimes: Of `runtimes.TIMED_RUNTIMES`.
         precisions: See `cases_of`.
         batch_sizes: Images per call, one after another.
         threads: Threads of the processor, one after another.
@@ -48,7 +49,7 @@ class Settings:
 
     def ceiling_precisions(self) -> tuple[str, ...]:
         """Precisions whose ceiling is measured."""
-        return ('fp32', 'bf16') if self.device == 'cpu' else ('fp32', 'bf16', 'fp16')
+        return PRECISIONS[:2] if self.device == 'cpu' else PRECISIONS
 
 
 def run_benchmark(subjects: Sequence[Subject], settings: Settings, results: Results, note: Note) -> None:

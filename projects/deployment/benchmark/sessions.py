@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from projects.deployment.benchmark.machine import DTYPES, synchronise
+from projects.deployment.benchmark.machine import synchronise
 from projects.deployment.benchmark.subjects import Fold, Subject, open_subject
 from projects.deployment.benchmark.timing import Case
+from projects.deployment.runtimes import TORCH_RUNTIMES
+from projects.deployment.runtimes.torch_session import DTYPES
 
-TORCH_RUNTIMES = ('eager', 'traced', 'compile', 'cudagraphs')
-RUNTIMES = (*TORCH_RUNTIMES, 'onnxruntime', 'openvino')
 OPSET = 17
 
 
@@ -28,8 +28,8 @@ def cases_of(
 
     Args:
         subject: The model.
-        runtimes: Of `RUNTIMES`.
-        precisions: 'fp32', 'bf16', 'fp16'; none: fp32, and for exported files their own, which is called 'file'.
+        runtimes: Of `TIMED_RUNTIMES`.
+        precisions: Of `PRECISIONS`; none: fp32, and for exported files their own, which is called 'file'.
         device: 'cpu' or 'cuda'.
     """
     cases: list[Case] = []

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+clock = time.perf_counter  # seconds, of all that is timed here and elsewhere
 LEAST_ROUNDS = 5
 BURST_S = 0.02  # a turn: calls until this much time has passed
 SLOW_S = 0.2  # calls that take longer need no untimed one before them: caches make no difference
@@ -31,8 +32,8 @@ class Case:
 
     Attributes:
         subject: Name of the model.
-        runtime: One of `benchmark_runtimes.RUNTIMES`.
-        precision: 'fp32', 'bf16', 'fp16'; 'file': that of an exported file.
+        runtime: One of `runtimes.TIMED_RUNTIMES`.
+        precision: One of `runtimes.PRECISIONS`; 'file': that of an exported file.
     """
 
     subject: str
@@ -90,7 +91,7 @@ def time_in_turns(
     seconds: float | None = None,
     rounds: int | None = None,
     warm_up: int = 2,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = clock,
     note: Callable[[float], None] = lambda _: None,
 ) -> list[list[list[float]]]:
     """Time functions in turns: every round calls each of them, and each round begins with another one.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from projects.deployment.export.onnx_files import FORMATS
-from projects.deployment.export.verification import BOUNDS
+from projects.deployment.runtimes import EXPORTED_PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class ExportSettings:
 
     Attributes:
         format: 'onnx' or 'openvino'.
-        precision: 'fp32', 'fp16', 'bf16' or 'int8'.
+        precision: One of `EXPORTED_PRECISIONS`.
         dynamic: Leave height, width and number of images open.
         size: Height and width to fix the graph to; None: the recipe's.
         batch_size: Number of images per call to fix it to; None: 1.
@@ -38,8 +38,8 @@ class ExportSettings:
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise ValueError(f'format {self.format!r}: expected one of {", ".join(FORMATS)}')
-        if self.precision not in BOUNDS:
-            raise ValueError(f'precision {self.precision!r}: expected one of {", ".join(BOUNDS)}')
+        if self.precision not in EXPORTED_PRECISIONS:
+            raise ValueError(f'precision {self.precision!r}: expected one of {", ".join(EXPORTED_PRECISIONS)}')
         if self.format == 'onnx' and self.precision == 'bf16':
             raise ValueError('ONNX Runtime computes no bfloat16 on processors: use --format openvino, or int8')
         if self.format == 'onnx' and self.precision == 'fp16':

@@ -3,15 +3,16 @@
 import copy
 import dataclasses
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmengine.config import Config
 
+from projects.deployment.benchmark.timing import time_in_turns
 from projects.deployment.export.calibration_images import (
     NamedImage,
     calibration_images,
@@ -156,13 +157,10 @@ def interleaved_latency_ms(
     predictors: dict[str, Callable[[np.ndarray], Any]], batch: np.ndarray, rounds: int = ROUNDS
 ) -> dict[str, float]:
     """Median times of predictors that take turns, after one round to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in predictors}
-    for _ in range(rounds + 1):
-        for name, predictor in predictors.items():
-            start = time.perf_counter()
-            predictor(batch)
-            times[name].append(time.perf_counter() - start)
-    return {name: 1000 * statistics.median(values[1:]) for name, values in times.items()}
+    calls = [partial(predictor, batch) for predictor in predictors.values()]
+    times = time_in_turns(calls, rounds=rounds, warm_up=1)
+    medians = [statistics.median(map(statistics.median, turns)) for turns in times]
+    return {name: 1000 * seconds for name, seconds in zip(predictors, medians, strict=True)}
 
 
 def _images(cfg: Config, given: Sequence[str], info: ModelInfo, most: int | None = None) -> list[NamedImage]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +22,7 @@ from rich.progress import (
 from rich.text import Text
 from torch import distributed
 
+from projects.deployment.benchmark.timing import clock
 from projects.deployment.model_info import ModelInfo
 from projects.deployment.prediction.coco_results import polygons_to_annotations, write_coco
 from projects.deployment.prediction.image_files import IMAGE, RASTER, VIDEO, InputFile
@@ -116,7 +116,7 @@ def predict_inputs(
     mine = [file for file in missing if file.kind != RASTER][rank::num_processes]
     images, videos = ([file for file in mine if file.kind == kind] for kind in (IMAGE, VIDEO))
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
-    begin, done = time.perf_counter(), 0
+    begin, done = clock(), 0
     with Progress(*columns, console=Console(stderr=True), disable=rank > 0) as progress:
         if images:
             bar = progress.add_task('images', total=len(images))
@@ -126,7 +126,7 @@ def predict_inputs(
             bar = progress.add_task(file.path.name, total=None)
             predict_video(predictor, file, journal, settings, partial(_show_frames, progress, bar))
             done += int(progress.tasks[bar].completed)
-    report.images_per_s = done / (time.perf_counter() - begin)
+    report.images_per_s = done / (clock() - begin)
     for file in missing:
         if file.kind == RASTER:
             _predict_raster(file, journal, rank, predictor.info, predict_raster)

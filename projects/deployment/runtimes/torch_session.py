@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from projects.command_line import UsageError
+
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -18,7 +20,7 @@ class TorchSession:
         threads: Of the processor, for all PyTorch in this process; None: as they are.
 
     Raises:
-        ValueError: See `check_device`.
+        UsageError: See `check_device`.
     """
 
     def __init__(
@@ -54,12 +56,12 @@ def check_device(device: str, precision: str) -> None:
     """Refuse what PyTorch cannot do here.
 
     Raises:
-        ValueError: An unknown precision, fp16 on a processor, or no GPU.
+        UsageError: An unknown precision, fp16 on a processor, or no GPU.
     """
     if precision not in DTYPES or (precision == 'fp16' and device == 'cpu'):
-        raise ValueError(
+        raise UsageError(
             f'precision {precision!r} on {device}: PyTorch computes in fp32 or bf16, and on GPUs in fp16; int8 is for '
             'exported files'
         )
     if device == 'cuda' and not torch.cuda.is_available():
-        raise ValueError('PyTorch finds no GPU here: use --device cpu')
+        raise UsageError('PyTorch finds no GPU here: use --device cpu')

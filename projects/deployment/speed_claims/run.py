@@ -4,16 +4,46 @@ import gc
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.registry import MODELS
 
+from projects.deployment.benchmark.comparison import import_networks, progress, write_text
 from projects.deployment.benchmark.networks import TensorsOut
 from projects.deployment.benchmark.results import Results
 from projects.deployment.benchmark.run import Note, Settings, measure, measure_ceilings
 from projects.deployment.benchmark.subjects import Fold, Subject, network_subject, open_subject
+from projects.deployment.model_table.table import replace_table
 from projects.deployment.speed_claims.claims import BATCH_SIZES, CLAIMS
+from projects.deployment.speed_claims.report import render_claims
 from projects.deployment.speed_claims.rule import Claim, Network
+from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
+
+USUAL = Settings(runtimes=('eager', 'traced', 'onnxruntime', 'openvino'), batch_sizes=(), seconds=1.5)
+
+
+def check_claims(given: dict[str, Any], out: Path | None = None, readme: Path | None = None) -> None:
+    """Measure all claims; print the table, and write it beside all times.
+
+    Args:
+        given: What differs from the `USUAL` settings.
+        out: Folder; None: `work_dirs/speed_claims`.
+        readme: File whose table is replaced; None: none.
+
+    Raises:
+        ValueError: Nothing can be timed, or the file has no place for the table.
+    """
+    import_networks()
+    out = out or Path('work_dirs/speed_claims')
+    out.mkdir(parents=True, exist_ok=True)
+    with progress() as note:
+        table = render_claims(run_claims(out / 'results.json', replace(USUAL, **given), fold_batch_norms, note))
+    write_text(out / 'table.md', table)
+    print(table)
+    if readme is not None:
+        replace_table(readme, table, 'speed claims')
+        print(f'wrote {readme}')
 
 
 def run_claims(

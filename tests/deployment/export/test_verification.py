@@ -9,6 +9,7 @@ from projects.deployment.export.detection_matching import Cutoffs, match_detecti
 from projects.deployment.export.verification import BOUNDS, DeviationError
 from projects.deployment.model_info import DETECTION, INSTANCES, SEGMENTATION, ModelInfo
 from projects.deployment.predictions import Detections, Segmentation
+from projects.deployment.runtimes import EXPORTED_PRECISIONS
 
 IMAGES = np.zeros((1, 100, 100, 3), dtype=np.uint8)
 
@@ -229,7 +230,8 @@ def test_an_export_of_another_size_is_named():
 
 
 def test_bounds_widen_with_fewer_bits():
-    order = [BOUNDS[precision] for precision in ('fp32', 'fp16', 'bf16', 'int8')]
+    assert tuple(BOUNDS) == EXPORTED_PRECISIONS
+    order = [BOUNDS[precision] for precision in EXPORTED_PRECISIONS]
     for tighter, wider in itertools.pairwise(order):
         assert tighter.equal_pixels > wider.equal_pixels
         assert tighter.iou >= wider.iou

@@ -1,7 +1,7 @@
 """Prediction on georeferenced images of any size, in constant memory, in as many processes as there are.
 
 Windows are read in one thread, predicted in another, and blended and written in the caller's. Rows of windows are
-finished as strips (`raster_run.py`), so that a killed run continues, and processes share the work.
+finished as strips (`run.py`), so that a killed run continues, and processes share the work.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,0 +1,92 @@
+"""A benchmark as it is typed: models by their names, and in the end a table, a chart and a file of all times."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.utils import import_modules_from_strings
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from projects.deployment.benchmark.chart import write_chart
+from projects.deployment.benchmark.report import caption, markdown, rich_table, rows_of
+from projects.deployment.benchmark.results import Results
+from projects.deployment.benchmark.run import Settings, question_of, run_benchmark
+from projects.deployment.benchmark.subjects import open_subject
+from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
+from projects.storage.atomic_files import replacing
+from projects.training.config import locate
+
+REGISTERING = 'configs/_base_/segmentation_runtime.py'  # imports all networks
+
+
+def compare(texts: Sequence[str], size: tuple[int, int], given: dict[str, Any], out: Path | None = None) -> None:
+    """Time models side by side; print the table, and write it beside a chart and all times.
+
+    Args:
+        texts: Models, see `open_subject`; the first is what the others are compared with.
+        size: Height and width of the images in pixels.
+        given: What differs from the usual `Settings`.
+        out: Folder; None: `work_dirs/benchmark`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: There is no such model, or none of them can be timed.
+    """
+    import_networks()
+    out = out or Path('work_dirs/benchmark')
+    out.mkdir(parents=True, exist_ok=True)
+    settings = replace(Settings(), **given)
+    results = Results(out / 'results.json', question_of(texts, size, settings))
+    with progress() as note:
+        subjects = [open_subject(text, size, fold_batch_norms) for text in texts]
+        run_benchmark(subjects, settings, results, note)
+    rows = rows_of(results)
+    write_text(out / 'table.md', markdown(results))
+    write_chart(rows, title_of(results.data), out / 'chart.png')
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console.print(rich_table(rows))
+    console.print(caption(results.data), highlight=False)
+    print(f'wrote {out}/results.json, table.md and chart.png')
+
+
+def import_networks() -> None:
+    """Register the project's networks, and those that they replace in OpenMMLab; mmengine only warns from now on."""
+    MMLogger.get_current_instance().setLevel('WARNING')
+    import_modules_from_strings(**Config.fromfile(locate(REGISTERING)).custom_imports)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, float], None]]:
+    """Show what is being done, how far it is and how long it will take, on a terminal."""
+    console = Console(stderr=True)
+    columns = SpinnerColumn(), TextColumn('{task.description}'), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task('loading', total=1.0)
+
+        def note(doing: str, done: float) -> None:
+            if bar.tasks[task].description != doing:
+                bar.reset(task, description=doing, total=1.0)
+            bar.update(task, completed=done)
+
+        yield note
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file as a whole."""
+    with replacing(path) as temporary:
+        temporary.write_text(f'{text}\n', encoding='utf-8')
+
+
+def title_of(data: dict[str, Any]) -> str:
+    """The chart's title: machine, threads, image size, date."""
+    question, machine = data['question'], data['machine']
+    device = machine['gpu'] if question['device'] == 'cuda' else machine['processor']
+    threads = ' and '.join(map(str, question['threads']))
+    plural = 's' if threads != '1' else ''
+    return f'{device}, {threads} thread{plural}, images of {"x".join(map(str, question["size"]))}, {data["begun"][:10]}'
