@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
         from rich.console import Console
         from rich.progress import track
 
-        from projects.deployment.model_table.table import FLAG, read_row, render, replace_table, stale_lines
+        from projects.deployment.model_table.table import FLAG, SECTION, read_row, render, stale_lines
+        from projects.reporting.sections import replace_section
 
         console = Console(stderr=True)
         rows = [
@@ -49,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
         flagged = sum(FLAG in ''.join(row.cells(ROOT)) for row in rows)
         summary = f'{len(rows)} configs, of which {flagged} deviate from published figures'
         if args.write:
-            replace_table(args.write, table)
+            replace_section(args.write, SECTION, table)
             print(f'wrote {args.write}: {summary}')
         elif args.check:
             if stale := stale_lines(args.check, table):

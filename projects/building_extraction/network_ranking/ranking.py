@@ -20,7 +20,9 @@ from projects.building_extraction.transfer_study.results import (
     write_atomically,
     write_results,
 )
-from projects.building_extraction.transfer_study.tables import Table, figure_text
+from projects.building_extraction.transfer_study.tables import figure_text
+from projects.reporting.number_format import NOTHING
+from projects.reporting.tables import Table
 
 COMBINATION = ('encoder', 'decoder', 'loss', 'optimizer')
 CHARTED_ROWS = 40
@@ -85,7 +87,7 @@ def ranking_markdown(results: dict[str, Any]) -> str:
     ]
     unfinished = [run for run in results['runs'] if run['status'] != FINISHED]
     if unfinished:
-        rows = [[run['name'], *(str(run.get(key, '–')) for key in COMBINATION), _reason(run)] for run in unfinished]
+        rows = [[run['name'], *(str(run.get(key, NOTHING)) for key in COMBINATION), _reason(run)] for run in unfinished]
         lines += [Table('Without a result', ['run', *COMBINATION, 'reason'], rows).markdown(), '']
     return '\n'.join(lines)
 

@@ -6,12 +6,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from projects.reporting.tables import Table
+
 from .charts import draw_angles, draw_bars, draw_learning_curves, png
 from .completeness import failed_runs, gaps, last_line, missing_runs
 from .page import results_html
 from .panels import draw_panels
 from .results import read_results, study_title, write_atomically, write_results
-from .tables import Table, angle_table, cost_table, misalignment_table, score_tables
+from .tables import angle_table, cost_table, misalignment_table, score_tables
 from .verdict import CLAIM, judge_study
 
 

@@ -1,10 +1,10 @@
-"""The study's tables, as Markdown and as HTML."""
+"""The study's tables."""
 
-import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from projects.reporting.number_format import NOTHING, fixed, plain, with_spread
+from projects.reporting.tables import Table
 from projects.storage.parameters import flatten
 
 from .results import (
@@ -18,54 +18,7 @@ from .results import (
     source_domains,
 )
 
-NOTHING = '–'
 TABLE_SCORES = ('f1', 'iou', 'precision', 'recall', 'object_f1', 'object_precision', 'object_recall')
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text.
-
-    Attributes:
-        caption: What the figures are.
-        columns: Names of the columns; the first one names the rows.
-        rows: One text per column each.
-        best: Row and column of each cell that stands out.
-    """
-
-    caption: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    best: frozenset[tuple[int, int]] = field(default_factory=frozenset)
-
-    def markdown(self) -> str:
-        """Return the caption in bold and the table."""
-        rows = [
-            [f'**{cell}**' if (row, column) in self.best else cell for column, cell in enumerate(cells)]
-            for row, cells in enumerate(self.rows)
-        ]
-        lines = [_markdown_line(cells) for cells in (self.columns, ['---'] * len(self.columns), *rows)]
-        return '\n'.join([f'**{self.caption}**', '', *lines])
-
-    def html(self) -> str:
-        """Return a `table` element, all texts escaped."""
-        head = ''.join(f'<th scope="col">{html.escape(name)}</th>' for name in self.columns)
-        rows = [
-            ''.join(self._html_cell(row, column, cell) for column, cell in enumerate(cells))
-            for row, cells in enumerate(self.rows)
-        ]
-        body = '\n'.join(f'<tr>{cells}</tr>' for cells in rows)
-        caption = f'<caption>{html.escape(self.caption)}</caption>'
-        return (
-            f'<div class="wide"><table>{caption}\n'
-            f'<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
-        )
-
-    def _html_cell(self, row: int, column: int, cell: str) -> str:
-        text = html.escape(cell).replace(' ± ', '&nbsp;±&nbsp;').replace('(n = ', '(n&nbsp;=&nbsp;')  # stay on a line
-        if column == 0:
-            return f'<th scope="row">{text}</th>'
-        return f'<td class="best">{text}</td>' if (row, column) in self.best else f'<td>{text}</td>'
 
 
 def score_tables(results: dict[str, Any]) -> list[Table]:
@@ -134,19 +87,6 @@ def domain_table(study: dict[str, Any]) -> Table:
     return Table('Source domains', ['domain', *(_with_unit(name) for name in names)], rows)
 
 
-def plain(value: Any) -> str:
-    """Return a value as a reader would write it: 0.25, '10 to 40' stays '10, 40', None is a dash."""
-    if value is None:
-        return NOTHING
-    if isinstance(value, bool):
-        return 'yes' if value else 'no'
-    if isinstance(value, float):
-        return f'{value:.6g}'
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ', '.join(plain(each) for each in value) or NOTHING
-    return str(value)
-
-
 def _score_table(results: dict[str, Any], score: str) -> Table:
     study, classes = results['study'], results['classes']
     titles, domain = method_titles(study), main_domain(study)
@@ -168,9 +108,8 @@ def figure_text(stat: Mapping[str, Any], digits: int = 1, runs: int | None = Non
     """'81.2 ± 0.4', '81.2' from one run, a dash from none; with '(n = 2)' where other runs lack the score."""
     if not stat['n']:
         return NOTHING
-    spread = '' if stat['std'] is None else f' ± {stat["std"]:.{digits}f}'
     count = '' if runs in (None, stat['n']) else f' (n = {stat["n"]})'
-    return f'{stat["mean"]:.{digits}f}{spread}{count}'
+    return with_spread(stat['mean'], stat['std'], digits) + count
 
 
 def _score(results: dict[str, Any], domain: str, method: str, height_class: str, score: str) -> dict[str, Any]:
@@ -189,7 +128,7 @@ def _has_score(results: dict[str, Any], domain: str, height_class: str, score: s
 def _change(results: dict[str, Any], method: str, domains: Sequence[str]) -> str:
     first, last = (scores_by_seed(results['runs'], domain, method, OVERALL) for domain in (domains[0], domains[-1]))
     changes = [last[seed] - first[seed] for seed in first.keys() & last.keys()]
-    return f'{sum(changes) / len(changes):+.1f}' if changes and domains[0] != domains[-1] else NOTHING
+    return fixed(sum(changes) / len(changes), signed=True) if changes and domains[0] != domains[-1] else NOTHING
 
 
 def _with_unit(name: str) -> str:
@@ -197,7 +136,3 @@ def _with_unit(name: str) -> str:
     stem, _, unit = name.rpartition('_')
     named = {'m': 'm', 'px': 'px', 'deg': '°', 'percent': '%'}
     return f'{stem.replace("_", " ")}, {named[unit]}' if unit in named and stem else name.replace('_', ' ')
-
-
-def _markdown_line(cells: Sequence[str]) -> str:
-    return f'| {" | ".join(" ".join(cell.replace("|", chr(92) + "|").split()) for cell in cells)} |'

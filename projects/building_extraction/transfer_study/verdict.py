@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from projects.reporting.number_format import NOTHING, fixed, with_spread
+from projects.reporting.tables import Table
+
 from .comparison import (
     CLEAR_STANDARD_ERRORS,
     JUDGED,
@@ -23,7 +26,6 @@ from .results import (
     scores_by_seed,
     uses_source,
 )
-from .tables import NOTHING, Table
 
 CLAIMED, RIVALS, TEACHER = 'sda', ('kd', 'dml'), 'teacher'
 PUBLISHED_F1 = {'low-rise': 94.3, 'mid-rise': 86.8, 'high-rise': 91.2, 'skyscraper': 69.7}
@@ -121,7 +123,7 @@ def _finding(results: dict[str, Any], rival: str, height_class: str, comparison:
     if outcome == NO_SEED:
         return f'{height_class}: SDA cannot be compared with {title}; no seed has finished, or has a score, with both.'
     if outcome == ONE_SEED:
-        figure = f'{comparison["mean"]:+.1f} points of F1'
+        figure = f'{fixed(comparison["mean"], signed=True)} points of F1'
         return (
             f'{height_class}: SDA differs from {title} by {figure}; one seed only, so there is no spread to judge by.'
         )
@@ -178,8 +180,8 @@ def _published_table(results: dict[str, Any]) -> Table:
             if summary['scores'].get(name, {}).get('f1', {}).get('n')
         }
         best = max(means, key=lambda method: means[method], default=None)
-        ours = NOTHING if best is None else f'{means[best]:.1f} ({titles[best]})'
-        rows.append([name, f'{PUBLISHED_F1[name]:.1f}', ours])
+        ours = NOTHING if best is None else f'{fixed(means[best])} ({titles[best]})'
+        rows.append([name, fixed(PUBLISHED_F1[name]), ours])
     caption = 'Best F1 in percent: published for other images, and the best mean of this study'
     return Table(caption, ['height class', 'arXiv 2311.03867', 'this study'], rows)
 
@@ -199,8 +201,7 @@ def _cell(comparison: dict[str, Any]) -> str:
 
 def _difference(comparison: dict[str, Any]) -> str:
     """'+3.2 ± 0.5 (n = 3)'."""
-    spread = '' if comparison['std'] is None else f' ± {comparison["std"]:.1f}'
-    return f'{comparison["mean"]:+.1f}{spread} (n = {comparison["n"]})'
+    return f'{with_spread(comparison["mean"], comparison["std"], signed=True)} (n = {comparison["n"]})'
 
 
 def _listed(names: Sequence[str]) -> str:

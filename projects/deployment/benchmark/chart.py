@@ -9,7 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from projects.deployment.benchmark.report import Row, digits
+from projects.deployment.benchmark.report import Row
+from projects.reporting.number_format import three_digits
 from projects.storage.atomic_files import replacing
 
 # Okabe and Ito, Color Universal Design (https://jfly.uni-koeln.de/color/)
@@ -43,9 +44,9 @@ def draw_chart(rows: Sequence[Row], title: str) -> Figure:
         if row.latency_ms is not None:
             low, median, high = row.latency_ms
             latency.barh(position, median, BAR, xerr=[[median - low], [high - median]], ecolor='#333333', **style)
-            _write(latency, high, position, f'{digits(median)} ms')
+            _write(latency, high, position, f'{three_digits(median)} ms')
         throughput.barh(position, row.best.throughput, BAR, **style)
-        batch = f'{digits(row.best.throughput)} images/s, batch {row.best.batch_size}'
+        batch = f'{three_digits(row.best.throughput)} images/s, batch {row.best.batch_size}'
         _write(throughput, row.best.throughput, position, batch)
     latency.set_title('latency of one image, ms (shorter is better)', fontsize=9, loc='left')
     throughput.set_title('throughput at the best batch size, images/s (longer is better)', fontsize=9, loc='left')

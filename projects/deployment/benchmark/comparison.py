@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from projects.deployment.benchmark.chart import write_chart
-from projects.deployment.benchmark.report import caption, markdown, rich_table, rows_of
+from projects.deployment.benchmark.report import caption, markdown, rows_of, table_of
 from projects.deployment.benchmark.results import Results
 from projects.deployment.benchmark.run import Settings, question_of, run_benchmark
 from projects.deployment.benchmark.subjects import open_subject
@@ -50,7 +50,7 @@ def compare(texts: Sequence[str], size: tuple[int, int], given: dict[str, Any], 
     write_text(out / 'table.md', markdown(results))
     write_chart(rows, title_of(results.data), out / 'chart.png')
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    console.print(rich_table(rows))
+    console.print(table_of(rows).rich(grouped=True))
     console.print(caption(results.data), highlight=False)
     print(f'wrote {out}/results.json, table.md and chart.png')
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
-
-from rich.table import Table
 
 from projects.deployment.benchmark.results import Results
 from projects.deployment.benchmark.timing import Case, Measurement, Quartiles, ratios
+from projects.reporting.number_format import NOTHING, fixed, three_digits, with_range
+from projects.reporting.tables import Table
 
 COLUMNS = (
     'model',
@@ -59,21 +58,20 @@ class Row:
 
     def cells(self) -> list[str]:
         """Return what stands in the row."""
-        gflops = '–'
-        if self.gflops is not None:
-            share = '' if self.ceiling_gflops is None else f' ({self.gflops / self.ceiling_gflops:.0%})'
-            gflops = f'{self.gflops:.0f}{share}'
+        gflops = fixed(self.gflops, 0)
+        if self.gflops is not None and self.ceiling_gflops is not None:
+            gflops += f' ({self.gflops / self.ceiling_gflops:.0%})'
         return [
             self.case.subject,
-            '–' if self.params is None else digits(self.params / 1e6),
-            '–' if self.macs is None else digits(self.macs / 1e9),
+            three_digits(None if self.params is None else self.params / 1e6),
+            three_digits(None if self.macs is None else self.macs / 1e9),
             f'{self.case.runtime} {self.case.precision}',
             str(self.threads),
-            '–' if self.latency_ms is None else with_range(self.latency_ms),
-            f'{digits(self.best.throughput)} (b{self.best.batch_size})',
+            NOTHING if self.latency_ms is None else with_range(*self.latency_ms),
+            f'{three_digits(self.best.throughput)} (b{self.best.batch_size})',
             gflops,
-            '–' if self.memory_mb is None else f'{self.memory_mb:.0f}',
-            with_range(self.speed),
+            fixed(self.memory_mb, 0),
+            with_range(*self.speed),
         ]
 
 
@@ -106,25 +104,14 @@ def rows_of(results: Results) -> list[Row]:
     return rows
 
 
-def rich_table(rows: Sequence[Row]) -> Table:
-    """Return the table for a terminal, with a line between models."""
-    table = Table(header_style='bold')
-    for name in COLUMNS:
-        table.add_column(name, justify='left' if name in TEXT_COLUMNS else 'right', overflow='fold')
-    for row, following in zip_longest(rows, rows[1:]):
-        table.add_row(*row.cells(), end_section=following is None or following.case.subject != row.case.subject)
-    return table
+def table_of(rows: Sequence[Row]) -> Table:
+    """Return the table."""
+    return Table('', COLUMNS, [row.cells() for row in rows], numeric=[n for n in COLUMNS if n not in TEXT_COLUMNS])
 
 
 def markdown(results: Results) -> str:
     """Return the table as Markdown, with what one must know to read it, and what was left out."""
-    lines = [
-        caption(results.data),
-        '',
-        markdown_line(COLUMNS),
-        markdown_line(['---' if name in TEXT_COLUMNS else '---:' for name in COLUMNS]),
-        *(markdown_line(row.cells()) for row in rows_of(results)),
-    ]
+    lines = [caption(results.data), '', table_of(rows_of(results)).markdown()]
     left_out = [f'- {case}: {reason}' for case, reason in results.data['left_out'].items()]
     if left_out:
         lines += ['', 'Left out:', '', *left_out]
@@ -150,18 +137,3 @@ def caption(data: dict[str, Any]) -> str:
         f'({ceilings}). MB: the most that the opened model and its calls add to the memory of a process. Speed: '
         f'against the first row with as many threads, round by round. {versions}.'
     )
-
-
-def with_range(quartiles: Quartiles) -> str:
-    """Return a median with its quartiles, such as '4.81 (4.70–4.95)'."""
-    return f'{digits(quartiles.median)} ({digits(quartiles.low)}–{digits(quartiles.high)})'
-
-
-def digits(value: float) -> str:
-    """Three digits or the whole number: 0.71, 4.80, 16.7, 396."""
-    return f'{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}'
-
-
-def markdown_line(cells: Sequence[str]) -> str:
-    """Return one line of a table."""
-    return f'| {" | ".join(cells)} |'

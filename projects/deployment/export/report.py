@@ -15,6 +15,8 @@ from projects.deployment.model_info import ModelInfo
 from projects.deployment.prediction.coco_results import InstanceMask, paste_masks
 from projects.deployment.prediction.drawing import draw_detections, draw_segmentation
 from projects.deployment.predictions import Detections, Prediction, Segmentation
+from projects.reporting.number_format import file_size
+from projects.reporting.tables import Table
 from projects.storage.atomic_files import replacing
 
 SHOWN = 3  # images in the picture
@@ -59,21 +61,28 @@ def render(content: dict[str, Any], picture: str) -> str:
     size = 'any size' if content['input_size'] is None else '{}x{} px'.format(*content['input_size'])
     batch = 'any number' if content['batch_size'] is None else content['batch_size']
     what = 'detections' if verification['is_detection'] else 'pixels'
+    rows = [
+        [
+            'latency of a batch (median, in turns)',
+            f'{latency_ms["pytorch"]:.0f} ms',
+            f'{latency_ms["exported"]:.0f} ms ({content["speedup"]:.2f} times as fast)',
+        ],
+        [
+            f'equal {what} on {verification["images"]} images',
+            f'{verification["checked"]:,}',
+            f'{verification["equal"]:,} ({verification["share"]:.3%})',
+        ],
+    ]
+    before, after = content['scores'].get('pytorch', {}), content['scores'].get('exported', {})
+    rows += [[name, f'{before[name]:.4g}', f'{value:.4g}'] for name, value in after.items() if name in before]
     lines = [
         f'# {content["file"]}',
         '',
         f'{content["config"]}, {content["task"]}, {content["precision"]}; images of {size}, {batch} per call; '
-        f'{content["file_mib"]:.1f} MiB',
+        f'{file_size(content["file_mib"] * 2**20)}',
         '',
-        '| | PyTorch | exported |',
-        '| --- | --- | --- |',
-        f'| latency of a batch (median, in turns) | {latency_ms["pytorch"]:.0f} ms | {latency_ms["exported"]:.0f} ms '
-        f'({content["speedup"]:.2f} times as fast) |',
-        f'| equal {what} on {verification["images"]} images | {verification["checked"]:,} | '
-        f'{verification["equal"]:,} ({verification["share"]:.3%}) |',
+        Table('', ['', 'PyTorch', 'exported'], rows).markdown(),
     ]
-    before, after = content['scores'].get('pytorch', {}), content['scores'].get('exported', {})
-    lines += [f'| {name} | {before[name]:.4g} | {value:.4g} |' for name, value in after.items() if name in before]
     if verification['note']:
         lines += ['', f'Verified {verification["note"]}.']
     if verification['worst']:

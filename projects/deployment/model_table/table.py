@@ -1,7 +1,7 @@
 """What every config costs, beside what was published, as Markdown."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,8 +17,11 @@ from projects.deployment.model_table.published_figures import (
     PublishedFigures,
     deviates,
 )
-from projects.storage.atomic_files import replacing
+from projects.reporting.number_format import NOTHING, three_digits
+from projects.reporting.sections import read_section
+from projects.reporting.tables import Table
 
+SECTION = 'model table'  # of the README
 FLAG = '⚠'
 CUSTOMARY_SIZES = {(1333, 800): (800, 1280), (2048, 512): (512, 512)}
 DATASETS = {'coco': 'COCO', 'buildings': 'Buildings', 'ADEChallengeData2016': 'ADE20K', 'cityscapes': 'Cityscapes'}
@@ -145,39 +148,22 @@ def render(rows: Iterable[ModelRow], folder: Path) -> str:
         rows: Any configs, in any order.
         folder: Where the text will stand; links start from there.
     """
-    lines = [CAPTION]
+    parts = [CAPTION]
     ordered = sorted(rows, key=lambda row: (row.group, row.backbone, row.method, row.path.stem))
     for (dataset, (height, width), scores), members in groupby(ordered, key=lambda row: row.group):
         columns = [*COLUMNS, f'published {" / ".join(SCORES[name] for name in scores)}']
-        lines += ['', f'**{dataset}, {height}x{width}**', '', _line(columns), _line(['---'] * len(columns))]
-        lines += [_line(row.cells(folder)) for row in members]
-    return '\n'.join(lines)
-
-
-def replace_table(readme: Path, table: str, name: str = 'model table') -> None:
-    """Put a table between the markers of a file; the file is replaced as a whole or not at all.
-
-    Args:
-        readme: The file.
-        table: What to put there.
-        name: Of the table: the markers are `<!-- NAME -->` and `<!-- /NAME -->`.
-
-    Raises:
-        ValueError: If the file has not exactly one pair of markers.
-    """
-    before, _, after = _split(readme, name)
-    begin, end = _markers(name)
-    with replacing(readme) as temporary:
-        temporary.write_text(f'{before}{begin}\n{table}\n{end}{after}', encoding='utf-8')
+        cells = [row.cells(folder) for row in members]
+        parts.append(Table(f'{dataset}, {height}x{width}', columns, cells).markdown())
+    return '\n\n'.join(parts)
 
 
 def stale_lines(readme: Path, table: str) -> list[str]:
     """Return what of the table in a file is not as it should be: rows by their config, other lines as they are.
 
     Raises:
-        ValueError: If the file has not exactly one pair of markers.
+        ValueError: If the file has not exactly one such section.
     """
-    found, expected = _split(readme, 'model table')[1].strip('\n').splitlines(), table.splitlines()
+    found, expected = read_section(readme, SECTION).splitlines(), table.splitlines()
     stale = [line for line in [*expected, *found] if (line in found) != (line in expected)]
     if not stale and found != expected:
         return ['the order of the lines']
@@ -212,40 +198,16 @@ def _macs(macs: Macs, printed: str | None, with_attention: bool) -> str:
     if with_attention or printed is None:
         return _flagged(macs.total / 1e9, printed, MAX_MACS_DEVIATION)
     without = _flagged((macs.total - macs.attention) / 1e9, printed, MAX_MACS_DEVIATION)
-    return f'{_number(macs.total / 1e9)} ({without})'
+    return f'{three_digits(macs.total / 1e9)} ({without})'
 
 
 def _flagged(measured: float, printed: str | None, tolerance: float) -> str:
     if printed is None or not deviates(measured, printed, tolerance):
-        return _number(measured)
-    return f'{FLAG} **{_number(measured)}, {measured / float(printed) - 1:+.1%}**'
-
-
-def _number(value: float) -> str:
-    """Three digits or the whole number: 0.71, 4.80, 16.7, 396."""
-    return f'{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}'
+        return three_digits(measured)
+    return f'{FLAG} **{three_digits(measured)}, {measured / float(printed) - 1:+.1%}**'
 
 
 def _joined(*figures: str | float | None) -> str:
     if all(figure is None for figure in figures):
-        return '–'
-    return ' / '.join('–' if figure is None else str(figure) for figure in figures)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f'| {" | ".join(cells)} |'
-
-
-def _markers(name: str) -> tuple[str, str]:
-    return f'<!-- {name} -->', f'<!-- /{name} -->'
-
-
-def _split(readme: Path, name: str) -> tuple[str, str, str]:
-    """Split a file into what stands before, between and after the markers."""
-    text = readme.read_text(encoding='utf-8')
-    begin, end = _markers(name)
-    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise ValueError(f'{readme} must have the lines `{begin}` and `{end}`, once each and in this order.')
-    before, rest = text.split(begin)
-    between, after = rest.split(end)
-    return before, between, after
+        return NOTHING
+    return ' / '.join(NOTHING if figure is None else str(figure) for figure in figures)

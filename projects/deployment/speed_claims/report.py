@@ -4,11 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from projects.deployment.benchmark.report import digits, markdown_line
 from projects.deployment.benchmark.results import Results
 from projects.deployment.benchmark.timing import Case, Measurement, Quartiles, ratios
 from projects.deployment.speed_claims.claims import CLAIMS, UNMEASURED
 from projects.deployment.speed_claims.rule import HOLDS, LESS, SLOWER, Claim, Unmeasured
+from projects.reporting.number_format import NOTHING, three_digits, with_range
+from projects.reporting.tables import Table
 
 MARKS = {HOLDS: '✓', LESS: '◐', SLOWER: '✗'}
 Column = tuple[str, str]  # runtime and precision
@@ -44,7 +45,7 @@ def render_claims(
         dict.fromkeys((one.case.runtime, one.case.precision) for step in measurements.values() for one in step)
     )
     heading = ['claim', 'claimed', *(f'{NAMES.get(runtime, runtime)} {precision}' for runtime, precision in columns)]
-    lines, verdicts, notes, papers = [], [], [], []
+    rows, verdicts, notes, papers = [], [], [], []
     for name, measured in measurements.items():
         for claim in groups[name]:
             found = measured_ratios(claim, measured, columns)
@@ -54,14 +55,13 @@ def render_claims(
             cells = [f'{claim.title}, {claim.place}, batch {measured[0].batch_size}{mark}', _claimed(claim)]
             for (runtime, _), ratio in zip(columns, found, strict=True):
                 if ratio is None:
-                    cells.append('–')
+                    cells.append(NOTHING)
                     continue
                 verdict = claim.verdict(runtime, ratio.median)
                 verdicts.append((runtime, verdict))
-                cells.append(f'{MARKS[verdict]} {digits(ratio.median)} ({digits(ratio.low)}–{digits(ratio.high)})')
-            lines.append(markdown_line([f'{_short(claim.paper)}: {cells[0]}', *cells[1:]]))
-    table = [markdown_line(heading), markdown_line(['---', '---', *['---:'] * len(columns)]), *lines]
-    parts = [_caption(results.data, verdicts), '\n'.join(table)]
+                cells.append(f'{MARKS[verdict]} {with_range(*ratio)}')
+            rows.append([f'{_short(claim.paper)}: {cells[0]}', *cells[1:]])
+    parts = [_caption(results.data, verdicts), Table('', heading, rows, numeric=heading[2:]).markdown()]
     if notes:
         parts.append('\n'.join(f'[{number}] {note}.  ' for number, note in enumerate(notes, 1)).rstrip())
     rest = [f'- {_short(one.paper)}: {one.claim}: {one.reason}.' for one in unmeasured]
@@ -97,7 +97,7 @@ def _caption(data: dict[str, Any], verdicts: Sequence[tuple[str, str]]) -> str:
 
 
 def _claimed(claim: Claim) -> str:
-    return ', '.join(f'{device} {digits(ratio)}' for device, ratio in claim.ratios.items())
+    return ', '.join(f'{device} {three_digits(ratio)}' for device, ratio in claim.ratios.items())
 
 
 def _short(paper: str) -> str:

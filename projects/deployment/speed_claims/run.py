@@ -14,11 +14,11 @@ from projects.deployment.benchmark.networks import TensorsOut
 from projects.deployment.benchmark.results import Results
 from projects.deployment.benchmark.run import Note, Settings, measure, measure_ceilings
 from projects.deployment.benchmark.subjects import Fold, Subject, network_subject, open_subject
-from projects.deployment.model_table.table import replace_table
 from projects.deployment.speed_claims.claims import BATCH_SIZES, CLAIMS
 from projects.deployment.speed_claims.report import render_claims
 from projects.deployment.speed_claims.rule import Claim, Network
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
+from projects.reporting.sections import replace_section
 
 USUAL = Settings(runtimes=('eager', 'traced', 'onnxruntime', 'openvino'), batch_sizes=(), seconds=1.5)
 
@@ -42,7 +42,7 @@ def check_claims(given: dict[str, Any], out: Path | None = None, readme: Path | 
     write_text(out / 'table.md', table)
     print(table)
     if readme is not None:
-        replace_table(readme, table, 'speed claims')
+        replace_section(readme, 'speed claims', table)
         print(f'wrote {readme}')
 
 

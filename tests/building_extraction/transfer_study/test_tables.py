@@ -1,14 +1,10 @@
-import pytest
-
 from projects.building_extraction.transfer_study.results import read_results
 from projects.building_extraction.transfer_study.tables import (
-    Table,
     angle_table,
     cost_table,
     domain_table,
     misalignment_table,
     parameter_table,
-    plain,
     score_tables,
 )
 
@@ -98,29 +94,3 @@ def test_misalignment_and_domains_name_their_units():
     domains = domain_table({'domains': [{'name': 'main', 'off_nadir_deg': [10, 40], 'registration_error_m': 1.5}]})
     assert domains.columns == ['domain', 'off nadir, °', 'registration error, m']
     assert domains.rows == [['main', '10, 40', '1.5']]
-
-
-def test_markdown_escapes_what_would_break_the_table():
-    table = Table('caption', ['a', 'b'], [['x|y', 'two\nlines'], ['1', '2']], frozenset({(1, 1)}))
-    assert table.markdown().splitlines() == [
-        '**caption**',
-        '',
-        '| a | b |',
-        '| --- | --- |',
-        r'| x\|y | two lines |',
-        '| 1 | **2** |',
-    ]
-
-
-def test_html_escapes_every_text():
-    markup = Table('<c>', ['<a>', '&'], [['<script>', '1 < 2'], ['x', '3']], frozenset({(1, 1)})).html()
-    for text in ('&lt;c&gt;', '&lt;a&gt;', '&amp;', '&lt;script&gt;', '1 &lt; 2', '<td class="best">3</td>'):
-        assert text in markup
-    assert '<script>' not in markup
-
-
-@pytest.mark.parametrize(
-    ('value', 'text'), [(1e-4, '0.0001'), (0.1 + 0.2, '0.3'), ([], '–'), ([[0, 1], 'x'], '0, 1, x'), (False, 'no')]
-)
-def test_values_are_written_plainly(value, text):
-    assert plain(value) == text

@@ -3,10 +3,10 @@ import itertools
 import pytest
 
 from projects.deployment.benchmark.chart import draw_chart, write_chart
-from projects.deployment.benchmark.report import COLUMNS, digits, markdown, rich_table, rows_of, with_range
+from projects.deployment.benchmark.report import COLUMNS, markdown, rows_of, table_of
 from projects.deployment.benchmark.results import Results
 from projects.deployment.benchmark.run import Settings, question_of
-from projects.deployment.benchmark.timing import Case, Measurement, Quartiles
+from projects.deployment.benchmark.timing import Case, Measurement
 
 
 def measured(subject, runtime, batch_size, *seconds, threads=1, precision='fp32'):
@@ -84,16 +84,7 @@ def test_markdown_says_where_how_and_what_is_missing(results):
 
 
 def test_the_terminal_has_the_same_rows(results):
-    assert rich_table(rows_of(results)).row_count == 4
-
-
-@pytest.mark.parametrize(('value', 'expected'), [(0.714, '0.71'), (9.994, '9.99'), (9.996, '10.0'), (99.96, '100')])
-def test_three_digits(value, expected):
-    assert digits(value) == expected
-
-
-def test_a_range_stands_in_brackets():
-    assert with_range(Quartiles(4.7, 4.81, 12.34)) == '4.81 (4.70–12.3)'
+    assert table_of(rows_of(results)).rich(grouped=True).row_count == 4
 
 
 def test_no_texts_of_the_chart_overlap_or_leave_it(results):

@@ -10,9 +10,9 @@ from projects.deployment.model_table.table import (
     image_size_of,
     read_row,
     render,
-    replace_table,
     stale_lines,
 )
+from projects.reporting.sections import replace_section
 
 ROOT = Path(__file__).parents[3]
 README = 'Before.\n\n<!-- model table -->\nold\n<!-- /model table -->\n\nAfter.\n'
@@ -83,47 +83,20 @@ def test_tables_are_sorted_and_grouped_by_data_set_and_size():
     assert render(rows[::-1], Path('/project')) == '\n'.join(lines)
 
 
-def test_the_table_replaces_what_stands_between_the_markers(tmp_path):
-    readme = tmp_path / 'README.md'
-    readme.write_text(README)
-    for table in ('| a |\n| b |', '| c |'):
-        replace_table(readme, table)
-        assert readme.read_text() == README.replace('old', table)
-    assert list(tmp_path.iterdir()) == [readme]
-
-
 def test_stale_rows_are_named(tmp_path):
     readme = tmp_path / 'README.md'
     readme.write_text(README)
     rows = [row('a'), row('b'), row('c')]
     table = render(rows, Path('/project'))
-    replace_table(readme, table)
+    replace_section(readme, 'model table', table)
     assert stale_lines(readme, table) == []
     changed = [row('a'), row('b', params_m='20'), row('d')]
     assert stale_lines(readme, render(changed, Path('/project'))) == ['b', 'd', 'c']
-    replace_table(readme, table.replace('Parameters (M)', 'Parameters'))
+    replace_section(readme, 'model table', table.replace('Parameters (M)', 'Parameters'))
     (stale, _) = stale_lines(readme, table)
     assert stale.startswith('Parameters (M)')
-    replace_table(readme, '\n'.join(reversed(table.splitlines())))
+    replace_section(readme, 'model table', '\n'.join(reversed(table.splitlines())))
     assert stale_lines(readme, table) == ['the order of the lines']
-
-
-@pytest.mark.parametrize(
-    'text',
-    [
-        'no table',
-        '<!-- model table -->',
-        '<!-- /model table -->\n<!-- model table -->',
-        README + README,
-    ],
-)
-def test_a_file_without_one_pair_of_markers_is_left_alone(tmp_path, text):
-    readme = tmp_path / 'README.md'
-    readme.write_text(text)
-    for use in (replace_table, stale_lines):
-        with pytest.raises(ValueError, match=r'README\.md must have the lines `<!-- model table -->`'):
-            use(readme, '| a |')
-    assert readme.read_text() == text
 
 
 @pytest.mark.parametrize(
