@@ -2,238 +2,19 @@
 """Prepare data for training: `tools/prepare_data.py geotiles|geotiff|scenes|bonai --out PATH ...`."""
 
 import argparse
-import glob
 import sys
-from dataclasses import fields, replace
-from functools import partial
 from pathlib import Path
 
-from rich.progress import track
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import UsageError, file_to_write, folder_to_write, number, told_in_one_line, whole_number
+from projects.building_extraction.preparation.sources import add_sources
+from projects.command_line import told_in_one_line
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Prepare real data for training.')
-    commands = parser.add_subparsers(dest='command', required=True)
-    add_geotiles(commands)
-    add_geotiff(commands)
-    add_scenes(commands)
-    add_bonai(commands)
+    add_sources(parser)
     return parser.parse_args(arguments)
-
-
-def add_geotiles(commands: argparse._SubParsersAction) -> None:
-    """Declare the options of `geotiles`."""
-    geotiles = commands.add_parser(
-        'geotiles',
-        help='web-mercator tiles and building polygons -> COCO instance set',
-        description='Turn web-mercator tiles and building polygons into a COCO instance set with a spatial split.',
-    )
-    geotiles.set_defaults(run=run_geotiles)
-    add = geotiles.add_argument
-    names = 'zoom-x-y.png, zoom/x/y.png or OAM-x-y-zoom.png (png, jpg, webp, tif)'
-    add('--tiles', metavar='DIR', type=Path, required=True, help=f'folder with {names}')
-    add('--labels', metavar='FILE', type=Path, required=True, help='GeoJSON of building polygons, EPSG:4326')
-    add('--out', metavar='DIR', type=folder_to_write, required=True, help='folder to write')
-    add('--val-share', type=number(0, 1), default=0.2, help='share of the tiles for validation (default: 0.2)')
-    block = 'zoom of the ground blocks that are never split (default: coarsest zoom present)'
-    add('--block-zoom', type=whole_number(0), help=block)
-    add('--min-area-px', type=whole_number(0), default=16, help='leave out instances with fewer pixels (default: 16)')
-    hidden = 'mark instances of which a smaller share is not transparent as iscrowd, ignored (default: 0.5)'
-    add('--min-visible-share', type=number(0, 1), default=0.5, help=hidden)
-    add('--max-bad-share', type=number(0, 1), default=0.05, help='fail if more tiles are unreadable (default: 0.05)')
-    add('--overwrite', action='store_true', help='replace a set that --out holds already')
-
-
-def run_geotiles(args: argparse.Namespace) -> object:
-    """Convert web-mercator tiles."""
-    from projects.building_extraction.preparation.geotiles import GeotilesSettings, convert_geotiles
-
-    settings = GeotilesSettings(**{field.name: getattr(args, field.name) for field in fields(GeotilesSettings)})
-    show_progress = partial(track, description='Tiles')
-    return convert_geotiles(args.tiles, args.labels, args.out, settings, overwrite=args.overwrite, track=show_progress)
-
-
-def add_geotiff(commands: argparse._SubParsersAction) -> None:
-    """Declare the options of `geotiff`."""
-    geotiff = commands.add_parser(
-        'geotiff',
-        help='any GeoTIFF and any vector file -> building tiles with masks, instances and heights',
-        description='Turn one georeferenced image and a vector file of buildings into building tiles, split by ground, '
-        'optionally with the labels displaced by a stated amount. Repeat the command to go on with an interrupted run.',
-    )
-    geotiff.set_defaults(run=run_geotiff)
-    add = geotiff.add_argument
-    several = 'GeoTIFF, VRT, JPEG 2000, ... (several: gdalbuildvrt)'
-    add('--image', metavar='FILE', type=Path, nargs='+', required=True, help=several)
-    add('--labels', metavar='FILE', type=Path, required=True, help='GeoPackage, GeoJSON, Shapefile, ... of polygons')
-    add('--out', metavar='DIR', type=folder_to_write, required=True, help='folder to write')
-    add('--height-column', metavar='NAME', help='column of the labels with heights above ground')
-    add('--structure-column', metavar='NAME', help='column that is equal for the parts of one building')
-    add('--assume-crs', metavar='CRS', help='coordinate system of labels that state none, such as EPSG:4326')
-    add('--layer', metavar='NAME', help='layer of the labels (default: the only one of polygons)')
-    add(
-        '--bands',
-        metavar='N',
-        type=whole_number(),
-        nargs='+',
-        help='one or three bands of the image, from 1 (default: the first)',
-    )
-    add('--tile-px', type=whole_number(), default=512, help='side of a tile in pixels (default: 512)')
-    add('--gsd-m', type=number(above=0), help='resample to that many metres per pixel (default: as the image is)')
-    add('--val-share', type=number(0, 1), default=0.2, help='share of the tiles for validation (default: 0.2)')
-    add('--test-share', type=number(0, 1), default=0.2, help='share of the tiles for testing (default: 0.2)')
-    add(
-        '--block-m',
-        type=number(above=0),
-        help='side of the squares of ground that are never split (default: from the size)',
-    )
-    add(
-        '--margin-m',
-        type=number(at_least=0),
-        default=0.0,
-        help='least distance of tiles of different parts (default: 0)',
-    )
-    add('--shift-m', metavar=('E', 'N'), type=number(), nargs=2, default=(0.0, 0.0), help='move labels east and north')
-    add(
-        '--off-nadir-deg',
-        type=number(at_least=0, below=90),
-        default=0.0,
-        help='move labels by height x tan of this angle ...',
-    )
-    add('--azimuth-deg', type=number(), default=0.0, help='... in this direction, clockwise from north')
-    add('--overwrite', action='store_true', help='replace a set that --out holds already')
-
-
-def run_geotiff(args: argparse.Namespace) -> object:
-    """Convert a georeferenced image."""
-    from projects.building_extraction.preparation.label_displacement import Displacement
-    from projects.building_extraction.preparation.raster_blocks import BlockSettings
-    from projects.building_extraction.preparation.raster_tiles import RasterTilesSettings, convert_raster
-
-    (image, *others) = args.image
-    if others or image.is_dir() or (glob.has_magic(str(image)) and not image.exists()):
-        parts = str(image / '*.tif') if image.is_dir() else ' '.join(map(str, args.image))
-        raise UsageError(
-            f'--image takes one file; several are one as a virtual mosaic: gdalbuildvrt all.vrt {parts}, then --image '
-            'all.vrt'
-        )
-    settings = RasterTilesSettings(
-        tile_px=args.tile_px,
-        gsd_m=args.gsd_m,
-        bands=args.bands and tuple(args.bands),
-        height_column=args.height_column,
-        structure_column=args.structure_column,
-        assume_crs=args.assume_crs,
-        layer=args.layer,
-        blocks=BlockSettings(args.val_share, args.test_share, args.block_m, args.margin_m),
-        displacement=Displacement(tuple(args.shift_m), args.off_nadir_deg, args.azimuth_deg),
-    )
-    show_progress = partial(track, description='Tiles')
-    return convert_raster(image, args.labels, args.out, settings, overwrite=args.overwrite, track=show_progress)
-
-
-def add_scenes(commands: argparse._SubParsersAction) -> None:
-    """Declare the options of `scenes`."""
-    scenes = commands.add_parser(
-        'scenes',
-        help='footprints with heights, or an invented city -> rendered off-nadir tiles with exact labels',
-        description='Render a data set for domain adaptation: `source` (raw imagery, footprints as misaligned labels), '
-        '`target`, `val` and `test` (near nadir, labels on the roofs that are seen), each on ground of its own.',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    scenes.set_defaults(run=run_scenes)
-    add = scenes.add_argument
-    add('--out', metavar='DIR', type=folder_to_write, default=Path('data/scenes'), help='folder to write')
-    add('--footprints', metavar='FILE', type=Path, help='vector file of footprints (None: the invented city)')
-    add('--height-column', metavar='NAME', help='its heights above ground (None: a column of a usual name)')
-    add('--structure-column', metavar='NAME', help='equal for the tiers of one building (None: likewise)')
-    add('--assume-crs', metavar='CRS', help='coordinate system of footprints that state none, such as EPSG:4326')
-    add('--layer', metavar='NAME', help='layer of the footprints (None: the only one of polygons)')
-    add('--roads', metavar='FILE', type=Path, help='vector file of roads, areas or lines (None: invented streets)')
-    add('--vegetation', metavar='FILE', type=Path, help='vector file of parks and gardens (None: invented ones)')
-    add('--city-m', type=number(above=0), default=4000.0, help='side of the invented city')
-    add('--gsd-m', type=number(above=0), default=0.5, help='metres per pixel')
-    add('--tile-px', type=whole_number(), default=256, help='side of a tile in pixels')
-    for split, tiles in (('source', 3200), ('target', 800), ('val', 200), ('test', 400)):
-        add(f'--{split}', metavar='N', type=whole_number(), default=tiles, help=f'tiles of {split}')
-    angles = {'metavar': ('LOW', 'HIGH'), 'type': number(), 'nargs': 2}
-    add('--source-off-nadir-deg', **angles, default=(10.0, 40.0), help='angles of the source, drawn for each tile')
-    add('--target-off-nadir-deg', **angles, default=(0.0, 10.0), help='angles of target, val and test')
-    add('--azimuth-deg', **angles, default=(0.0, 360.0), help='directions in which roofs lean, clockwise from north')
-    add(
-        '--registration-error-m',
-        type=number(at_least=0),
-        default=1.5,
-        help="standard deviation of the source's displacement",
-    )
-    add('--latitude', metavar='DEG', type=number(), help="of the sun's path (None: the footprints', or Melbourne's)")
-    add('--sun-dates', metavar='MM-DD', nargs=2, default=('01-01', '12-31'), help='first and last day of the flights')
-    add('--sun-hours', **angles, default=(10.0, 14.0), help='their solar time; at 12 the sun is highest')
-    add('--source-label', choices=('roof', 'footprint', 'visible'), default='footprint', help='what it labels')
-    add(
-        '--seed', type=whole_number(0), default=0, help='of the invented city, the division of the ground and the views'
-    )
-    add('--processes', type=whole_number(), help='processes to render with (None: by the number of tiles)')
-
-
-def run_scenes(args: argparse.Namespace) -> object:
-    """Render scenes."""
-    from projects.building_extraction.preparation.scenes.tiles import write_scenes
-    from projects.city_scenes.daylight import MELBOURNE_LATITUDE_DEG, Daylight
-    from projects.city_scenes.domains import default_domains
-    from projects.city_scenes.footprints import latitude_deg, read_city
-    from projects.city_scenes.procedural_city import procedural_city
-
-    layers = {'roads': args.roads, 'vegetation': args.vegetation}
-    if args.footprints is None and any(layers.values()):
-        raise ValueError('--roads and --vegetation go with --footprints; the invented city has its own')
-    if args.footprints is None:
-        city = procedural_city(args.city_m, args.seed)
-    else:
-        options = {'assume_crs': args.assume_crs, 'layer': args.layer} | layers
-        city = read_city(args.footprints, args.height_column, args.structure_column, **options)
-    latitude = next(deg for deg in (args.latitude, latitude_deg(city), MELBOURNE_LATITUDE_DEG) if deg is not None)
-    light = {'daylight': Daylight(latitude, tuple(args.sun_dates), tuple(args.sun_hours))}
-    clean = {'off_nadir_deg': tuple(args.target_off_nadir_deg), 'azimuth_deg': tuple(args.azimuth_deg)} | light
-    noisy = {'off_nadir_deg': tuple(args.source_off_nadir_deg), 'azimuth_deg': tuple(args.azimuth_deg)} | light
-    noisy |= {'registration_error_m': args.registration_error_m, 'label': args.source_label}
-    domains = {
-        split: replace(domain, **(noisy if split == 'source' else clean))
-        for split, domain in default_domains(args.source, args.target, args.val, args.test).items()
-    }
-    return write_scenes(city, domains, args.gsd_m, args.tile_px, args.out, args.seed, args.processes)
-
-
-def add_bonai(commands: argparse._SubParsersAction) -> None:
-    """Declare the options of `bonai`."""
-    bonai = commands.add_parser(
-        'bonai',
-        help="BONAI's annotation files, one for each image -> one file of its COCO layer",
-        description="Join BONAI's annotation files, one for each image, to one file of its COCO layer.",
-    )
-    bonai.set_defaults(run=run_bonai)
-    add = partial(bonai.add_argument, type=Path)
-    add('--labels', metavar='DIR', required=True, help='folder with one JSON file for each image, in subfolders too')
-    add('--images', metavar='DIR', help='folder of the images, to which file names are relative (default: --labels)')
-    add(
-        '--out',
-        metavar='FILE',
-        type=file_to_write,
-        required=True,
-        help='file to write, such as coco/bonai_shanghai_trainval.json',
-    )
-
-
-def run_bonai(args: argparse.Namespace) -> object:
-    """Join BONAI's annotation files."""
-    from projects.building_extraction.preparation.bonai_files import convert_bonai
-
-    counts = convert_bonai(args.labels, args.out, args.images)
-    return '\n'.join(f'{name.replace("_", " "):<16}{count}' for name, count in counts.items())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -242,7 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     with told_in_one_line(f'prepare_data {args.command}'):
         from projects.building_extraction.preparation.training_commands import training_command
 
-        report = args.run(args)
+        report = args.prepare(args)
     print(report)
     overview = args.out / 'overview.png'
     print(f'wrote      {args.out}' + (f' (look at {overview})' if overview.exists() else ''))

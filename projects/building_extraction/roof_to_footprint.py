@@ -4,9 +4,9 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 
-from projects.building_extraction.preparation.label_displacement import translate
 from projects.city_scenes.view import View
 from projects.geodata.coordinate_systems import metres_per_unit
+from projects.geodata.polygonal import translate
 from projects.geodata.vector_files import geopandas
 
 

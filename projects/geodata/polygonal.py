@@ -20,6 +20,12 @@ def polygonal(geometry: shapely.Geometry) -> shapely.Geometry:
     return shapely.union_all(parts[shapely.get_type_id(parts) == POLYGON])
 
 
+def translate(polygons: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Polygons (N,) moved by (N, 2) units of their coordinates each."""
+    coordinates, owner = shapely.get_coordinates(polygons, return_index=True)
+    return shapely.set_coordinates(np.array(polygons, dtype=object), coordinates + offsets[owner])
+
+
 def mend_outlines(outlines: np.ndarray) -> tuple[np.ndarray, Counter[str]]:
     """Make polygons of outlines, in two dimensions; one that cannot be used does not concern the others.
 

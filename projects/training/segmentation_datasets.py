@@ -14,11 +14,12 @@ from mmseg.datasets import ADE20KDataset, BaseSegDataset, CityscapesDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
+from projects.storage.image_errors import PILLOW_ERRORS
+
 from .datasets import SurvivingDataset, UnreadableImageError
 from .decoded_files import DecodedFiles
 from .label_survey import IGNORED, UNKNOWN, check_labels, survey_labels, unknown_values
 
-PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # of files absent or broken
 ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn an image on its side
 
 # Train id of each Cityscapes id that has one (cityscapesScripts, helpers/labels.py); the ids 0 to 33 without are void.

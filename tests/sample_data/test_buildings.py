@@ -7,7 +7,8 @@ import pytest
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from projects.building_extraction.datasets.bonai import BonaiInstanceDataset, contradiction_px
+from projects.building_extraction.bonai_annotations import contradiction_px
+from projects.building_extraction.datasets.bonai import BonaiInstanceDataset
 from projects.building_extraction.datasets.building_masks import BuildingMaskDataset
 from projects.sample_data.buildings import (
     BonaiFile,

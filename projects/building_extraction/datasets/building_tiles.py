@@ -5,6 +5,8 @@ from typing import Any
 
 from mmengine.registry import DATASETS
 
+from projects.building_extraction.mask_codes import BUILDING_GREY, IGNORED_GREY
+
 from .building_masks import BuildingMaskDataset
 
 
@@ -26,7 +28,7 @@ class BuildingTileDataset(BuildingMaskDataset):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{'building': 255, 'background': (0,), 'ignored': (127,), **kwargs})
+        super().__init__(*args, **{'building': BUILDING_GREY, 'background': (0,), 'ignored': (IGNORED_GREY,), **kwargs})
 
     def load_data_list(self) -> list[dict]:
         data_list = super().load_data_list()

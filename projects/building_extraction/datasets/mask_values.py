@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from projects.building_extraction.mask_codes import BACKGROUND, BUILDING
 from projects.geodata.raster_values import MASK_VALUES
+from projects.storage.image_errors import PILLOW_ERRORS
 from projects.training.datasets import UnreadableImageError
-from projects.training.segmentation_datasets import IGNORED, PILLOW_ERRORS, UNKNOWN
+from projects.training.label_survey import IGNORED, UNKNOWN
 
 Value = int | Sequence[int]
-BACKGROUND = 0  # labels that masks are turned into
-BUILDING = 1
 
 
 @dataclass(frozen=True)

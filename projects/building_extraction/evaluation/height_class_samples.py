@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from projects.building_extraction.evaluation.object_matching import Objects, connected_parts
-
-BUILDING, IGNORED = 1, 255
+from projects.building_extraction.mask_codes import BUILDING
+from projects.training.label_survey import IGNORED
 
 
 @dataclass(frozen=True)

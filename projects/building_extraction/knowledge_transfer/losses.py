@@ -8,7 +8,7 @@ from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, JaccardLoss,
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-IGNORED = 255  # label of pixels without data
+from projects.training.label_survey import IGNORED
 
 TERMS: dict[str, Callable[[int], nn.Module]] = {
     'jaccard': lambda ignored: JaccardLoss('binary', ignore_index=ignored),

@@ -7,7 +7,7 @@ import numpy as np
 import shapely
 
 from projects.building_extraction.misalignment.matching import PRIOR_WEIGHT
-from projects.building_extraction.preparation.label_displacement import translate
+from projects.geodata.polygonal import translate
 from projects.geodata.raster_files import Raster, rasterise
 from projects.geodata.raster_values import ValueMeaning
 

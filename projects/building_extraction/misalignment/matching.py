@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 from scipy import fft
 
-from projects.building_extraction.preparation.label_displacement import translate
+from projects.geodata.polygonal import translate
 from projects.geodata.raster_files import rasterise
 
 CANDIDATES = 8  # reference polygons of the most similar size that are compared with a label

@@ -12,10 +12,10 @@ from mmengine.logging import print_log
 from PIL import Image
 from rich.progress import track
 
-from projects.building_extraction.datasets.bonai import contradiction_px
+from projects.building_extraction.bonai_annotations import contradiction_px
 from projects.geodata.heights import read_heights
 from projects.storage.atomic_files import replacing
-from projects.training.segmentation_datasets import PILLOW_ERRORS
+from projects.storage.image_errors import PILLOW_ERRORS
 
 IMAGE_SUFFIXES = {'.png', '.jpg', '.jpeg', '.tif', '.tiff'}
 SHOWN = 5

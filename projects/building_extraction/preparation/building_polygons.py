@@ -1,6 +1,7 @@
 """Building outlines from GeoJSON, checked, mended and placed in the web-mercator grid."""
 
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,8 @@ def _read_collection(path: Path) -> dict[str, Any]:
     if not text.strip():
         raise ValueError(f'the labels file {path} is empty; expected a GeoJSON FeatureCollection')
     try:
-        collection = json.loads(text.decode('utf-8-sig'))
+        # NaN as infinity, which equals itself, so that a ring that begins with it is closed
+        collection = json.loads(text.decode('utf-8-sig'), parse_constant=lambda _: math.inf)
     except ValueError as error:
         raise ValueError(f'{path} is not JSON ({error}); expected a GeoJSON FeatureCollection') from error
     kind = collection.get('type') if isinstance(collection, dict) else type(collection).__name__

@@ -7,6 +7,7 @@ import shapely
 
 from projects.city_scenes.view import View
 from projects.geodata.coordinate_systems import metres_per_unit
+from projects.geodata.polygonal import translate
 from projects.geodata.vector_files import geopandas
 
 
@@ -73,9 +74,3 @@ def displace(buildings: geopandas.GeoDataFrame, displacement: Displacement) -> g
     return buildings.assign(**columns).set_geometry(
         geopandas.GeoSeries(moved, index=buildings.index, crs=buildings.crs)
     )
-
-
-def translate(polygons: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Polygons (N,) moved by (N, 2) map units each."""
-    coordinates, owner = shapely.get_coordinates(polygons, return_index=True)
-    return shapely.set_coordinates(np.array(polygons, dtype=object), coordinates + offsets[owner])

@@ -8,10 +8,10 @@ import shapely
 from pycocotools import mask as mask_api
 from scipy import ndimage
 
+from projects.building_extraction.mask_codes import BUILDING_GREY, IGNORED_GREY
 from projects.geodata.raster_files import rasterise
 from projects.geodata.vector_files import geopandas
 
-BUILDING, IGNORED = 255, 127
 CATEGORY_ID = 1
 MIN_AREA_PX = 16  # smaller pieces, at a tile's border, are ignored by COCO evaluation (iscrowd)
 
@@ -87,7 +87,7 @@ class LabelIndex:
         number_of = np.concatenate([[0], np.searchsorted(seen, self.structures[found]) + 1])
         instances = number_of[painted].astype(np.uint16)
         heights_m = np.concatenate([[0], self.polygon_heights_m[found]])[painted].astype(np.float32)
-        mask = np.where(instances > 0, BUILDING, np.where(valid, 0, IGNORED)).astype(np.uint8)
+        mask = np.where(instances > 0, BUILDING_GREY, np.where(valid, 0, IGNORED_GREY)).astype(np.uint8)
         buildings, annotations = self._tables(instances, seen)
         return TileLabels(mask, instances, heights_m, buildings, annotations)
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from projects.building_extraction.mask_codes import IGNORED_GREY
 from projects.building_extraction.preparation.raster_blocks import PARTS
-from projects.building_extraction.preparation.raster_tile_labels import CATEGORY_ID, IGNORED
+from projects.building_extraction.preparation.raster_tile_labels import CATEGORY_ID
 from projects.geodata.raster_files import write_geotiff
 from projects.storage.atomic_files import replacing
 
@@ -68,7 +69,7 @@ def _write_without(tiles: Path, part: Path, name: str, instances: Sequence[int])
     numbers = np.asarray(Image.open(home['instances']))
     hidden = np.isin(numbers, instances)
     Image.fromarray(np.where(hidden, 0, numbers)).save(path['instances'])
-    Image.fromarray(np.where(hidden, np.uint8(IGNORED), np.asarray(Image.open(home['masks'])))).save(path['masks'])
+    Image.fromarray(np.where(hidden, np.uint8(IGNORED_GREY), np.asarray(Image.open(home['masks'])))).save(path['masks'])
     write_geotiff(path['heights'], np.where(hidden, np.float32(0), np.asarray(Image.open(home['heights']))))
     rows = json.loads(home['buildings'].read_text())
     write_json(path['buildings'], [row for row in rows if row['instance'] not in instances])

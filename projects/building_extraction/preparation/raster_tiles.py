@@ -21,9 +21,10 @@ import numpy as np
 import shapely
 from PIL import Image
 
+from projects.building_extraction.mask_codes import IGNORED_GREY
 from projects.building_extraction.preparation.label_displacement import Displacement, displace
 from projects.building_extraction.preparation.raster_blocks import PARTS, BlockSettings, split_grid
-from projects.building_extraction.preparation.raster_tile_labels import IGNORED, LabelIndex
+from projects.building_extraction.preparation.raster_tile_labels import LabelIndex
 from projects.building_extraction.preparation.raster_tile_set import (
     LAYERS,
     SET_ENTRIES,
@@ -215,7 +216,7 @@ def _parameters(
         'gsd_m': raster.gsd_m(),
         'unknown_heights': int(clean['height_m'].isna().sum()),
         'displacement_of_unknown_heights': 'shift_m alone',
-        'pixels_without_data': {'masks': IGNORED, 'instances': 0, 'heights': 0.0},
+        'pixels_without_data': {'masks': IGNORED_GREY, 'instances': 0, 'heights': 0.0},
     }
 
 

@@ -14,6 +14,7 @@ from pycocotools import mask as mask_api
 
 from projects.building_extraction.preparation.web_mercator import Tile
 from projects.geodata.polygonal import polygonal
+from projects.storage.image_errors import PILLOW_ERRORS
 
 FILL_RGB = (0, 0, 0)
 OPAQUE_ALPHA = 128  # of 255: a pixel that is at least half opaque counts as visible
@@ -40,7 +41,7 @@ def read_tile(path: Path) -> tuple[Image.Image, np.ndarray]:
     try:
         with Image.open(path) as image:
             image.load()
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except PILLOW_ERRORS as error:
         raise UnreadableTileError(str(error).replace(str(path), path.name)) from error
     if image.width != image.height:
         raise UnreadableTileError(f'{image.width}x{image.height} pixels; a tile is square')

@@ -10,11 +10,11 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from projects.building_extraction.height_classes import HeightClasses
+from projects.building_extraction.mask_codes import BUILDING_GREY, IGNORED_GREY
 
 from .charts import DOTS_PER_INCH
 from .results import finished_runs, main_domain, method_titles
 
-BUILDING, IGNORED = 255, 127
 RIGHT, FALSE, MISSED = '#56B4E9', '#D55E00', '#F0E442'  # Okabe and Ito: sky blue, vermillion, yellow
 HEIGHT_COLOURS = ('#FDE0DD', '#FA9FB5', '#C51B8A', '#49006A')  # ColorBrewer's RdPu, low to high; they repeat
 UNKNOWN_COLOUR = '#009E73'
@@ -65,7 +65,9 @@ def draw_panels(results: dict[str, Any], folder: Path) -> Figure | None:
     classes: dict[str, str] = {}
     for cells, tile in zip(grid, tiles, strict=True):
         image = _read_image(folder / study['panel_images'], tile)
-        label = read_mask(folder / study['panel_labels'] / f'{tile}.png', {0, IGNORED, BUILDING}, image.shape[:2])
+        label = read_mask(
+            folder / study['panel_labels'] / f'{tile}.png', {0, IGNORED_GREY, BUILDING_GREY}, image.shape[:2]
+        )
         cells[0].imshow(image)
         cells[0].set_ylabel(tile, fontsize=8)
         classes |= _draw_label(cells[1], image, label, _read_heights(study, folder, tile))
@@ -89,14 +91,14 @@ def overlay(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.
     Returns:
         RGB of shape (H, W, 3), uint8.
     """
-    counted, truth, found = label != IGNORED, label == BUILDING, prediction == BUILDING
+    counted, truth, found = label != IGNORED_GREY, label == BUILDING_GREY, prediction == BUILDING_GREY
     areas = {RIGHT: truth & found, FALSE: ~truth & found & counted, MISSED: truth & ~found}
     return _coloured(image, areas)
 
 
 def tile_f1(label: np.ndarray, prediction: np.ndarray) -> float | None:
     """Return F1 of one tile's pixels in percent, or None where neither has a building."""
-    truth, found = label == BUILDING, (prediction == BUILDING) & (label != IGNORED)
+    truth, found = label == BUILDING_GREY, (prediction == BUILDING_GREY) & (label != IGNORED_GREY)
     total = int(truth.sum() + found.sum())
     return None if total == 0 else 200 * float((truth & found).sum()) / total
 
@@ -126,7 +128,7 @@ def _draw_prediction(axes: Axes, image: np.ndarray, label: np.ndarray, path: Pat
         axes.imshow(_coloured(image, {}))
         axes.set_xlabel('no prediction', fontsize=8)
         return
-    prediction = read_mask(path, {0, BUILDING}, label.shape[:2])
+    prediction = read_mask(path, {0, BUILDING_GREY}, label.shape[:2])
     f1 = tile_f1(label, prediction)
     axes.imshow(overlay(image, label, prediction))
     axes.set_xlabel('no building' if f1 is None else f'F1 {f1:.1f}', fontsize=8, labelpad=2)
@@ -134,7 +136,7 @@ def _draw_prediction(axes: Axes, image: np.ndarray, label: np.ndarray, path: Pat
 
 def _draw_label(axes: Axes, image: np.ndarray, label: np.ndarray, heights_m: np.ndarray | None) -> dict[str, str]:
     """Draw a label, and return the colours of the height classes that it uses."""
-    building = label == BUILDING
+    building = label == BUILDING_GREY
     if heights_m is None:
         axes.imshow(_coloured(image, {'#FFFFFF': building}))
         return {}

@@ -10,13 +10,12 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from shapely.affinity import translate
 
+from projects.building_extraction.bonai_annotations import contradiction_px, labelled
 from projects.building_extraction.datasets import loading
 from projects.building_extraction.datasets.bonai import (
     BonaiDataset,
     BonaiInstanceDataset,
     BonaiScores,
-    contradiction_px,
-    labelled,
 )
 
 SIDE = 64

@@ -17,7 +17,8 @@ from projects.building_extraction.misalignment.measurement import (
 )
 from projects.building_extraction.misalignment.report import as_text, summary
 from projects.building_extraction.misalignment.spread import find_spread
-from projects.building_extraction.preparation.label_displacement import Displacement, displace, translate
+from projects.building_extraction.preparation.label_displacement import Displacement, displace
+from projects.geodata.polygonal import translate
 from projects.geodata.raster_files import open_band, rasterise, write_geotiff
 from projects.geodata.vector_files import geopandas
 

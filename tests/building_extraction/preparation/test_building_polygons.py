@@ -81,6 +81,17 @@ def test_other_coordinate_systems_are_refused(tmp_path, crs, named):
         read_building_polygons(write(tmp_path / 'a.geojson', [polygon(SQUARE)], crs=crs))
 
 
+@pytest.mark.parametrize('place', [0, 1, -1, slice(0, 5)])
+def test_a_hole_with_nan_is_left_out_alone_wherever_the_nan_stands(tmp_path, place):
+    hole = np.array([[0.2, 0.2], [0.4, 0.2], [0.4, 0.4], [0.2, 0.4], [0.2, 0.2]])
+    hole[place] = np.nan
+    geometries = [polygon(SQUARE), polygon(SQUARE, hole.tolist())]
+    labels = read_building_polygons(write(tmp_path / 'a.geojson', geometries))
+    assert labels.features.tolist() == [0, 1]
+    assert shapely.equals(*labels.polygons)
+    assert labels.counts == {'holes with NaN or infinite coordinates': 1, 'used': 2}
+
+
 def test_features_that_cannot_be_used_are_left_out_for_themselves_alone(tmp_path):
     nan, inf = float('nan'), float('inf')
     geometries = [
@@ -88,17 +99,19 @@ def test_features_that_cannot_be_used_are_left_out_for_themselves_alone(tmp_path
         polygon(SQUARE[:-1]),  # not closed
         polygon([SQUARE[0], [nan, nan], *SQUARE[2:]]),
         polygon([[inf, 0], *SQUARE[1:-1], [inf, 0]]),
+        polygon([[nan, 0], *SQUARE[1:-1], [nan, 0]]),
+        polygon([[nan, nan], *SQUARE[1:-1]]),  # nor closed
         polygon([[3627000.5, 0], [0, 1], [1, 1], [3627000.5, 0]]),
         {'type': 'GeometryCollection', 'geometries': [polygon(SQUARE), {'type': 'Point', 'coordinates': [0, 0]}]},
         {'type': 'Foo'},
         {'type': 'LineString', 'coordinates': SQUARE},
     ]
     labels = read_building_polygons(write(tmp_path / 'a.geojson', geometries))
-    assert labels.features.tolist() == [0, 1, 5]
+    assert labels.features.tolist() == [0, 1, 7]
     assert shapely.equals(labels.polygons[[1, 2]], labels.polygons[0]).all()
     assert labels.counts == {
         'malformed': 1,
-        'with NaN or infinite coordinates': 2,
+        'with NaN or infinite coordinates': 4,
         'not a polygon': 1,
         'beyond longitude and latitude': 1,
         'used': 3,
