@@ -8,6 +8,7 @@ import glob
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.progress import track
 
@@ -190,9 +191,12 @@ def _scenes(args: argparse.Namespace) -> object:
         options = {'assume_crs': args.assume_crs, 'layer': args.layer} | layers
         city = read_city(args.footprints, args.height_column, args.structure_column, **options)
     latitude = next(deg for deg in (args.latitude, latitude_deg(city), MELBOURNE_LATITUDE_DEG) if deg is not None)
-    light = {'daylight': Daylight(latitude, tuple(args.sun_dates), tuple(args.sun_hours))}
-    clean = {'off_nadir_deg': tuple(args.target_off_nadir_deg), 'azimuth_deg': tuple(args.azimuth_deg)} | light
-    noisy = {'off_nadir_deg': tuple(args.source_off_nadir_deg), 'azimuth_deg': tuple(args.azimuth_deg)} | light
+    seen: dict[str, Any] = {
+        'azimuth_deg': tuple(args.azimuth_deg),
+        'daylight': Daylight(latitude, tuple(args.sun_dates), tuple(args.sun_hours)),
+    }
+    clean = seen | {'off_nadir_deg': tuple(args.target_off_nadir_deg)}
+    noisy = seen | {'off_nadir_deg': tuple(args.source_off_nadir_deg)}
     noisy |= {'registration_error_m': args.registration_error_m, 'label': args.source_label}
     domains = {
         split: replace(domain, **(noisy if split == 'source' else clean))
