@@ -37,7 +37,12 @@ ENTRY_KEYS = {
 FLAGS = {'': 0, '0': 0, 'false': 0, 'no': 0, '1': 1, 'true': 1, 'yes': 1}
 
 
-def read_annotations(path: str | Path, source: str = '', masks: bool | None = True) -> tuple[dict[str, Any], Findings]:
+_handed_on: dict[tuple[Any, ...], tuple[dict[str, Any], Findings]] = {}
+
+
+def read_annotations(
+    path: str | Path, source: str = '', masks: bool | None = True, hand_on: bool = False
+) -> tuple[dict[str, Any], Findings]:
     """Read a COCO annotation file, mend what is clear and leave out what cannot be trained on or scored.
 
     Afterwards, ids are integers that differ (those of the file if they are so already), annotation ids are positive,
@@ -50,6 +55,8 @@ def read_annotations(path: str | Path, source: str = '', masks: bool | None = Tr
         source: Where the data set can be had; quoted when the file is missing.
         masks: Whether masks are needed. If not, those that cannot be used are removed and their boxes stay; with None,
             all are removed and none is looked at.
+        hand_on: Whether the next call for the same file receives these very objects, so that a metric has the records
+            of the data set that was built before it. At most one file is held for that.
 
     Returns:
         The file's content without what is left out, in the file's order; and what was found. Entries whose id was
@@ -61,7 +68,22 @@ def read_annotations(path: str | Path, source: str = '', masks: bool | None = Tr
             annotation has a category that the file lacks, or coordinates are not in pixels.
     """
     path = Path(path)
-    content = _parse(path, source)
+    require_file(path, source)
+    key = (path.resolve(), path.stat().st_mtime_ns, path.stat().st_size, masks)
+    result = _handed_on.get(key) or _read(path, masks)
+    _handed_on.clear()
+    if hand_on:
+        _handed_on[key] = result
+    return result
+
+
+def forget_annotations() -> None:
+    """Release what is held to be handed on."""
+    _handed_on.clear()
+
+
+def _read(path: Path, masks: bool | None) -> tuple[dict[str, Any], Findings]:
+    content = _parse(path)
     findings = Findings(path, len(content['annotations']))
     for image in content['images']:
         _check_image(image, findings)
@@ -93,8 +115,7 @@ def read_annotations(path: str | Path, source: str = '', masks: bool | None = Tr
     return content, findings
 
 
-def _parse(path: Path, source: str) -> dict[str, Any]:
-    require_file(path, source)
+def _parse(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -192,7 +192,7 @@ class CheckedCocoDataset(SurvivingDataset, CocoDataset):
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        content, findings = read_annotations(self.ann_file, self.source, self._needs_masks())
+        content, findings = read_annotations(self.ann_file, self.source, self._needs_masks(), hand_on=self.test_mode)
         self._check_categories([category['name'] for category in content['categories']])
         known = set(category_ids(content, self.metainfo['classes']))
         self.why_unused = findings.why_unused(content['annotations'], known)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 
 import numpy as np
@@ -10,7 +11,7 @@ from pycocotools import mask as mask_api
 
 from projects.training.annotation_findings import COPY
 from projects.training.annotation_masks import read_run_lengths
-from projects.training.annotations import IndexedAnnotations, category_ids, read_annotations
+from projects.training.annotations import IndexedAnnotations, category_ids, forget_annotations, read_annotations
 
 GOOD = {
     'images': [{'id': 7, 'file_name': 'a.jpg', 'width': 100, 'height': 50}],
@@ -52,6 +53,25 @@ def with_annotation(**changes):
 
 def test_a_good_file_is_returned_unchanged(tmp_path):
     assert read(tmp_path, GOOD) == GOOD
+
+
+def test_what_is_handed_on_is_not_read_again_unless_the_file_or_the_need_of_masks_has_changed(tmp_path):
+    path = write(tmp_path / 'a.json', GOOD)
+    first, _ = read_annotations(path, hand_on=True)
+    assert read_annotations(path)[0] is first
+    assert read_annotations(path)[0] is not first  # given away
+    first, _ = read_annotations(path, hand_on=True)
+    assert read_annotations(path, masks=False)[0] is not first
+    first, _ = read_annotations(path, hand_on=True)
+    write(path, with_annotation(bbox=[40, 10, 20, 20]))
+    assert len(read_annotations(path)[0]['annotations']) == 2
+    first, _ = read_annotations(path, hand_on=True)
+    write(path, path.read_text().replace('400', '401'))
+    os.utime(path, ns=(0, 0))
+    assert read_annotations(path)[0]['annotations'][0]['area'] == 401
+    first, _ = read_annotations(path, hand_on=True)
+    forget_annotations()
+    assert read_annotations(path)[0] is not first
 
 
 def test_a_missing_file_says_where_it_was_looked_for_and_what_to_do(tmp_path):

@@ -13,7 +13,7 @@ from mmseg.datasets import BaseSegDataset
 
 from projects.building_extraction.bonai_annotations import check_label, contradiction_px, labelled
 from projects.training.annotation_findings import Findings
-from projects.training.annotations import read_annotations
+from projects.training.annotations import forget_annotations, read_annotations
 from projects.training.coco_scores import CocoScores
 from projects.training.datasets import SurvivingDataset
 
@@ -118,6 +118,7 @@ class BonaiDataset(SurvivingDataset, BaseSegDataset):
             test_mode=True,  # with buildings, and with images that are absent
             serialize_data=False,
         )
+        forget_annotations()  # no metric of masks reads them
         if not self.test_mode and all(one['ignored'] for info in instances.data_list for one in info['buildings']):
             raise ValueError(f'{self.ann_file} leaves nothing to train on. {instances.why_unused}')
         fixed = {'seg_fields': [], 'label_map': self.label_map, 'reduce_zero_label': self.reduce_zero_label}

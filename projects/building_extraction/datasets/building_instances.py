@@ -20,12 +20,14 @@ class BuildingInstanceDataset(CheckedCocoDataset):
     METAINFO = {'classes': ('building',), 'palette': [(220, 20, 60)]}  # noqa: RUF012
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        for annotation in raw_data_info['raw_ann_info']:
-            annotation['iscrowd'] = int(bool(annotation.get('iscrowd')) or bool(annotation.get('ignore')))
-            annotation.pop('ignore', None)  # mmdet would take what is ignored as background
-        info = super().parse_data_info(raw_data_info)
+        annotations = [
+            {key: value for key, value in annotation.items() if key != 'ignore'}  # mmdet would take it as background
+            | {'iscrowd': int(bool(annotation.get('iscrowd')) or bool(annotation.get('ignore')))}
+            for annotation in raw_data_info['raw_ann_info']
+        ]
+        info = super().parse_data_info(raw_data_info | {'raw_ann_info': annotations})
         if self.test_mode:
-            info['buildings'] = self._buildings(raw_data_info['raw_ann_info'])
+            info['buildings'] = self._buildings(annotations)
         return info
 
     def _buildings(self, annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:

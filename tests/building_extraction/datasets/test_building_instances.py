@@ -10,6 +10,8 @@ from PIL import Image
 
 from projects.building_extraction.datasets import loading  # noqa: F401 (registers)
 from projects.building_extraction.datasets.building_instances import BuildingInstanceDataset
+from projects.training import annotations as annotations_module
+from projects.training.coco_scores import CocoScores
 
 META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'building_ids', 'building_heights_m')
 PIPELINE = [
@@ -109,3 +111,16 @@ def test_heights_that_are_no_numbers_are_refused(root):
     write(root, [annotation(1, 2, 2, 10, 10, building_height='tall')])
     with pytest.raises(ValueError, match=r"instances\.json: \"building_height\" of an annotation: height 'tall'"):
         dataset(root)
+
+
+@pytest.mark.parametrize('test_mode', [True, False])
+def test_the_metric_takes_the_records_of_the_data_set_as_the_file_has_them(root, monkeypatch, test_mode):
+    path = root / 'val/instances.json'
+    alone = CocoScores(str(path), metric=['bbox', 'segm']).ground_truth.dataset
+    files, parse = [], annotations_module._parse
+    monkeypatch.setattr(annotations_module, '_parse', lambda path: files.append(path) or parse(path))
+    assert len(dataset(root, test_mode=test_mode)) == 1
+    shared = CocoScores(str(path), metric=['bbox', 'segm']).ground_truth.dataset
+    assert len(files) == (1 if test_mode else 2)
+    for key in ('annotations', 'categories'):
+        np.testing.assert_equal(shared[key], alone[key])
