@@ -1,7 +1,7 @@
-"""Pictures for people: predictions beside ground truth, and curves of the losses and scores."""
+"""Pictures for people: predictions beside ground truth, and curves of the losses and scores; scores by iteration."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
@@ -125,3 +126,32 @@ class Curves(Hook):
                 axes.legend(fontsize=7)
         with replacing(Path(runner.work_dir) / 'curves.png') as temporary:
             FigureCanvasAgg(figure).print_png(temporary)
+
+
+@HOOKS.register_module()
+class RecordScores(Hook):
+    """Keeps scores of every validation and its iteration in the MessageHub, and so in the checkpoints.
+
+    Args:
+        keys: Key of each score by the name that `recorded_scores` knows it by.
+    """
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        self.keys = dict(keys)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        scores = metrics or {}
+        for name, key in self.keys.items():
+            if key not in scores:
+                raise ValueError(f'the validation gives no {key!r} to record, but {sorted(scores)}')
+            earlier = recorded_scores(runner.message_hub, name)
+            runner.message_hub.update_info(_info(name), earlier | {runner.iter: float(scores[key])})
+
+
+def recorded_scores(hub: MessageHub, name: str) -> dict[int, float]:
+    """A score by the iteration of the validation, of all attempts of a run; empty if none was recorded."""
+    return hub.runtime_info.get(_info(name), {})
+
+
+def _info(name: str) -> str:
+    return f'{name}_by_iteration'

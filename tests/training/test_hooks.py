@@ -2,10 +2,12 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import numpy as np
+import pytest
+from mmengine.logging import MessageHub
 from PIL import Image
 
 from projects.training.datasets import LoadImage
-from projects.training.hooks import PredictionPictures
+from projects.training.hooks import PredictionPictures, RecordScores, recorded_scores
 
 
 class Sample(SimpleNamespace):
@@ -58,3 +60,20 @@ def test_pictures_are_turned_as_the_network_sees_them(tmp_path):
         PredictionPictures(folder=str(tmp_path)).after_test_iter(runner, 0, outputs=[Sample(img_path=path)])
     assert [image.shape for image in drawn] == [(8, 4, 3), (4, 8, 3)]
     assert all(image[..., 0].min() > 200 for image in drawn)  # red comes first
+
+
+def test_recorded_scores_have_their_iterations_though_a_validation_was_lost():
+    hub = MessageHub('curve')
+    runner = SimpleNamespace(iter=32, message_hub=hub)
+    hook = RecordScores({'f1': 'building/f1', 'all': 'mIoU'})
+    hook.after_val_epoch(runner, {'building/f1': 40.0, 'mIoU': 1.0})
+    runner.iter = 96  # interrupted in the validation after 64
+    hook.after_val_epoch(runner, {'building/f1': 60.0, 'mIoU': 2.0})
+    assert recorded_scores(hub, 'f1') == {32: 40.0, 96: 60.0}
+    assert recorded_scores(hub, 'all') == {32: 1.0, 96: 2.0}
+    assert recorded_scores(hub, 'other') == {}
+
+
+def test_a_score_to_record_that_the_validation_does_not_give_is_named():
+    with pytest.raises(ValueError, match=r"no 'building/f1' to record, but \['mIoU'\]"):
+        RecordScores({'f1': 'building/f1'}).after_val_epoch(SimpleNamespace(iter=1), {'mIoU': 1.0})

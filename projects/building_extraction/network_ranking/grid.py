@@ -7,6 +7,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from projects.building_extraction.transfer_study.plan import CURVES, SCORES
 from projects.training.experiments.runs import Run
 from projects.training.experiments.settings import read_settings
 
@@ -105,5 +109,22 @@ def _run(grid: Grid, encoder: str, decoder: str, loss: str, optimizer: str) -> R
             'randomness.seed': grid.seed,
         },
         about={'encoder': encoder, 'decoder': decoder, 'loss': loss, 'optimizer': optimizer, 'seed': grid.seed},
-        match_head=True,
+        adapt=f'{__name__}:{match_head_to_backbone.__name__}',
+        curves=CURVES,
+        scores=SCORES,
     )
+
+
+def match_head_to_backbone(cfg: Config) -> None:
+    """Let a decode head take all levels of the backbone at strides 2 to 32, as SMP's models do.
+
+    The head of DeepLabV3+ takes them up to 16, as in SMP. Of several levels of one stride, the last is taken.
+    """
+    init_default_scope(cfg.default_scope)
+    head = cfg.model.decode_head
+    backbone = MODELS.build({**cfg.model.backbone, 'pretrained': False})
+    coarsest = 16 if head.decoder == 'DeepLabV3Plus' else 32
+    last_of_stride = {level.stride: index for index, level in enumerate(backbone.levels) if level.stride <= coarsest}
+    head.strides = sorted(last_of_stride)
+    cfg.model.backbone.out_indices = [last_of_stride[stride] for stride in head.strides]
+    head.in_channels = [backbone.levels[index].channels for index in cfg.model.backbone.out_indices]

@@ -1,12 +1,18 @@
 """Pictures of a study's test tiles: image, label, and where each method is right and wrong."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
 from PIL import Image
 
 from projects.building_extraction.height_classes import HeightClasses
@@ -19,6 +25,28 @@ RIGHT, FALSE, MISSED = '#56B4E9', '#D55E00', '#F0E442'  # Okabe and Ito: sky blu
 HEIGHT_COLOURS = ('#FDE0DD', '#FA9FB5', '#C51B8A', '#49006A')  # ColorBrewer's RdPu, low to high; they repeat
 UNKNOWN_COLOUR = '#009E73'
 CELL_INCHES = 2.1
+
+
+@HOOKS.register_module()
+class KeepPredictions(Hook):
+    """Writes the predicted masks (0, 255) of chosen test tiles.
+
+    Args:
+        tiles: Names of images, without suffix.
+        folder: Where to.
+    """
+
+    def __init__(self, tiles: Sequence[str], folder: str) -> None:
+        self.tiles = set(tiles)
+        self.folder = Path(folder)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        for sample in outputs:
+            name = Path(sample.img_path).stem
+            if name in self.tiles:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                mask = sample.pred_sem_seg.data[0].to(torch.uint8).cpu().numpy() * BUILDING_GREY
+                cv2.imwrite(str(self.folder / f'{name}.png'), mask)
 
 
 def draw_panels(results: dict[str, Any], folder: Path) -> Figure | None:

@@ -9,6 +9,9 @@ from projects.training.experiments.runs import Run
 from projects.training.experiments.settings import read_settings
 
 MAIN = 'main'
+CURVES = {'f1': 'building/f1'}
+SCORES = ['scores', 'counts', 'background_pixels', 'miou']  # of what `HeightClassScores` writes
+KEEP_PREDICTIONS = 'projects.building_extraction.transfer_study.panels.KeepPredictions'
 METHOD_KEYS = {'title', 'description', 'config', 'options', 'teacher', 'uses_source'}
 
 
@@ -122,7 +125,7 @@ def plan_runs(
             for name, method in chosen.items():
                 if domain == MAIN or method.get('uses_source', False):
                     tiles = panel_tiles if domain == MAIN and seed == study.seeds[0] else ()
-                    runs.append(_run(study, scenes, domain, seed, name, tuple(tiles)))
+                    runs.append(_run(study, scenes, domain, seed, name, tiles))
     return _teachers_first(runs)
 
 
@@ -131,7 +134,7 @@ def run_name(domain: str, method: str, seed: int) -> str:
     return f'{domain}_{method}_seed{seed}'
 
 
-def _run(study: Study, scenes: Path, domain: str, seed: int, name: str, panel_tiles: tuple[str, ...]) -> Run:
+def _run(study: Study, scenes: Path, domain: str, seed: int, name: str, panel_tiles: Sequence[str]) -> Run:
     method = study.methods[name]
     teacher = method.get('teacher')
     options = dict(study.options) | dict(method.get('options', {}))
@@ -148,7 +151,9 @@ def _run(study: Study, scenes: Path, domain: str, seed: int, name: str, panel_ti
         },
         needs=run_name(domain, teacher['method'], seed) if teacher else None,
         from_needed=dict(teacher['options']) if teacher else {},
-        panel_tiles=panel_tiles,
+        curves=CURVES,
+        scores=SCORES,
+        kept={'predictions': {'type': KEEP_PREDICTIONS, 'tiles': list(panel_tiles)}} if panel_tiles else {},
     )
 
 

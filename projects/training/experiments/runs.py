@@ -14,42 +14,44 @@ import stat
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from pkgutil import resolve_name
+from typing import Any, Self
 
 from filelock import FileLock
 from mmengine.config import Config
 from mmengine.fileio import put_text
 from mmengine.logging import MessageHub
-from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import CheckpointLoader
 
 from projects.command_line import told_in_one_line
 from projects.training.config import load_config
-from projects.training.launch import set_up, test, train
+from projects.training.hooks import recorded_scores
+from projects.training.launch import set_up, test, train, write_results
 from projects.training.runner import latest_checkpoint
-
-from . import hooks
 
 SPEC, RESULT, ERROR = 'run.json', 'result.json', 'error.txt'
 LOSS_POINTS = 200
-LOCK_TIMEOUT_S = 120  # for what an earlier, killed study left to save a checkpoint and end
+LOCK_TIMEOUT_S = 120  # for what an earlier, killed scheduler left to save a checkpoint and end
 
 
 @dataclass(frozen=True)
 class Run:
-    """A training.
+    """A training, and what is to be kept of it.
 
     Attributes:
-        name: Unique in its study; the name of its folder.
+        name: Unique among the runs of a folder; the name of its own.
         config: Config file.
         options: Dotted keys of the config and their values; those whose value is a dict replace a dict whole.
         about: What the run is, for tables: method, domain, seed, or encoder, decoder, loss, optimiser.
         needs: Run that this one starts from or is taught by; None if there is none.
         from_needed: Options that take its last 'checkpoint' or its 'config'.
-        match_head: Give the decode head the channels and strides of the backbone.
-        panel_tiles: Test tiles whose predictions are kept.
+        adapt: Function that changes the config in place once it has its options, as 'module:name'; None for none.
+        curves: Key of a validation's score by the name of the curve that is kept of it.
+        scores: Of what the evaluator of the test writes, the keys that stand in the result.
+        kept: Hooks of the test by the folder, below the run's, that each is told as its `folder`.
     """
 
     name: str
@@ -58,47 +60,44 @@ class Run:
     about: dict[str, Any]
     needs: str | None = None
     from_needed: dict[str, str] = field(default_factory=dict)
-    match_head: bool = False
-    panel_tiles: tuple[str, ...] = field(default=())
+    adapt: str | None = None
+    curves: dict[str, str] = field(default_factory=dict)
+    scores: list[str] = field(default_factory=list)
+    kept: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def spec(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """As it stands in `run.json`."""
         return json.loads(json.dumps(asdict(self)))
 
-
-def match_head_to_backbone(cfg: Config) -> None:
-    """Let a decode head take all levels of the backbone at strides 2 to 32, as SMP's models do.
-
-    The head of DeepLabV3+ takes them up to 16, as in SMP. Of several levels of one stride, the last is taken.
-    """
-    init_default_scope(cfg.default_scope)
-    head = cfg.model.decode_head
-    backbone = MODELS.build({**cfg.model.backbone, 'pretrained': False})
-    coarsest = 16 if head.decoder == 'DeepLabV3Plus' else 32
-    last_of_stride = {level.stride: index for index, level in enumerate(backbone.levels) if level.stride <= coarsest}
-    head.strides = sorted(last_of_stride)
-    cfg.model.backbone.out_indices = [last_of_stride[stride] for stride in head.strides]
-    head.in_channels = [backbone.levels[index].channels for index in cfg.model.backbone.out_indices]
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """From `run.json`, of this or an earlier version."""
+        return cls(**{each.name: content[each.name] for each in fields(cls) if each.name in content})
 
 
-def load_run(folder: Path) -> tuple[dict[str, Any], Config]:
-    """The description of a run, and its config, set up."""
-    spec = json.loads((folder / SPEC).read_text())
-    options = dict(spec['options'])
-    if spec['needs']:
-        needed = folder.parent / spec['needs']
+def load_run(folder: Path) -> tuple[Run, Config]:
+    """A run that is described in its folder, and its config, set up."""
+    run = _read(folder)
+    options = dict(run.options)
+    if run.needs:
+        needed = folder.parent / run.needs
         checkpoint = latest_checkpoint(needed)
         if checkpoint is None:
             raise FileNotFoundError(f'{folder.name} needs {needed}, which has no checkpoint')
-        config = needed / Path(json.loads((needed / SPEC).read_text())['config']).name  # as the Runner kept it
+        config = needed / Path(_read(needed).config).name  # as the Runner kept it
         files = {'checkpoint': str(checkpoint), 'config': str(config)}
-        options |= {option: files[kind] for option, kind in spec['from_needed'].items()}
-    cfg = load_config(spec['config'], options)
-    cfg.custom_imports.imports.append(hooks.__name__)
-    if spec['match_head']:
-        match_head_to_backbone(cfg)
+        options |= {option: files[kind] for option, kind in run.from_needed.items()}
+    cfg = load_config(run.config, options)
+    if run.adapt:
+        resolve_name(run.adapt)(cfg)
+    # whoever plans many runs draws the curves of all of them
+    cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or [] if hook['type'] != 'Curves']
     set_up(cfg, folder)
-    return spec, cfg
+    return run, cfg
+
+
+def _read(folder: Path) -> Run:
+    return Run.from_json(json.loads((folder / SPEC).read_text()))
 
 
 def execute(folder: Path) -> dict[str, Any]:
@@ -108,21 +107,25 @@ def execute(folder: Path) -> dict[str, Any]:
         folder: Holds `run.json`; receives checkpoints, logs and `result.json`.
 
     Returns:
-        The content of `result.json`.
+        The content of `result.json`: `run` (its name and what it is about), the chosen scores, `parameters_m`, the
+        folders of what was kept, a `NAME_curve` for each curve, `loss_curve` and `train_minutes`.
     """
-    spec, cfg = load_run(folder)
-    cfg.custom_hooks = [{'type': 'RecordCurve'}]  # the report draws the curves of all runs
+    run, cfg = load_run(folder)
+    cfg.custom_hooks.append({'type': 'RecordScores', 'keys': run.curves})
     minutes = _train(cfg, folder)
     hub = MessageHub.get_current_instance()
     loss = hub.log_scalars['train/loss'].data[0]
     step = max(len(loss) // LOSS_POINTS, 1)
     result = {
-        'run': {'name': spec['name'], **spec['about']},
-        **_score(folder, spec),
-        'f1_curve': [
-            {'iteration': iteration, 'f1': None if math.isnan(f1) else f1}
-            for iteration, f1 in hub.get_info(hooks.CURVE, {}).items()
-        ],
+        'run': {'name': run.name, **run.about},
+        **_score(folder),
+        **{
+            f'{name}_curve': [
+                {'iteration': iteration, name: None if math.isnan(score) else score}
+                for iteration, score in recorded_scores(hub, name).items()
+            ]
+            for name in run.curves
+        },
         'loss_curve': [[i + 1, float(loss[i])] for i in range(0, len(loss), step)],
         'train_minutes': minutes,
     }
@@ -142,24 +145,23 @@ def _train(cfg: Config, folder: Path) -> float:
     return float(file.read_text())
 
 
-def _score(folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
+def _score(folder: Path) -> dict[str, Any]:
     """Score the last checkpoint on the test set, as an ordinary model."""
     checkpoint = latest_checkpoint(folder)
     assert checkpoint is not None
-    _, cfg = load_run(folder)
-    scores_file, predictions = folder / 'test_scores.json', folder / 'predictions'
-    cfg.test_evaluator.out_file = str(scores_file)
-    keep = {'type': 'KeepPredictions', 'tiles': spec['panel_tiles'], 'folder': str(predictions)}
-    cfg.custom_hooks = [keep]
+    run, cfg = load_run(folder)
+    write_results(cfg, str(folder / 'test_scores'))
+    cfg.custom_hooks += [{**hook, 'folder': str(folder / name)} for name, hook in run.kept.items()]
     cfg.work_dir = str(folder / 'test')  # beside the config that trained
     test(cfg, checkpoint, augment=False)
     weights = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu')['state_dict']
     statistics = ('running_mean', 'running_var', 'num_batches_tracked')
     parameters = sum(value.numel() for name, value in weights.items() if not name.endswith(statistics))
-    scored = json.loads(scores_file.read_text())
-    return {key: scored[key] for key in ('scores', 'counts', 'background_pixels', 'miou')} | {
+    scored = json.loads((folder / 'test_scores.json').read_text()) if run.scores else {}
+    return {
+        **{key: scored[key] for key in run.scores},
         'parameters_m': parameters / 1e6,
-        'predictions': predictions.name if spec['panel_tiles'] else None,
+        **{name: name for name in run.kept},
     }
 
 

@@ -1,6 +1,7 @@
 """Runs in several processes: those that are finished are skipped, those that fail do not stop the others."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -10,16 +11,17 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
+from mmengine.config import Config
 from mmengine.fileio import put_text
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from projects.storage.parameters import differences
+from projects.training.config import locate
 
-from .fingerprints import fingerprints
 from .runs import ERROR, RESULT, SPEC, Run
 
 CONSOLE = 'console.log'
@@ -62,24 +64,59 @@ def run_all(
     try:
         with FileLock(folder / '.lock', timeout=0):
             for run, made_from in zip(runs, fingerprints(runs), strict=True):
-                _prepare(run.spec() | made_from, folder / run.name)
+                _prepare(run, made_from, folder / run.name)
             accepted()
             return _execute(runs, folder, num_processes)
     except Timeout:
         raise ValueError(f'{folder} is in use: another process executes its runs') from None
 
 
-def _prepare(spec: dict[str, Any], folder: Path) -> None:
-    """Write the description of a run, unless it stands there already."""
-    file = folder / SPEC
-    if not file.is_file():
-        put_text(json.dumps(spec, indent=1), str(file))
-        return
-    if changed := differences(json.loads(file.read_text()), spec):
-        raise ValueError(
-            f'{folder} holds a run with other settings: {"; ".join(changed)}. Choose another --work-dir, or remove '
-            'that folder to run it again.'
-        )
+def _prepare(run: Run, made_from: dict[str, str | None], folder: Path) -> None:
+    """Write the description of a run; one that stands there must agree, as far as an earlier version described it."""
+    file, now = folder / SPEC, run.to_json() | made_from
+    if file.is_file():
+        before = json.loads(file.read_text())
+        known = {key: before.get(key) for key in now if key in before or key in made_from}
+        if changed := differences(known, {key: now[key] for key in known}):
+            raise ValueError(
+                f'{folder} holds a run with other settings: {"; ".join(changed)}. Choose another --work-dir, or remove '
+                'that folder to run it again.'
+            )
+        if before == now:
+            return
+    put_text(json.dumps(now, indent=1), str(file))
+
+
+def fingerprints(runs: Sequence[Run]) -> list[dict[str, str | None]]:
+    """Digests of configs and data, which may change between two calls: a result then no longer belongs to its run.
+
+    Returns:
+        For each run `config_digest`, of its config with all that it inherits, and `data_digest`, of the
+        `parameters.json` of its data; None where there is none. The runs themselves say what is wrong then.
+    """
+
+    @cache
+    def read(config: str) -> Config:
+        file = locate(config)
+        return Config.fromfile(file, import_custom_modules=False) if file.is_file() else Config()
+
+    @cache
+    def digest_file(path: Path) -> str | None:
+        return _digest(path.read_bytes()) if path.is_file() else None
+
+    return [
+        {
+            'config_digest': _digest(repr(read(run.config).to_dict()).encode()) if read(run.config) else None,
+            'data_digest': digest_file(
+                locate(Path(run.options.get('data_root') or read(run.config).get('data_root') or '', 'parameters.json'))
+            ),
+        }
+        for run in runs
+    ]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:

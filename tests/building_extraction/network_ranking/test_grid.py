@@ -1,11 +1,15 @@
 """Parts of the grid become runs."""
 
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 import timm
+from mmengine.config import Config
 
-from projects.building_extraction.network_ranking.grid import AXES, plan_grid, read_grid
+import projects.efficient_models
+import projects.openmmlab_compat  # noqa: F401
+from projects.building_extraction.network_ranking.grid import AXES, match_head_to_backbone, plan_grid, read_grid
 
 GRID = Path(__file__).parents[3] / 'configs' / 'buildings' / 'grid.py'
 
@@ -46,7 +50,7 @@ def test_a_run_sets_what_it_says(grid):
     assert run.options['model.decode_head.decoder'] == 'FPN'
     assert run.options['model.decode_head.loss_decode.name'] == 'bce+dice'
     assert run.options['optim_wrapper.optimizer'] == {'_delete_': True, 'type': 'SGD', 'lr': 1e-2, 'momentum': 0.9}
-    assert run.match_head
+    assert resolve_name(run.adapt) is match_head_to_backbone
 
 
 def test_an_unknown_name_is_refused_with_similar_ones(grid):
@@ -68,3 +72,26 @@ def test_the_command_line_overrides_one_option_and_keeps_the_others(tmp_path):
     assert grid.options == {'train_cfg.max_iters': 4, 'train_cfg.val_interval': 3}
     assert grid.default['decoders'] == 'FPN'
     assert grid.default['encoders'] == 'tf_efficientnetv2_b3'
+
+
+@pytest.mark.parametrize(
+    ('decoder', 'indices', 'channels', 'strides'),
+    [
+        ('Unet', [0, 1, 2, 3, 4], [64, 64, 128, 256, 512], [2, 4, 8, 16, 32]),
+        ('DeepLabV3Plus', [0, 1, 2, 3], [64, 64, 128, 256], [2, 4, 8, 16]),
+    ],
+)
+def test_a_head_takes_all_levels_of_the_backbone_as_smp_does(decoder, indices, channels, strides):
+    backbone = {'type': 'TimmBackbone', 'arch': 'resnet18', 'pretrained': True}
+    cfg = Config({'default_scope': 'mmseg', 'model': {'backbone': backbone, 'decode_head': {'decoder': decoder}}})
+    match_head_to_backbone(cfg)
+    assert cfg.model.backbone.out_indices == indices
+    assert cfg.model.decode_head.in_channels == channels
+    assert cfg.model.decode_head.strides == strides
+
+
+def test_a_head_leaves_out_levels_coarser_than_32():
+    backbone = {'type': 'SHViT', 'arch': 's1'}
+    cfg = Config({'default_scope': 'mmseg', 'model': {'backbone': backbone, 'decode_head': {'decoder': 'Unet'}}})
+    match_head_to_backbone(cfg)
+    assert cfg.model.decode_head.strides == [2, 4, 8, 16, 32]

@@ -1,9 +1,11 @@
 """A study file becomes runs: who needs whom, which data each reads, what is refused."""
 
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
+from projects.building_extraction.transfer_study.panels import KeepPredictions
 from projects.building_extraction.transfer_study.plan import plan_runs, read_study
 from projects.training.config import load_config
 
@@ -96,8 +98,10 @@ def test_chosen_methods_bring_the_teacher_that_they_need(study_file):
 
 def test_predictions_are_kept_of_one_seed(study_file):
     runs = plan_runs(read_study(study_file), Path('scenes'), panel_tiles=['a', 'b'])
-    kept = {run.name for run in runs if run.panel_tiles}
-    assert kept == {f'main_{method}_seed0' for method in ('kd', 'sda', 'student', 'teacher')}
+    kept = {run.name: run.kept['predictions'] for run in runs if run.kept}
+    assert kept['main_kd_seed0']['tiles'] == ['a', 'b']
+    assert resolve_name(kept['main_kd_seed0']['type']) is KeepPredictions
+    assert kept.keys() == {f'main_{method}_seed0' for method in ('kd', 'sda', 'student', 'teacher')}
 
 
 def test_options_override_the_file(study_file):

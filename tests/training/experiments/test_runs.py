@@ -1,21 +1,17 @@
-"""What a run does around its training: the end of its parent, its curve, the levels that a head takes."""
+"""What a run does around its training: the end of its parent, what its description says."""
 
+import inspect
+import json
 import os
 import signal
 import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from mmengine.config import Config
-from mmengine.logging import MessageHub
 
-import projects.efficient_models
-import projects.openmmlab_compat  # noqa: F401
-from projects.training.experiments.hooks import CURVE, RecordCurve
-from projects.training.experiments.runs import end_with_parent, match_head_to_backbone
+from projects.training.experiments.runs import Run, end_with_parent, load_run
 
 
 def wait(stdin, waits):
@@ -48,32 +44,42 @@ def test_a_run_is_interrupted_when_the_pipe_from_its_parent_closes_and_by_no_oth
     assert process.exitcode == code
 
 
-def test_a_curve_tells_the_iteration_of_each_score_though_a_validation_was_lost():
-    runner = SimpleNamespace(iter=32, message_hub=MessageHub('curve'))
-    RecordCurve().after_val_epoch(runner, {'building/f1': 40.0})
-    runner.iter = 96  # interrupted in the validation after 64
-    RecordCurve().after_val_epoch(runner, {'building/f1': 60.0})
-    assert runner.message_hub.get_info(CURVE) == {32: 40.0, 96: 60.0}
+CONFIG = """
+model = dict(type='Sequential', backbone=dict(depth=18))
+custom_hooks = [dict(type='Curves'), dict(type='EMAHook')]
+"""
 
 
-@pytest.mark.parametrize(
-    ('decoder', 'indices', 'channels', 'strides'),
-    [
-        ('Unet', [0, 1, 2, 3, 4], [64, 64, 128, 256, 512], [2, 4, 8, 16, 32]),
-        ('DeepLabV3Plus', [0, 1, 2, 3], [64, 64, 128, 256], [2, 4, 8, 16]),
-    ],
-)
-def test_a_head_takes_all_levels_of_the_backbone_as_smp_does(decoder, indices, channels, strides):
-    backbone = {'type': 'TimmBackbone', 'arch': 'resnet18', 'pretrained': True}
-    cfg = Config({'default_scope': 'mmseg', 'model': {'backbone': backbone, 'decode_head': {'decoder': decoder}}})
-    match_head_to_backbone(cfg)
-    assert cfg.model.backbone.out_indices == indices
-    assert cfg.model.decode_head.in_channels == channels
-    assert cfg.model.decode_head.strides == strides
+def double_depth(cfg):
+    cfg.model.backbone.depth *= 2
 
 
-def test_a_head_leaves_out_levels_coarser_than_32():
-    backbone = {'type': 'SHViT', 'arch': 's1'}
-    cfg = Config({'default_scope': 'mmseg', 'model': {'backbone': backbone, 'decode_head': {'decoder': 'Unet'}}})
-    match_head_to_backbone(cfg)
-    assert cfg.model.decode_head.strides == [2, 4, 8, 16, 32]
+def write_run(folder, **content):
+    folder.mkdir(exist_ok=True)
+    config = folder.parent / 'config.py'
+    config.write_text(CONFIG)
+    (folder / 'run.json').write_text(json.dumps(content | {'config': str(config)}))
+
+
+def test_a_description_reads_back_as_it_was_written():
+    run = Run(
+        'a', 'c.py', {'lr': 1}, {'seed': 0}, 'b', {'load_from': 'checkpoint'}, 'm:f', {'f1': 'building/f1'}, ['x']
+    )
+    assert Run.from_json(json.loads(json.dumps(run.to_json()))) == run
+
+
+def test_a_config_is_adapted_once_it_has_its_options_and_keeps_its_own_hooks(tmp_path, monkeypatch):
+    (tmp_path / 'adapting.py').write_text(inspect.getsource(double_depth))
+    monkeypatch.syspath_prepend(tmp_path)
+    options = {'model.backbone.depth': 25}
+    write_run(tmp_path / 'a', name='a', options=options, about={}, adapt='adapting:double_depth')
+    _, cfg = load_run(tmp_path / 'a')
+    assert cfg.model.backbone.depth == 50
+    assert [hook.type for hook in cfg.custom_hooks] == ['EMAHook']  # curves are drawn of all runs, by who planned them
+
+
+def test_a_description_of_an_earlier_version_is_read(tmp_path):
+    earlier = {'needs': None, 'from_needed': {}, 'match_head': False, 'panel_tiles': ['x'], 'data_digest': None}
+    write_run(tmp_path / 'a', name='a', options={}, about={'seed': 3}, **earlier)
+    run, _ = load_run(tmp_path / 'a')
+    assert (run.about, run.kept, run.curves) == ({'seed': 3}, {}, {})

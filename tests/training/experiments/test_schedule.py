@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -96,6 +97,20 @@ def test_a_folder_with_a_run_of_other_settings_is_refused(tmp_path):
         schedule.run_all([run('a', lr=2)], tmp_path, 1, accepted=lambda: pytest.fail('they were refused'))
 
 
+def test_a_run_described_by_an_earlier_version_goes_on(tmp_path):
+    """That knew nothing of what is kept, and noted what is no longer asked."""
+    schedule.run_all([run('a', lr=1)], tmp_path, 1)
+    earlier = json.loads((tmp_path / 'a' / 'run.json').read_text())
+    for key in ('adapt', 'curves', 'scores', 'kept'):
+        del earlier[key]
+    (tmp_path / 'a' / 'run.json').write_text(json.dumps(earlier | {'match_head': True, 'panel_tiles': []}))
+    assert schedule.run_all([replace(run('a', lr=1), adapt='m:f')], tmp_path, 1).finished == ['a']
+    assert json.loads((tmp_path / 'a' / 'run.json').read_text())['adapt'] == 'm:f'
+    with pytest.raises(ValueError, match="adapt: 'm:f' before, None now"):
+        schedule.run_all([run('a', lr=1)], tmp_path, 1)
+    assert attempts(tmp_path, 'a') == 1
+
+
 def test_results_of_changed_data_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(schedule, 'fingerprints', lambda runs: [{'data_digest': 'old'}] * len(runs))
     schedule.run_all([run('a')], tmp_path, 1)
@@ -160,3 +175,40 @@ def test_runs_share_the_cores_unless_the_caller_says_how_many_threads(monkeypatc
     assert [schedule.environment_of(2, 0, []).get(name) for name in names[:2]] == ['3', '3']
     monkeypatch.setenv('MKL_NUM_THREADS', '1')
     assert [schedule.environment_of(2, 0, []).get(name) for name in names[:2]] == ['3', '1']
+
+
+@pytest.fixture
+def training(tmp_path):
+    (tmp_path / 'base.py').write_text('lr = 1\n')
+    (tmp_path / 'config.py').write_text("_base_ = './base.py'\ndata_root = 'nowhere'\n")
+    (tmp_path / 'scenes').mkdir()
+    (tmp_path / 'scenes' / 'parameters.json').write_text('{"seed": 0}')
+    return Run('a', str(tmp_path / 'config.py'), {'data_root': str(tmp_path / 'scenes')}, {})
+
+
+def test_digests_follow_what_a_config_inherits_and_the_parameters_of_its_data(training, tmp_path):
+    (first,) = schedule.fingerprints([training])
+    (tmp_path / 'base.py').write_text('lr = 1  # with a remark\n')
+    assert schedule.fingerprints([training, training]) == [first, first]
+
+    (tmp_path / 'base.py').write_text('lr = 2\n')
+    (second,) = schedule.fingerprints([training])
+    assert second['config_digest'] != first['config_digest']
+    assert second['data_digest'] == first['data_digest']
+
+    (tmp_path / 'scenes' / 'parameters.json').write_text('{"seed": 1}')
+    (third,) = schedule.fingerprints([training])
+    assert third['config_digest'] == second['config_digest']
+    assert third['data_digest'] != second['data_digest']
+
+
+def test_without_data_root_the_data_are_those_of_the_config(training, tmp_path):
+    (tmp_path / 'config.py').write_text(f'data_root = {str(tmp_path / "scenes")!r}\n')
+    here = schedule.fingerprints([training])
+    assert schedule.fingerprints([Run('a', training.config, {}, {})]) == here
+    assert here[0]['data_digest']
+
+
+def test_what_is_absent_has_no_digest(tmp_path):
+    absent = Run('a', str(tmp_path / 'no.py'), {'data_root': str(tmp_path)}, {})
+    assert schedule.fingerprints([absent]) == [{'config_digest': None, 'data_digest': None}]
