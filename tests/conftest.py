@@ -1,5 +1,6 @@
 """Runs before every test module."""
 
+import gc
 import logging
 import os
 
@@ -31,3 +32,9 @@ def logged():
 def clean_processes():
     """What starts processes without the threads of this one; see there."""
     return processes.clean_processes()
+
+
+def pytest_collection_finish(session):
+    """Leave what the imports made out of every later collection of garbage; data sets ask for a whole one each."""
+    gc.collect()
+    gc.freeze()
