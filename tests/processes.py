@@ -1,5 +1,6 @@
 """Processes for tests, forked from a server that has imported the libraries: none needs ten seconds to begin."""
 
+import gc
 import multiprocessing
 import os
 import runpy
@@ -79,6 +80,7 @@ def run_tool(
 
 
 def _run(command: tuple[str, ...], cwd: str, environment: dict[str, str], files: tuple[Path, Path]) -> None:
+    gc.freeze()  # data sets ask for a whole collection each
     os.setsid()
     for path, descriptor in zip(files, (1, 2), strict=True):
         with path.open('wb') as file:

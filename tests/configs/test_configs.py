@@ -5,6 +5,7 @@ The configs of buildings train their step in tests/building_extraction, with dat
 
 import ast
 import math
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ LEAVES = sorted((ROOT / 'configs').glob('*.py'))
 BUILDING_LEAVES = sorted((ROOT / 'configs' / 'buildings').glob('shvit_*.py'))  # beside studies and grids
 ALL_LEAVES = LEAVES + BUILDING_LEAVES
 SCORES = {'CocoScores': 'coco/bbox_mAP', 'IoUMetric': 'mIoU'}
+
+
+@cache
+def read(path):
+    """A config as it stands, which tests leave as it is."""
+    return Config.fromfile(path)
 
 
 def bases(path):
@@ -67,7 +74,7 @@ def sample_root(tmp_path_factory):
 def runner(request, tmp_path, sample_root):
     """Of a config on two images of 64 px, one step long, with the batch norms that the recipe has."""
     path = request.param
-    norm_eval = Config.fromfile(path).model.backbone.get('norm_eval', False)
+    norm_eval = read(path).model.backbone.get('norm_eval', False)
     cfg = load_config(
         path, {'model.backbone.norm_eval': norm_eval}, lambda cfg: use_sample(cfg, sample_root, tiny=True)
     )
@@ -125,7 +132,7 @@ def test_a_leaf_trains_a_step_and_is_scored(runner):
 
 
 def test_the_schedule_is_the_published_one():
-    cfg = Config.fromfile(ROOT / 'configs' / 'shvit_maskrcnn_coco.py')
+    cfg = read(ROOT / 'configs' / 'shvit_maskrcnn_coco.py')
     assert cfg.optim_wrapper.optimizer == {
         'type': 'AdamW',
         'lr': 1e-4,
@@ -139,7 +146,7 @@ def test_the_schedule_is_the_published_one():
 
 @pytest.mark.parametrize('path', ALL_LEAVES, ids=lambda path: path.stem)
 def test_the_gpus_of_the_recipe_train_its_batch(path):
-    cfg = Config.fromfile(path)
+    cfg = read(path)
     num_gpus = 1 if path.stem.startswith('shvit_unet') and path in BUILDING_LEAVES else 8
     assert cfg.auto_scale_lr == {'enable': True, 'base_batch_size': num_gpus * cfg.train_dataloader.batch_size}
     # a floor that does not follow the batch would be above the learning rate of a small one
@@ -148,7 +155,7 @@ def test_the_gpus_of_the_recipe_train_its_batch(path):
 
 @pytest.mark.parametrize('path', ALL_LEAVES, ids=lambda path: path.stem)
 def test_a_checkpoint_is_written_before_every_validation(path):
-    cfg = Config.fromfile(path)
+    cfg = read(path)
     assert cfg.train_cfg.val_interval % cfg.default_hooks.checkpoint.interval == 0
 
 

@@ -123,7 +123,8 @@ def test_importing_the_package_registers_everything():
 
 @every_arch
 def test_levels_are_described(case):
-    backbone = case.build()
+    with torch.device('meta'):
+        backbone = case.build()
     assert tuple(level.channels for level in backbone.levels) == case.channels
     assert tuple(level.stride for level in backbone.levels) == case.strides
     assert tuple(level.stage for level in backbone.levels)[-case.num_stages :] == tuple(range(1, case.num_stages + 1))
@@ -133,17 +134,17 @@ def test_levels_are_described(case):
 
 
 @every_arch
-@pytest.mark.parametrize('size', [(32, 32), (64, 64), (97, 131), (33, 70)], ids=str)
-def test_all_levels_at_any_size(case, size):
+def test_all_levels_at_any_size(case):
     backbone = case.build(out_indices=list(range(len(case.channels)))).eval()
-    with torch.inference_mode():
-        outputs = backbone(images(*size, batch=1))
-    assert isinstance(outputs, tuple)
-    expected = [
-        (1, channels, math.ceil(size[0] / stride), math.ceil(size[1] / stride))
-        for channels, stride in zip(case.channels, case.strides, strict=True)
-    ]
-    assert [tuple(output.shape) for output in outputs] == expected
+    for size in [(32, 32), (64, 64), (97, 131), (33, 70)]:
+        with torch.inference_mode():
+            outputs = backbone(images(*size, batch=1))
+        assert isinstance(outputs, tuple)
+        expected = [
+            (1, channels, math.ceil(size[0] / stride), math.ceil(size[1] / stride))
+            for channels, stride in zip(case.channels, case.strides, strict=True)
+        ]
+        assert [tuple(output.shape) for output in outputs] == expected
 
 
 @every_network

@@ -55,6 +55,7 @@ FAMILIES = [
     Family('hiera_small_abswin_256', (256, 256)),
 ]
 every_family = pytest.mark.parametrize('family', FAMILIES, ids=lambda family: family.arch)
+every_whole = pytest.mark.parametrize('whole', FAMILIES, ids=lambda family: family.arch, indirect=True)
 TABLES = ('attention_biases', 'pos_embed')  # by position
 WITH_TABLES = ['efficientformer_l1', 'efficientformerv2_s0', 'hiera_tiny_224', 'tiny_vit_5m_224', 'efficientvit_m0']
 
@@ -69,6 +70,13 @@ def all_levels(arch):
     return TimmBackbone(arch, out_indices=range(len(classifier_without_memory(arch).feature_info)))
 
 
+@pytest.fixture(scope='module')
+def whole(request, randomize):
+    """A family, and its network with all levels, in eval mode, which tests leave as it is."""
+    torch.manual_seed(0)
+    return request.param, randomize(all_levels(request.param.arch)).eval()
+
+
 def batch_norms(module):
     return [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
 
@@ -80,9 +88,9 @@ def relative_error(output, reference):
 # Levels and features
 
 
-@every_family
-def test_levels_and_features_are_timms(family):
-    backbone = all_levels(family.arch).eval()
+@every_whole
+def test_levels_and_features_are_timms(whole):
+    family, backbone = whole[0], copy.deepcopy(whole[1])
     features = timm.create_model(family.arch, features_only=True, out_indices=backbone.out_indices).eval()
     assert backbone.out_channels == tuple(features.feature_info.channels())
     assert backbone.strides == tuple(features.feature_info.reduction())
@@ -101,9 +109,10 @@ def test_levels_and_features_are_timms(family):
             assert relative_error(output, expected) < 1e-5
 
 
-@every_family
-def test_keys_are_those_of_the_classifier(family):
-    backbone, theirs = all_levels(family.arch), classifier_without_memory(family.arch).state_dict()
+@every_whole
+def test_keys_are_those_of_the_classifier(whole):
+    family, backbone = whole
+    theirs = classifier_without_memory(family.arch).state_dict()
     own = backbone.state_dict()
     assert {key: value.shape for key, value in own.items()}.items() <= {k: v.shape for k, v in theirs.items()}.items()
     heads = {key.split('.')[0] for key in theirs.keys() - own.keys()}
@@ -112,10 +121,10 @@ def test_keys_are_those_of_the_classifier(family):
     assert list(get_state_dict(backbone)) == list(own)  # mmengine's, with which runners save
 
 
-@every_family
+@every_whole
 @pytest.mark.parametrize('size', [(65, 97), (32, 32)], ids=str)
-def test_maps_of_any_size(family, size):
-    backbone = all_levels(family.arch).eval()
+def test_maps_of_any_size(whole, size):
+    _, backbone = whole
     with torch.inference_mode():
         outputs = backbone(torch.randn(1, 3, *size))
     for output, channels, stride in zip(outputs, backbone.out_channels, backbone.strides, strict=True):
@@ -136,9 +145,9 @@ def test_training(family):
     assert all(torch.equal(before[name], buffer) for name, buffer in backbone.named_buffers())
 
 
-@every_family
-def test_fused_network_is_equivalent(family, randomize):
-    backbone = randomize(all_levels(family.arch)).double().eval()
+@every_whole
+def test_fused_network_is_equivalent(whole):
+    family, backbone = whole[0], copy.deepcopy(whole[1]).double()
     x = torch.randn(1, 3, 65, 97).double()
     with torch.inference_mode():
         expected = backbone(x)
