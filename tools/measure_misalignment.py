@@ -10,8 +10,6 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.building_extraction.height_classes import HeightClasses
 from projects.command_line import folder_to_write, number, told_in_one_line
@@ -58,10 +56,11 @@ def main(arguments: list[str] | None = None) -> None:
         from projects.building_extraction.misalignment.files import measure_files
         from projects.building_extraction.misalignment.measurement import MisalignmentSettings
         from projects.building_extraction.misalignment.report import as_text, summary, write_picture
+        from projects.reporting.progress import progress_bar
 
         classes = HeightClasses()
         settings = MisalignmentSettings(args.max_shift_m, args.gsd_m, args.min_agreement)
-        with Console(stderr=True).status('Matching labels ...'):
+        with progress_bar('Matching labels', None):
             result = measure_files(
                 args.labels,
                 settings,

@@ -35,17 +35,11 @@ def main(arguments: list[str] | None = None) -> None:
     paths = args.configs or sorted((ROOT / 'configs').glob('*.py'))
     warnings.filterwarnings('ignore', category=UserWarning, module='mmseg')  # of its own deprecated calls
     with told_in_one_line('model_table'):
-        from rich.console import Console
-        from rich.progress import track
-
         from projects.deployment.model_table.table import FLAG, SECTION, read_row, render, stale_lines
+        from projects.reporting.progress import track
         from projects.reporting.sections import replace_section
 
-        console = Console(stderr=True)
-        rows = [
-            read_row(path)
-            for path in track(paths, 'Counting', console=console, transient=True, disable=not console.is_terminal)
-        ]
+        rows = [read_row(path) for path in track(paths, 'Counting')]
         table = render(rows, (args.write or args.check or ROOT / 'README.md').parent)
         flagged = sum(FLAG in ''.join(row.cells(ROOT)) for row in rows)
         summary = f'{len(rows)} configs, of which {flagged} deviate from published figures'

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from projects.reporting.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
+
 UNKNOWN = 'unknown height'
+COLORS = (BLUE, GREEN, ORANGE, PURPLE)  # lowest first; they repeat
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class HeightClasses:
     def names_with_unknown(self) -> tuple[str, ...]:
         """The names, and that of buildings of unknown height."""
         return (*self.names, UNKNOWN)
+
+    @property
+    def colors(self) -> dict[str, str]:
+        """The colour of each of `names_with_unknown`, in every picture."""
+        return {name: COLORS[i % len(COLORS)] for i, name in enumerate(self.names)} | {UNKNOWN: GREY}
 
     def index(self, heights_m: np.ndarray) -> np.ndarray:
         """Position of each height's class in `names_with_unknown`.

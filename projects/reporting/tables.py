@@ -68,7 +68,8 @@ class Table:
         console = Console(file=io.StringIO(), width=LOG_WIDTH, color_system=None)
         console.print(self.rich(ruled))
         lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-        return '\n'.join([self.caption] * bool(self.caption) + [line.rstrip() for line in lines])
+        lines = [self.caption, *(line.rstrip() for line in lines)]
+        return '\n'.join(lines).strip('\n')
 
     def rich(self, ruled: bool = True, grouped: bool = False) -> 'RichTable':
         """Return the table for a terminal, without its caption.
@@ -81,7 +82,9 @@ class Table:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        table = RichTable(header_style='bold', box=HEAVY_HEAD if ruled else SIMPLE_HEAD, pad_edge=ruled)
+        table = RichTable(
+            header_style='bold', box=HEAVY_HEAD if ruled else SIMPLE_HEAD, pad_edge=ruled, show_edge=ruled
+        )
         for name in self.columns:
             table.add_column(Text(name), justify='right' if name in self.numeric else 'left', overflow='fold')
         for row, following in zip_longest(self.rows, self.rows[1:]):

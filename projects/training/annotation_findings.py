@@ -1,6 +1,5 @@
 """What is wrong with an annotation file: one table with counts, examples and likely causes, said once."""
 
-import io
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -9,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.logging import MMLogger, print_log
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
+
+from projects.reporting.tables import Table
 
 NUM_EXAMPLES = 3
 
@@ -126,15 +124,12 @@ class Findings:
         """Print everything in one table, if there is anything; the same one only once in a log."""
         if not self.counts:
             return
-        table = Table('count', 'what', 'outcome', 'examples', 'likely cause', box=SIMPLE_HEAD, pad_edge=False)
+        rows = []
         for kind, count in self.counts.items():
             examples = ', '.join(self.examples[kind]) + ', …' * (0 < len(self.examples[kind]) < count)
-            table.add_row(str(count), kind.what, kind.outcome, examples, self.causes.get(kind, kind.cause))
-        console = Console(file=io.StringIO(), width=140, markup=False, emoji=False, highlight=False)
-        console.print(table, markup=False)
-        text = console.file.getvalue()  # type: ignore[attr-defined]
-        lines = '\n'.join(line.rstrip() for line in text.splitlines())
-        say_once(f'{self.path}: {self.num_annotations} annotations of {num_images} images\n{lines}')
+            rows.append([str(count), kind.what, kind.outcome, examples, self.causes.get(kind, kind.cause)])
+        table = Table('', ['count', 'what', 'outcome', 'examples', 'likely cause'], rows).text(ruled=False)
+        say_once(f'{self.path}: {self.num_annotations} annotations of {num_images} images\n{table}')
 
 
 def say_once(message: str, level: int = logging.WARNING) -> None:

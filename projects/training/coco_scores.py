@@ -12,10 +12,10 @@ from mmdet.structures.mask import encode_mask_results
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from mmengine.registry import METRICS
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
+from projects.reporting.number_format import NOTHING, fixed
+from projects.reporting.tables import Table
 from projects.storage.atomic_files import replacing
 
 from .annotation_findings import Findings, say_once
@@ -159,13 +159,11 @@ class CocoScores(BaseMetric):
 
 def _class_table(kind: str, evaluation: Any, classes: Sequence[str], cat_ids: Sequence[int]) -> str:
     """AP of every class: mean precision over IoU thresholds and recalls, all areas, most detections."""
-    table = Table('class', f'{TITLES[kind]} AP')
     precision = evaluation.eval['precision'][:, :, :, 0, -1]  # (IoU, recall, class)
     position = {category_id: index for index, category_id in enumerate(evaluation.params.catIds)}  # sorted by id
+    rows = []
     for name, category_id in zip(classes, cat_ids, strict=True):
         values = precision[:, :, position[category_id]]
         valid = values[values > -1]
-        table.add_row(name, f'{100 * valid.mean():.1f}' if valid.size else '–')
-    console = Console(file=io.StringIO(), width=80)
-    console.print(table)
-    return console.file.getvalue()  # type: ignore[attr-defined]
+        rows.append([name, fixed(100 * valid.mean()) if valid.size else NOTHING])
+    return Table('', ['class', f'{TITLES[kind]} AP'], rows).text()

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -15,7 +13,7 @@ from mmengine.logging import MessageHub
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from projects.storage.atomic_files import replacing
+from projects.reporting.figures import new_figure, style_axes, write_figure
 from projects.storage.file_names import picture_names
 
 from .datasets import image_loader
@@ -107,7 +105,7 @@ class Curves(Hook):
         }
         if not panels['learning rate']:
             return  # nothing has been trained yet
-        figure = Figure(figsize=(15, 4), layout='constrained')
+        figure = new_figure(15, 4)
         for index, (title, curves) in enumerate(panels.items()):
             axes = figure.add_subplot(1, 3, index + 1, title=title)
             for name, values in sorted(curves.items()):
@@ -121,11 +119,10 @@ class Curves(Hook):
                 axes.plot(steps, values, marker='o' if len(values) < 30 else None, label=name.split('/')[-1])
             axes.set_xlabel('validation' if title == 'score' else 'iteration')
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.grid(alpha=0.3)
+            style_axes(axes)
             if curves:
                 axes.legend(fontsize=7)
-        with replacing(Path(runner.work_dir) / 'curves.png') as temporary:
-            FigureCanvasAgg(figure).print_png(temporary)
+        write_figure(figure, Path(runner.work_dir) / 'curves.png')
 
 
 @HOOKS.register_module()

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
+from projects.reporting.number_format import fixed
+
 Describe: TypeAlias = Callable[[dict[str, float]], str]
 
 # What COCOeval's summary holds, in its order, by the names that mmdet gives them.
@@ -34,7 +36,7 @@ def _describe_coco(scores: dict[str, float]) -> str:
     for kind, title in TITLES.items():
         if f'{kind}_mAP' not in scores:
             continue
-        values = ['–' if scores[f'{kind}_{name}'] < 0 else f'{100 * scores[f"{kind}_{name}"]:.1f}' for name in SUMMARY]
+        values = [fixed(None if (ap := scores[f'{kind}_{name}']) < 0 else 100 * ap) for name in SUMMARY]
         details = ', '.join(
             f'AP{name} {value}' for name, value in zip(('50', '75', 's', 'm', 'l'), values[1:], strict=True)
         )

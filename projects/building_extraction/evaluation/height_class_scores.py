@@ -10,13 +10,13 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
-from rich.console import Console
-from rich.table import Table
 
 from projects.building_extraction.evaluation.height_class_counts import FN, FP, TP, Counts, count_image
 from projects.building_extraction.evaluation.height_class_samples import read_labels, read_objects
 from projects.building_extraction.evaluation.object_matching import MIN_IOU, Objects
 from projects.building_extraction.height_classes import HeightClasses
+from projects.reporting.number_format import fixed
+from projects.reporting.tables import Table
 from projects.storage.atomic_files import replacing
 from projects.training.score_line import describes_scores
 
@@ -118,19 +118,13 @@ class HeightClassScores(BaseMetric):
     def _format(self, table: dict[str, dict[str, float]], total: Counts) -> str:
         """Scores per class as text, with how many buildings were labelled."""
         at_least = f', of at least {self.min_object_px} px' if self.min_object_px > 1 else ''
-        grid = Table(title=f'Buildings, in percent (objects: from IoU {MIN_IOU:g}{at_least})', title_justify='left')
         columns = list(table[OVERALL])
-        for column in ('', 'buildings', *columns):
-            grid.add_column(column.replace('_', ' '), justify='right' if column else 'left')
         labelled = dict(zip(self.classes.names_with_unknown, total.objects[:, [TP, FN]].sum(1).tolist(), strict=True))
         labelled[OVERALL] = sum(labelled.values())
-        for name, row in table.items():
-            cells = ('–' if math.isnan(row[column]) else f'{row[column]:.1f}' for column in columns)
-            grid.add_row(name, str(labelled[name]), *cells)
-        console = Console(width=120, color_system=None)
-        with console.capture() as capture:
-            console.print(grid)
-        return capture.get().rstrip()
+        rows = [[name, str(labelled[name]), *(fixed(row[column]) for column in columns)] for name, row in table.items()]
+        names = ['', 'buildings', *(column.replace('_', ' ') for column in columns)]
+        caption = f'Buildings, in percent (objects: from IoU {MIN_IOU:g}{at_least})'
+        return Table(caption, names, rows, numeric=names[1:]).text()
 
 
 @describes_scores

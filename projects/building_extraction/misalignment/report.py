@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from projects.building_extraction.height_classes import HeightClasses
 from projects.building_extraction.misalignment.lean import Trend, lean_obstacle
 from projects.building_extraction.misalignment.measurement import Misalignment
-from projects.storage.atomic_files import replacing
+from projects.reporting.figures import new_figure, style_axes, write_figure
+from projects.reporting.number_format import fixed, with_spread
+from projects.reporting.palette import VERMILLION
+from projects.reporting.tables import Table
 
-COLOURS = ('#2b7bba', '#31a354', '#e6550d', '#8e44ad', '#888888')
 MAX_ARROWS = 4000
 
 
@@ -69,25 +69,21 @@ def _finite(value: float) -> float | None:
 
 def as_text(result: Misalignment, classes: HeightClasses) -> str:
     """A table per height class, and the view that the displacement implies."""
-    lines = [f'NOTE: {note}' for note in result.notes]
-    lines.append(
-        f'{"":<16}{"labels":>8}{"unmatched":>11}{"median":>9}{"mean":>9}{"p90":>9} m'
-        f'{"mean east, north m":>30}{"median px":>12}'
-    )
+    rows = []
     for name, row in result.statistics(classes).items():
         if not row['labels']:
             continue
-        line = f'{name:<16}{row["labels"]:>8}{row["unmatched_share"]:>11.1%}'
+        means, lengths, median_px = '', [''] * 3, ''
         if row['matched']:
-            line += f'{row["median_m"]:>9.2f}{row["mean_m"]:>9.2f}{row["p90_m"]:>9.2f}'
+            lengths = [fixed(row[f'{kind}_m'], 2) for kind in ('median', 'mean', 'p90')]
             widths_m = row.get('mean_95_m', (np.inf, np.inf))
-            means = (
-                _measure(row[f'mean_{axis}_m'], width_m)
-                for axis, width_m in zip(('east', 'north'), widths_m, strict=True)
-            )
-            line += f'{", ".join(means):>32}{row["median_px"]:>12.1f}'
-        lines.append(line)
-    return '\n'.join([*lines, *describe(result)])
+            axes = zip(('east', 'north'), widths_m, strict=True)
+            means = ', '.join(with_spread(row[f'mean_{axis}_m'], width_m, 2) for axis, width_m in axes)
+            median_px = fixed(row['median_px'])
+        rows.append([name, str(row['labels']), f'{row["unmatched_share"]:.1%}', *lengths, means, median_px])
+    columns = ['', 'labels', 'unmatched', 'median m', 'mean m', 'p90 m', 'mean east, north m', 'median px']
+    notes = [f'NOTE: {note}' for note in result.notes]
+    return '\n'.join([*notes, Table('', columns, rows, numeric=columns[1:]).text(ruled=False), *describe(result)])
 
 
 def describe(result: Misalignment) -> list[str]:
@@ -105,16 +101,16 @@ def describe(result: Misalignment) -> list[str]:
         return []
     matched_heights_m = result.heights_m[np.isfinite(result.offsets_m[:, 0])]
     obstacle = lean_obstacle(matched_heights_m)
+    east, north = (with_spread(shift_m, trend.shift_95_m, 2) for shift_m in trend.shift_m)
     where = ', at height 0' if trend.includes_lean else ''
     kind = 'matched labels of known height' if trend.includes_lean else 'matched labels'
     lines = [
-        f'shift: {_measure(trend.shift_m[0], trend.shift_95_m)} m east, {_measure(trend.shift_m[1], trend.shift_95_m)} '
-        f'm north{where}; {trend.followers} of {trend.considered} {kind} follow all of this, within {trend.rms_m:.2f} '
-        'm (rms)'
+        f'shift: {east} m east, {north} m north{where}; {trend.followers} of {trend.considered} {kind} follow all of '
+        f'this, within {trend.rms_m:.2f} m (rms)'
     ]
     if trend.includes_rotation:
-        rotation = _measure(trend.rotation_deg, float(np.degrees(trend.scale_95)), 3)
-        scale = _measure(trend.scale, trend.scale_95, 5)
+        rotation = with_spread(trend.rotation_deg, float(np.degrees(trend.scale_95)), 3)
+        scale = with_spread(trend.scale, trend.scale_95, 5)
         found = '' if trend.has_rotation else 'none found; '
         lines.append(f'rotation and scale: {found}{rotation}° counter-clockwise, {scale} times')
     else:
@@ -129,15 +125,10 @@ def _describe_lean(trend: Trend, obstacle: str) -> str:
     if not trend.has_lean:
         return f'growth with height: none found; less than {high_deg:.2f}° off nadir if any'
     return (
-        f'growth with height: {_measure(np.hypot(*trend.slope), trend.slope_95, 4)} m per m towards '
-        f'{_measure(trend.azimuth_deg, trend.azimuth_95_deg, 1)}°, as seen {trend.off_nadir_deg:.2f}° off nadir '
+        f'growth with height: {with_spread(np.hypot(*trend.slope), trend.slope_95, 4)} m per m towards '
+        f'{with_spread(trend.azimuth_deg, trend.azimuth_95_deg, 1)}°, as seen {trend.off_nadir_deg:.2f}° off nadir '
         f'({low_deg:.2f} to {high_deg:.2f})'
     )
-
-
-def _measure(value: float, half_width: float, digits: int = 2) -> str:
-    text = f'{round(value, digits) + 0.0:.{digits}f}'  # no -0.00
-    return f'{text} ± {half_width:.{digits}f}' if np.isfinite(half_width) else text
 
 
 def write_picture(result: Misalignment, classes: HeightClasses, path: Path) -> None:
@@ -148,13 +139,13 @@ def write_picture(result: Misalignment, classes: HeightClasses, path: Path) -> N
         classes: Height classes, which set the colours.
         path: PNG file in an existing folder; it appears complete or not at all.
     """
-    figure = Figure(figsize=(16, 8), dpi=100, layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(16, 8)
     axes = figure.subplot_mosaic([['map', 'histogram'], ['map', 'height']], width_ratios=[1.3, 1])
     index = classes.index(result.heights_m)
     matched = np.isfinite(result.offsets_m).all(axis=1)
     lengths_m = np.linalg.norm(result.offsets_m, axis=1)
-    _draw_arrows(axes['map'], result, index, matched)
+    colors = np.array(list(classes.colors.values()))
+    _draw_arrows(axes['map'], result, colors[index], matched)
     bins = np.linspace(0, max(np.percentile(lengths_m[matched], 99), result.gsd_m) if matched.any() else 1, 41)
     for i, name in enumerate(classes.names_with_unknown):
         own = matched & (index == i)
@@ -167,10 +158,10 @@ def write_picture(result: Misalignment, classes: HeightClasses, path: Path) -> N
                 weights=share,
                 histtype='step',
                 linewidth=2,
-                color=_colour(i),
+                color=colors[i],
                 label=label,
             )
-            axes['height'].scatter(result.heights_m[own], lengths_m[own], s=5, color=_colour(i))
+            axes['height'].scatter(result.heights_m[own], lengths_m[own], s=5, color=colors[i])
     axes['histogram'].set(xlabel=f'displacement in m (1 px = {result.gsd_m:.3g} m)', ylabel='share of the class')
     axes['height'].set(xlabel='height in m', ylabel='displacement in m', ylim=(0, None))
     if matched.any():
@@ -182,18 +173,19 @@ def write_picture(result: Misalignment, classes: HeightClasses, path: Path) -> N
         line = np.linalg.norm(result.lean.predict_m(np.tile(result.lean.middle_m, (100, 1)), heights_m), axis=1)
         axes['height'].plot(heights_m, line, color='black', linewidth=1)
     figure.suptitle('\n'.join([*result.notes, *describe(result)]), fontsize=9, wrap=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format='png')
+    for drawn in axes.values():
+        style_axes(drawn)
+    write_figure(figure, path)
 
 
-def _draw_arrows(axes: Axes, result: Misalignment, index: np.ndarray, matched: np.ndarray) -> None:
+def _draw_arrows(axes: Axes, result: Misalignment, colors: np.ndarray, matched: np.ndarray) -> None:
     unmatched = result.centres_m[~matched]
     axes.scatter(
         unmatched[:, 0],
         unmatched[:, 1],
         marker='x',
         s=12,
-        color='red',
+        color=VERMILLION,
         linewidths=0.7,
         label=f'{len(unmatched)} unmatched',
     )
@@ -207,7 +199,7 @@ def _draw_arrows(axes: Axes, result: Misalignment, index: np.ndarray, matched: n
     axes.quiver(
         *(result.centres_m[shown] - result.offsets_m[shown]).T,
         *arrows.T,
-        color=[_colour(i) for i in index[shown].tolist()],
+        color=colors[shown],
         angles='xy',
         scale_units='xy',
         scale=1,
@@ -218,7 +210,3 @@ def _draw_arrows(axes: Axes, result: Misalignment, index: np.ndarray, matched: n
     enlarged = '' if magnification == 1 else f', drawn {magnification:g} times as long'
     axes.set(title=f'from the reference to the label{enlarged}', xlabel='m east', ylabel='m north')
     axes.legend(loc='upper right')
-
-
-def _colour(index: int) -> str:
-    return COLOURS[index % len(COLOURS)]

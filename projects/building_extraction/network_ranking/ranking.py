@@ -8,7 +8,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from projects.building_extraction.transfer_study.charts import DOTS_PER_INCH, distinct_colours, write_png
 from projects.building_extraction.transfer_study.comparison import summarise
 from projects.building_extraction.transfer_study.completeness import last_line
 from projects.building_extraction.transfer_study.results import (
@@ -21,7 +20,9 @@ from projects.building_extraction.transfer_study.results import (
     write_results,
 )
 from projects.building_extraction.transfer_study.tables import figure_text
+from projects.reporting.figures import new_figure, style_axes, write_figure
 from projects.reporting.number_format import NOTHING
+from projects.reporting.palette import distinct_colors
 from projects.reporting.tables import Table
 
 COMBINATION = ('encoder', 'decoder', 'loss', 'optimizer')
@@ -118,8 +119,8 @@ def draw_ranking(results: dict[str, Any]) -> Figure | None:
         return None
     best = rows[:CHARTED_ROWS]
     decoders = list(dict.fromkeys(row['decoder'] for row in rows))
-    colours = dict(zip(decoders, distinct_colours(len(decoders)), strict=True))
-    figure = Figure(figsize=(13, max(4.0, 0.24 * len(best) + 1.2)), dpi=DOTS_PER_INCH, layout='constrained')
+    colours = dict(zip(decoders, distinct_colors(len(decoders)), strict=True))
+    figure = new_figure(13, max(4.0, 0.24 * len(best) + 1.2))
     bars, dots = figure.subplots(1, 2, width_ratios=(1.4, 1))
     means = [row['f1'][OVERALL]['mean'] for row in best]
     spreads = [math.nan if (std := row['f1'][OVERALL]['std']) is None else std for row in best]
@@ -133,7 +134,8 @@ def draw_ranking(results: dict[str, Any]) -> Figure | None:
         parameters_m = [row['parameters_m']['mean'] for row in chosen]
         dots.scatter(parameters_m, [r['f1'][OVERALL]['mean'] for r in chosen], color=colours[decoder], label=decoder)
     dots.set(xlabel='parameters, M', ylabel='F1 overall, %', title='score against size')
-    dots.grid(alpha=0.3)
+    style_axes(bars, 'x')
+    style_axes(dots)
     dots.legend(title='decoder', fontsize=8)
     return figure
 
@@ -152,7 +154,7 @@ def write_ranking(folder: Path) -> Path:
     write_atomically(folder / 'ranking.csv', ranking_csv(results).encode())
     figure = draw_ranking(results)
     if figure is not None:
-        write_png(figure, folder / 'ranking.png')
+        write_figure(figure, folder / 'ranking.png')
     write_atomically(folder / 'ranking.md', ranking_markdown(results).encode())
     return folder / 'ranking.md'
 

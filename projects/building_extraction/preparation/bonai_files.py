@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 from PIL import Image
-from rich.progress import track
 
 from projects.building_extraction.bonai_annotations import contradiction_px
 from projects.geodata.heights import read_heights
+from projects.reporting.progress import track
 from projects.storage.atomic_files import replacing
 from projects.storage.image_errors import PILLOW_ERRORS
 

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 import shapely
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
 from projects.building_extraction.preparation.web_mercator import Tile, to_lon_lat_deg
+from projects.reporting.figures import add_legend, new_figure, write_figure
+from projects.reporting.palette import LABELS, PARTS
 
-SPLIT_COLOURS = {'train': '#2b7bba', 'val': '#e6550d', 'left out': '#808080'}
 MAP_SIDE_PX = 1600
 MAX_LISTED = 20
 
@@ -123,16 +122,15 @@ class OverviewMap:
             split_of: `train` or `val` for every tile that was used.
             polygons: Outlines in grid units.
         """
-        width, height = (max(12 * side / max(self.mosaic.size), 3) for side in self.mosaic.size)
-        figure = Figure(figsize=(width, height + 1.5), dpi=150, layout='constrained')
-        FigureCanvasAgg(figure)
+        width, height = (max(16 * side / max(self.mosaic.size), 3) for side in self.mosaic.size)
+        figure = new_figure(width, height + 1.5)
         axes = figure.add_subplot()
         axes.imshow(self.mosaic, extent=(self.west, self.east, self.south, self.north))
         groups = defaultdict(list)
         for tile in self.boxes:
             groups[split_of.get(tile, 'left out')].append(tile)
         legend = []
-        for name, colour in SPLIT_COLOURS.items():
+        for name, colour in PARTS.items():
             if not groups[name]:
                 continue
             boxes = shapely.box(*np.array([self.boxes[tile] for tile in groups[name]]).reshape(-1, 4).T)
@@ -141,14 +139,14 @@ class OverviewMap:
             axes.add_collection(PolyCollection(_rings(boxes), facecolor='none', edgecolor=colour, linewidth=0.8))
             legend.append(Patch(color=colour, label=f'{name}: {len(groups[name])} tiles'))
         outlines = shapely.get_parts(polygons[shapely.intersects(polygons, shapely.box(*self._bounds()))])
-        axes.add_collection(PolyCollection(_rings(outlines), facecolor='none', edgecolor='yellow', linewidth=0.7))
-        legend.append(Patch(facecolor='none', edgecolor='yellow', label=f'{len(outlines)} building outlines'))
+        axes.add_collection(PolyCollection(_rings(outlines), facecolor='none', edgecolor=LABELS[0], linewidth=0.7))
+        legend.append(Patch(facecolor='none', edgecolor=LABELS[0], label=f'{len(outlines)} building outlines'))
         axes.set(xlim=(self.west, self.east), ylim=(self.south, self.north), xlabel='longitude °', ylabel='latitude °')
         middle = [(self.west + self.east) / 2, (self.north + self.south) / 2]
         axes.xaxis.set_major_formatter(lambda x, _: f'{to_lon_lat_deg(np.array([[x, middle[1]]]))[0, 0]:.5f}')
         axes.yaxis.set_major_formatter(lambda y, _: f'{to_lon_lat_deg(np.array([[middle[0], y]]))[0, 1]:.5f}')
-        figure.legend(handles=legend, loc='outside lower center', ncols=4, facecolor='lightgray')
-        figure.savefig(path, bbox_inches='tight')
+        add_legend(figure, legend, 'lower center', 4)
+        write_figure(figure, path)
 
     def _bounds(self) -> tuple[float, float, float, float]:
         return self.west, self.north, self.east, self.south

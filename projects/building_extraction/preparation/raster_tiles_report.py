@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import shapely
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
 
 from projects.geodata.vector_files import geopandas
+from projects.reporting.figures import add_legend, hide_axes, new_figure, write_figure
+from projects.reporting.palette import LABELS, PARTS
 
-PART_COLOURS = {'train': '#2b7bba', 'val': '#e6550d', 'test': '#31a354', 'dropped': '#bbbbbb'}
-CLEAN_COLOUR, DISPLACED_COLOUR = '#00e5ff', '#ffd500'
+PART_COLORS = {'train': PARTS['train'], 'val': PARTS['val'], 'test': PARTS['test'], 'dropped': PARTS['left out']}
+CLEAN_COLOR, DISPLACED_COLOR = LABELS
 TILES_PER_PART = 6
 MAX_LISTED = 20
 
@@ -105,35 +105,34 @@ def write_contact_sheet(
         clean: Labels as they were.
         labels: Labels as they were drawn.
     """
-    parts = [part for part in PART_COLOURS if part != 'dropped' and part in part_of.values()]
-    figure = Figure(figsize=(4 + 2.4 * TILES_PER_PART, 2.6 * len(parts) + 0.6), dpi=100, layout='constrained')
-    FigureCanvasAgg(figure)
+    parts = [part for part in PART_COLORS if part != 'dropped' and part in part_of.values()]
+    figure = new_figure(4 + 2.4 * TILES_PER_PART, 2.6 * len(parts) + 0.6)
     axes = figure.subplot_mosaic(
         [['map', *(f'{part}{i}' for i in range(TILES_PER_PART))] for part in parts],
         width_ratios=[1.6] + [1] * TILES_PER_PART,
     )
     _draw_map(axes['map'], transforms, tile_px, part_of, labels)
-    sources = {CLEAN_COLOUR: clean} | ({DISPLACED_COLOUR: labels} if labels is not clean else {})
+    sources = {CLEAN_COLOR: clean} | ({DISPLACED_COLOR: labels} if labels is not clean else {})
     trees = {colour: (frame.geometry.to_numpy(), frame.sindex) for colour, frame in sources.items()}
     for part in parts:
         names = sorted(name for name in part_of if part_of[name] == part)
         chosen = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, TILES_PER_PART).astype(int))]
         for i in range(TILES_PER_PART):
             tile_axes = axes[f'{part}{i}']
-            tile_axes.axis('off')
+            hide_axes(tile_axes)
             if i < len(chosen):
                 path = folder / part / 'images' / f'{chosen[i]}.png'
                 _draw_tile(tile_axes, path, transforms[chosen[i]], trees)
-                tile_axes.set_title(f'{part}  {chosen[i][-9:]}', fontsize=8, color=PART_COLOURS[part])
+                tile_axes.set_title(f'{part}  {chosen[i][-9:]}', fontsize=8, color=PART_COLORS[part])
     legend: list[Any] = [
         Patch(color=colour, label=f'{part}: {list(part_of.values()).count(part)} tiles')
-        for part, colour in PART_COLOURS.items()
+        for part, colour in PART_COLORS.items()
     ]
-    legend.append(Line2D([], [], color=CLEAN_COLOUR, label='labels'))
+    legend.append(Line2D([], [], color=CLEAN_COLOR, label='labels'))
     if labels is not clean:
-        legend.append(Line2D([], [], color=DISPLACED_COLOUR, label='displaced labels (drawn into the masks)'))
-    figure.legend(handles=legend, loc='outside lower center', ncols=len(legend))
-    figure.savefig(folder / 'overview.png')
+        legend.append(Line2D([], [], color=DISPLACED_COLOR, label='displaced labels (drawn into the masks)'))
+    add_legend(figure, legend, 'lower center')
+    write_figure(figure, folder / 'overview.png')
 
 
 def _draw_map(
@@ -143,7 +142,7 @@ def _draw_map(
     part_of: dict[str, str],
     labels: geopandas.GeoDataFrame,
 ) -> None:
-    for part, colour in PART_COLOURS.items():
+    for part, colour in PART_COLORS.items():
         corners = [transforms[name] for name in part_of if part_of[name] == part]
         boxes = [
             [(c, f), (c + a * tile_px, f), (c + a * tile_px, f + e * tile_px), (c, f + e * tile_px)]
@@ -154,7 +153,7 @@ def _draw_map(
     axes.scatter(centres[:, 0], centres[:, 1], s=0.5, color='black', linewidths=0)
     axes.autoscale_view()
     axes.set_aspect('equal')
-    axes.axis('off')
+    hide_axes(axes)
 
 
 def _draw_tile(axes: Axes, path: Path, transform: Sequence[float], trees: dict[str, tuple[np.ndarray, Any]]) -> None:

@@ -10,9 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.progress import track
-
 from projects.command_line import UsageError, file_to_write, folder_to_write, number, whole_number
+from projects.reporting.progress import track
 
 
 def add_sources(parser: argparse.ArgumentParser) -> None:

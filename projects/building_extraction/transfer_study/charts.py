@@ -1,16 +1,16 @@
 """The study's charts: F1 per height class, learning curves, F1 against the source's off-nadir angle."""
 
-import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from projects.reporting.figures import add_legend, new_figure, style_axes
+from projects.reporting.number_format import fixed
+from projects.reporting.palette import MARKERS, distinct_colors, readable_on
 
 from .results import (
     angle_domains,
@@ -20,42 +20,7 @@ from .results import (
     scores_by_seed,
     source_domains,
     uses_source,
-    write_atomically,
 )
-
-# Okabe and Ito, Color Universal Design (https://jfly.uni-koeln.de/color/), without its yellow, too faint for lines.
-PALETTE = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#000000')
-MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', '*', 'h')
-DOTS_PER_INCH = 110
-
-
-def distinct_colours(number: int) -> list[str]:
-    """Return that many colours, none twice: those of `PALETTE`, then always the one least like all before it.
-
-    Likeness is the distance in CIELAB (CIE 15, with D65), of colours neither too faint nor too dark to tell on white.
-    """
-    candidates = np.stack(np.meshgrid(*[np.linspace(0, 1, 11)] * 3), axis=-1).reshape(-1, 3)
-    places = _cielab(candidates)
-    is_clear = (places[:, 0] > 15) & (places[:, 0] < 75)
-    candidates, places = candidates[is_clear], places[is_clear]
-    distances = np.full(len(places), np.inf)
-    for colour in _cielab(np.array([to_rgb(colour) for colour in PALETTE])):
-        distances = np.minimum(distances, np.linalg.norm(places - colour, axis=1))
-    colours = list(PALETTE[:number])
-    while len(colours) < number:
-        farthest = int(distances.argmax())
-        colours.append(to_hex(candidates[farthest]))
-        distances = np.minimum(distances, np.linalg.norm(places - places[farthest], axis=1))
-    return colours
-
-
-def _cielab(colours: np.ndarray) -> np.ndarray:
-    """Turn sRGB from 0 to 1, shape (N, 3), into L*, a*, b*."""
-    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
-    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-    ratios = linear @ to_xyz.T / (0.9505, 1.0, 1.089)
-    x, y, z = np.where(ratios > 216 / 24389, np.cbrt(ratios), (24389 / 27 * ratios + 16) / 116).T
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
 
 
 def method_styles(study: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -63,7 +28,7 @@ def method_styles(study: dict[str, Any]) -> dict[str, dict[str, str]]:
     methods = list(method_titles(study))
     return {
         method: {'color': colour, 'marker': MARKERS[index % len(MARKERS)]}
-        for index, (method, colour) in enumerate(zip(methods, distinct_colours(len(methods)), strict=True))
+        for index, (method, colour) in enumerate(zip(methods, distinct_colors(len(methods)), strict=True))
     }
 
 
@@ -83,7 +48,7 @@ def draw_bars(results: dict[str, Any]) -> Figure | None:
     classes = [name for name in results['classes'] if any(scores[method][name] for method in shown)]
     if not shown or not classes:
         return None
-    figure = Figure(figsize=(max(7.0, 2.2 * len(classes)), 4.6), dpi=DOTS_PER_INCH, layout='constrained')
+    figure = new_figure(max(7.0, 2.2 * len(classes)), 4.6)
     axes = figure.add_subplot(ylabel='F1, %', ylim=(0, 100))
     width = 0.84 / len(shown)
     for index, method in enumerate(shown):
@@ -98,22 +63,20 @@ def draw_bars(results: dict[str, Any]) -> Figure | None:
             spread = np.linspace(-0.22, 0.22, len(values)) * width if len(values) > 1 else [0.0]
             axes.plot(x + np.asarray(spread), values, 'o', ms=3, mfc='white', mec='black', mew=0.6, ls='none', zorder=3)
             axes.annotate(
-                f'{np.mean(values):.1f}',
+                fixed(float(np.mean(values))),
                 (x, 2),
                 rotation=90,
                 ha='center',
                 va='bottom',
                 fontsize=7.5,
-                color='black' if np.mean(to_rgb(color)) > 0.5 else 'white',
+                color=readable_on(color),
                 fontweight='bold',
             )
     axes.set_xticks(range(len(classes)), classes)
     axes.tick_params(axis='x', length=0)
-    axes.grid(axis='y', alpha=0.3)
-    axes.set_axisbelow(True)
-    axes.spines[['top', 'right']].set_visible(False)
+    style_axes(axes, 'y')
     patches = [axes.bar(0, 0, color=styles[method]['color'], label=titles[method]) for method in shown]
-    figure.legend(handles=patches, loc='outside upper center', ncols=min(len(shown), 8), frameon=False)
+    add_legend(figure, patches)
     return figure
 
 
@@ -125,7 +88,7 @@ def draw_learning_curves(results: dict[str, Any]) -> Figure | None:
     """
     study = results['study']
     titles, domain, styles = method_titles(study), main_domain(study), method_styles(study)
-    figure = Figure(figsize=(12, 4.4), dpi=DOTS_PER_INCH, layout='constrained')
+    figure = new_figure(12, 4.4)
     score_axes = figure.add_subplot(1, 2, 1, xlabel='iteration', ylabel='F1, %', title='F1 on the validation tiles')
     loss_axes = figure.add_subplot(1, 2, 2, xlabel='iteration', ylabel='loss', title='training loss, smoothed')
     for method in titles:
@@ -138,9 +101,9 @@ def draw_learning_curves(results: dict[str, Any]) -> Figure | None:
         return None
     for axes in (score_axes, loss_axes):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _finish(axes)
+        style_axes(axes)
     labelled = score_axes if score_axes.lines else loss_axes
-    figure.legend(*labelled.get_legend_handles_labels(), loc='outside upper center', ncols=8, frameon=False)
+    add_legend(figure, labelled.get_legend_handles_labels()[0])
     return figure
 
 
@@ -166,7 +129,7 @@ def draw_angles(results: dict[str, Any]) -> Figure | None:
         return None
     columns = min(3, len(classes))
     rows = -(-len(classes) // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.4 * rows + 0.5), dpi=DOTS_PER_INCH, layout='constrained')
+    figure = new_figure(4.2 * columns, 3.4 * rows + 0.5)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(classes) :]:
         axes.set_visible(False)
@@ -179,22 +142,10 @@ def draw_angles(results: dict[str, Any]) -> Figure | None:
             title=name, xlabel='off-nadir angle of the source, °', ylabel='F1, %', xticks=list(angles_deg.values())
         )
         axes.tick_params(labelbottom=True, labelleft=True)
-        _finish(axes)
+        style_axes(axes)
     handles = {label: line for axes in grid.flat for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc='outside upper center', ncols=8, frameon=False)
+    add_legend(figure, list(handles.values()))
     return figure
-
-
-def png(figure: Figure) -> bytes:
-    """Return a figure as PNG."""
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
-    return buffer.getvalue()
-
-
-def write_png(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG."""
-    write_atomically(path, png(figure))
 
 
 def _transposed(by_angle: Sequence[Mapping[int, float]], angles_deg: Sequence[float]) -> list[dict[float, float]]:
@@ -227,8 +178,3 @@ def _smooth(loss: Sequence[Sequence[float]]) -> dict[float, float]:
     window = max(len(values) // 20, 1)
     smooth = np.convolve(values, np.full(window, 1 / window), mode='valid')
     return dict(zip(iterations[window - 1 :], smooth, strict=True))
-
-
-def _finish(axes: Axes) -> None:
-    axes.grid(alpha=0.3)
-    axes.spines[['top', 'right']].set_visible(False)

@@ -17,13 +17,13 @@ from PIL import Image
 
 from projects.building_extraction.height_classes import HeightClasses
 from projects.building_extraction.mask_codes import BUILDING_GREY, IGNORED_GREY
+from projects.reporting.figures import add_legend, hide_axes, new_figure
+from projects.reporting.number_format import fixed
+from projects.reporting.palette import SKY, VERMILLION, WHITE, YELLOW, rgb
 
-from .charts import DOTS_PER_INCH
 from .results import finished_runs, main_domain, method_titles
 
-RIGHT, FALSE, MISSED = '#56B4E9', '#D55E00', '#F0E442'  # Okabe and Ito: sky blue, vermillion, yellow
-HEIGHT_COLOURS = ('#FDE0DD', '#FA9FB5', '#C51B8A', '#49006A')  # ColorBrewer's RdPu, low to high; they repeat
-UNKNOWN_COLOUR = '#009E73'
+RIGHT, FALSE, MISSED = SKY, VERMILLION, YELLOW
 CELL_INCHES = 2.1
 
 
@@ -74,15 +74,10 @@ def draw_panels(results: dict[str, Any], folder: Path) -> Figure | None:
     titles = method_titles(study)
     runs = {method: _shown_run(results, method) for method in titles}
     columns = [f'{titles[method]}, seed {run["seed"]}' for method, run in runs.items() if run]
-    figure = Figure(
-        figsize=(CELL_INCHES * (2 + len(columns)), (CELL_INCHES + 0.2) * len(tiles) + 0.5),
-        dpi=DOTS_PER_INCH,
-        layout='constrained',
-    )
+    figure = new_figure(CELL_INCHES * (2 + len(columns)), (CELL_INCHES + 0.2) * len(tiles) + 0.5)
     grid = figure.subplots(len(tiles), 2 + len(columns), squeeze=False)
     for axes in grid.flat:
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
+        hide_axes(axes)
     for axes, title in zip(grid[0], ['image', 'label', *columns], strict=True):
         axes.set_title(title, fontsize=9)
     handles = [
@@ -102,9 +97,7 @@ def draw_panels(results: dict[str, Any], folder: Path) -> Figure | None:
         for axes, run in zip(cells[2:], filter(None, runs.values()), strict=True):
             _draw_prediction(axes, image, label, folder / run['folder'] / run.get('predictions', '') / f'{tile}.png')
     handles += [Patch(color=colour, label=f'label: {name}') for name, colour in classes.items()]
-    figure.legend(
-        handles=handles, loc='outside upper center', ncols=4 if len(columns) < 5 else 8, frameon=False, fontsize=9
-    )
+    add_legend(figure, handles, columns=4 if len(columns) < 5 else 8)
     return figure
 
 
@@ -159,31 +152,26 @@ def _draw_prediction(axes: Axes, image: np.ndarray, label: np.ndarray, path: Pat
     prediction = read_mask(path, {0, BUILDING_GREY}, label.shape[:2])
     f1 = tile_f1(label, prediction)
     axes.imshow(overlay(image, label, prediction))
-    axes.set_xlabel('no building' if f1 is None else f'F1 {f1:.1f}', fontsize=8, labelpad=2)
+    axes.set_xlabel('no building' if f1 is None else f'F1 {fixed(f1)}', fontsize=8, labelpad=2)
 
 
 def _draw_label(axes: Axes, image: np.ndarray, label: np.ndarray, heights_m: np.ndarray | None) -> dict[str, str]:
     """Draw a label, and return the colours of the height classes that it uses."""
     building = label == BUILDING_GREY
     if heights_m is None:
-        axes.imshow(_coloured(image, {'#FFFFFF': building}))
+        axes.imshow(_coloured(image, {WHITE: building}))
         return {}
     classes = HeightClasses()
     indices = classes.index(heights_m)
-    names = classes.names_with_unknown
-    colours = {name: HEIGHT_COLOURS[i % len(HEIGHT_COLOURS)] for i, name in enumerate(names[:-1])}
-    colours[names[-1]] = UNKNOWN_COLOUR
-    areas = {colours[name]: building & (indices == index) for index, name in enumerate(names)}
-    axes.imshow(_coloured(image, areas))
-    return colours
+    axes.imshow(_coloured(image, {c: building & (indices == i) for i, c in enumerate(classes.colors.values())}))
+    return classes.colors
 
 
 def _coloured(image: np.ndarray, areas: dict[str, np.ndarray]) -> np.ndarray:
     grey = image.mean(axis=-1, keepdims=True) * 0.75 + 32
     picture = np.repeat(grey, 3, axis=-1)
     for colour, area in areas.items():
-        rgb = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)])
-        picture[area] = 0.35 * picture[area] + 0.65 * rgb
+        picture[area] = 0.35 * picture[area] + 0.65 * np.array(rgb(colour))
     return picture.astype(np.uint8)
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from projects.reporting.figures import png
 from projects.reporting.tables import Table
 
-from .charts import draw_angles, draw_bars, draw_learning_curves, png
+from .charts import draw_angles, draw_bars, draw_learning_curves
 from .completeness import failed_runs, gaps, last_line, missing_runs
 from .page import results_html
 from .panels import draw_panels

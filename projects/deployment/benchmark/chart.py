@@ -1,30 +1,27 @@
 """A benchmark's results as a picture: latency beside throughput."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from projects.deployment.benchmark.report import Row
+from projects.reporting.figures import add_legend, new_figure, style_axes, write_figure
 from projects.reporting.number_format import three_digits
-from projects.storage.atomic_files import replacing
+from projects.reporting.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 
-# Okabe and Ito, Color Universal Design (https://jfly.uni-koeln.de/color/)
 COLORS = {
-    'eager': '#999999',
-    'traced': '#56B4E9',
-    'compile': '#E69F00',
-    'cudagraphs': '#CC79A7',
-    'onnxruntime': '#0072B2',
-    'openvino': '#009E73',
+    'eager': GREY,
+    'traced': SKY,
+    'compile': ORANGE,
+    'cudagraphs': PURPLE,
+    'onnxruntime': BLUE,
+    'openvino': GREEN,
 }
 HATCHES = {'fp32': '', 'file': '', 'bf16': '////', 'fp16': '....'}
 BAR, GAP = 0.8, 0.7  # heights, in rows
-DOTS_PER_INCH = 130
 
 
 def draw_chart(rows: Sequence[Row], title: str) -> Figure:
@@ -36,7 +33,7 @@ def draw_chart(rows: Sequence[Row], title: str) -> Figure:
     """
     positions, headings = _layout(rows)
     height = 1.3 + 0.27 * (max(positions, default=0) + 1)
-    figure = Figure(figsize=(10.5, height), dpi=DOTS_PER_INCH, layout='constrained')
+    figure = new_figure(10.5, height)
     figure.suptitle(title, x=0.01, ha='left', fontsize=10)
     latency, throughput = figure.subplots(1, 2, sharey=True)
     for row, position in zip(rows, positions, strict=True):
@@ -56,25 +53,20 @@ def draw_chart(rows: Sequence[Row], title: str) -> Figure:
         axes.set_xlim(0, axes.dataLim.x1 * room)
         axes.tick_params(axis='y', length=0)
         axes.tick_params(axis='x', labelsize=8)
-        axes.grid(axis='x', color='#dddddd', linewidth=0.6)
-        axes.set_axisbelow(True)
-        for side in ('top', 'right', 'left'):
-            axes.spines[side].set_visible(False)
+        style_axes(axes, 'x')
+        axes.spines['left'].set_visible(False)
     styles = dict.fromkeys((row.case.runtime, row.case.precision) for row in rows)
     patches = [
         Patch(facecolor=COLORS[runtime], hatch=HATCHES[precision], edgecolor='white', label=f'{runtime} {precision}')
         for runtime, precision in styles
     ]
-    figure.legend(handles=patches, loc='outside lower left', ncols=min(len(patches), 7), frameon=False, fontsize=8.5)
+    add_legend(figure, patches, 'lower left', 6)
     return figure
 
 
 def write_chart(rows: Sequence[Row], title: str, path: Path) -> None:
     """Write the chart as PNG."""
-    buffer = io.BytesIO()
-    FigureCanvasAgg(draw_chart(rows, title)).print_png(buffer)
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    write_figure(draw_chart(rows, title), path)
 
 
 def _layout(rows: Sequence[Row]) -> tuple[list[float], list[tuple[float, str]]]:

@@ -11,7 +11,6 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.utils import import_modules_from_strings
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from projects.deployment.benchmark.chart import write_chart
 from projects.deployment.benchmark.report import caption, markdown, rows_of, table_of
@@ -19,6 +18,8 @@ from projects.deployment.benchmark.results import Results
 from projects.deployment.benchmark.run import Settings, question_of, run_benchmark
 from projects.deployment.benchmark.subjects import open_subject
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
+from projects.reporting.progress import progress_bars
+from projects.reporting.tables import LOG_WIDTH
 from projects.storage.atomic_files import replacing
 from projects.training.config import locate
 
@@ -49,7 +50,7 @@ def compare(texts: Sequence[str], size: tuple[int, int], given: dict[str, Any], 
     rows = rows_of(results)
     write_text(out / 'table.md', markdown(results))
     write_chart(rows, title_of(results.data), out / 'chart.png')
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
     console.print(table_of(rows).rich(grouped=True))
     console.print(caption(results.data), highlight=False)
     print(f'wrote {out}/results.json, table.md and chart.png')
@@ -64,15 +65,13 @@ def import_networks() -> None:
 @contextmanager
 def progress() -> Iterator[Callable[[str, float], None]]:
     """Show what is being done, how far it is and how long it will take, on a terminal."""
-    console = Console(stderr=True)
-    columns = SpinnerColumn(), TextColumn('{task.description}'), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task('loading', total=1.0)
+    with progress_bars() as bars:
+        task = bars.add_task('loading', total=100)
 
         def note(doing: str, done: float) -> None:
-            if bar.tasks[task].description != doing:
-                bar.reset(task, description=doing, total=1.0)
-            bar.update(task, completed=done)
+            if bars.tasks[task].description != doing:
+                bars.reset(task, description=doing)
+            bars.update(task, completed=100 * done)
 
         yield note
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from projects.deployment.export.detection_matching import match_detections
 from projects.deployment.export.verified_export import Export
@@ -15,6 +13,7 @@ from projects.deployment.model_info import ModelInfo
 from projects.deployment.prediction.coco_results import InstanceMask, paste_masks
 from projects.deployment.prediction.drawing import draw_detections, draw_segmentation
 from projects.deployment.predictions import Detections, Prediction, Segmentation
+from projects.reporting.figures import hide_axes, new_figure, write_figure
 from projects.reporting.number_format import file_size
 from projects.reporting.tables import Table
 from projects.storage.atomic_files import replacing
@@ -32,8 +31,7 @@ def write_report(export: Export) -> list[Path]:
         temporary.write_text(json.dumps(content, indent=2), encoding='utf-8')
     with replacing(paths[1]) as temporary:
         temporary.write_text(render(content, paths[2].name), encoding='utf-8')
-    with replacing(paths[2]) as temporary:
-        _draw(export, temporary)
+    _draw(export, paths[2])
     return paths
 
 
@@ -94,7 +92,7 @@ def render(content: dict[str, Any], picture: str) -> str:
 def _draw(export: Export, path: Path) -> None:
     """One row per image: PyTorch, the export, and in red what differs."""
     images = export.images[:SHOWN]
-    figure = Figure(figsize=(18, 5 * len(images)), layout='constrained')
+    figure = new_figure(18, 5 * len(images))
     for row, (name, pixels) in enumerate(images):
         batch = np.repeat(pixels[None], export.info.batch_size or 1, axis=0)
         first, second = export.reference(batch)[0], export.predictor(batch)[0]
@@ -108,8 +106,8 @@ def _draw(export: Export, path: Path) -> None:
             axes = figure.add_subplot(len(images), 3, 3 * row + column + 1)
             axes.imshow(picture)
             axes.set_title(title)
-            axes.axis('off')
-    FigureCanvasAgg(figure).print_png(str(path))
+            hide_axes(axes)
+    write_figure(figure, path)
 
 
 def _picture(pixels: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.ndarray:

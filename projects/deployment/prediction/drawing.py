@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from projects.deployment.prediction.coco_results import InstanceMask
 from projects.deployment.predictions import Detections
+from projects.reporting.palette import readable_on
 
 Colour = tuple[int, int, int]
 
@@ -145,7 +146,7 @@ def _draw_names(
                 taken = np.vstack([taken, place])
                 colour = palette[label]
                 draw.rounded_rectangle((left, top, left + wide - 1, top + high - 1), pad, fill=colour)
-                draw.text((left + pad, top + high / 2), text, fill=_readable_on(colour), font=font, anchor='lm')
+                draw.text((left + pad, top + high / 2), text, fill=readable_on(colour), font=font, anchor='lm')
                 break
     return np.asarray(canvas)
 
@@ -184,8 +185,3 @@ def font_size(size: tuple[int, int]) -> int:
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
     return ImageFont.truetype(str(Path(mpl.get_data_path()) / 'fonts' / 'ttf' / name), size)
-
-
-def _readable_on(colour: Colour) -> Colour:
-    """Black or white, by the luma of ITU-R BT.601."""
-    return (0, 0, 0) if np.dot(colour, (0.299, 0.587, 0.114)) > 140 else (255, 255, 255)

@@ -8,17 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, ProgressColumn, Task, TaskID
 from rich.text import Text
 from torch import distributed
 
@@ -31,6 +21,7 @@ from projects.deployment.prediction.prediction_files import PredictionSettings, 
 from projects.deployment.prediction.rasters.run import join_processes, wait_for_all
 from projects.deployment.prediction.videos import predict_video
 from projects.deployment.predictor import Predictor
+from projects.reporting.progress import progress_bars
 
 
 @dataclass
@@ -115,9 +106,8 @@ def predict_inputs(
     report = RunReport(len(missing), len(missing), len(files) - len(missing))
     mine = [file for file in missing if file.kind != RASTER][rank::num_processes]
     images, videos = ([file for file in mine if file.kind == kind] for kind in (IMAGE, VIDEO))
-    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
     begin, done = clock(), 0
-    with Progress(*columns, console=Console(stderr=True), disable=rank > 0) as progress:
+    with progress_bars(Speed(), shown=rank == 0) as progress:
         if images:
             bar = progress.add_task('images', total=len(images))
             predict_files(predictor, images, journal, settings, lambda file: progress.advance(bar))

@@ -10,14 +10,13 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 
 from projects.command_line import UsageError
 from projects.geodata.polygons.vectorization import PredictionWindow, VectorizationSettings, vectorise_windows
 from projects.geodata.raster_files import NoDataError, Raster, open_band, open_raster
 from projects.geodata.raster_values import WINDOW_PX, ValueMeaning, check_one_band, value_meaning, windows_of
 from projects.geodata.vector_files import geopandas
+from projects.reporting.progress import track
 from projects.storage.atomic_files import replacing
 
 PICTURE_PX = 2000  # the longer side of the picture, at most
@@ -128,7 +127,7 @@ def _read_windows(
 ) -> Iterator[PredictionWindow]:
     num_valid = 0
     corners = list(windows_of(raster.size_px, window_px))
-    for column, row in track(corners, 'Vectorising', console=Console(stderr=True), transient=True):
+    for column, row in track(corners, 'Vectorising'):
         place = (column, row, window_px, window_px)
         _, values, valid = raster.read_values(*place)
         if meaning is None:

@@ -17,8 +17,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from mmengine.config import Config
 from mmengine.fileio import put_text
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 
+from projects.reporting.progress import progress_bars
 from projects.storage.parameters import differences
 from projects.training.config import locate
 
@@ -126,7 +127,7 @@ def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
     gpus = visible_gpus()
     slots = list(range(num_processes))[::-1]
     slot_of: dict[str, int] = {}
-    with _progress() as progress:
+    with progress_bars(TextColumn('{task.fields[now]}')) as progress:
         task = progress.add_task('runs', total=len(runs), completed=len(outcome.finished), now='')
         try:
             while waiting or running:
@@ -155,18 +156,6 @@ def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
         finally:
             _stop(running.values())
     return outcome
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn('{task.fields[now]}'),
-        speed_estimate_period=3600,
-    )
 
 
 def visible_gpus() -> list[str]:

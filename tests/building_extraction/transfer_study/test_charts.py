@@ -1,21 +1,15 @@
-import io
-
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex, to_rgb
-from PIL import Image
+from matplotlib.colors import to_hex
 
 from projects.building_extraction.transfer_study.charts import (
-    PALETTE,
-    distinct_colours,
     draw_angles,
     draw_bars,
     draw_learning_curves,
     method_styles,
-    png,
-    write_png,
 )
 from projects.building_extraction.transfer_study.results import read_results
+from projects.reporting.palette import SERIES
 
 
 def bars_of(axes):
@@ -97,23 +91,4 @@ def test_methods_keep_their_colour_whatever_has_finished(study_folder):
     before = method_styles(read_results(study_folder.path)['study'])
     study_folder.write_scores(sda=[80.0])
     assert method_styles(read_results(study_folder.path)['study']) == before
-    assert [style['color'] for style in before.values()] == list(PALETTE[:5])
-
-
-def test_no_colour_repeats_whatever_the_number_of_methods():
-    colours = distinct_colours(40)
-    assert colours[:7] == list(PALETTE)
-    assert distinct_colours(9) == colours[:9]
-    rgb = np.array([to_rgb(colour) for colour in colours])
-    apart = np.linalg.norm(rgb[:, None] - rgb[None], axis=2)[np.triu_indices(40, 1)]
-    assert apart.min() > 0.1  # more than 25 of 255
-
-
-def test_a_chart_is_written_as_png(study_folder, tmp_path):
-    study_folder.write_study()
-    study_folder.write_scores(sda=[80.0])
-    figure = draw_bars(read_results(study_folder.path))
-    write_png(figure, tmp_path / 'charts' / 'bars.png')
-    with Image.open(tmp_path / 'charts' / 'bars.png') as image, Image.open(io.BytesIO(png(figure))) as same:
-        assert image.size == same.size
-        assert image.size[0] >= 700
+    assert [style['color'] for style in before.values()] == list(SERIES[:5])

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from projects.building_extraction.transfer_study.charts import png
 from projects.building_extraction.transfer_study.panels import (
     FALSE,
     MISSED,
@@ -13,6 +12,8 @@ from projects.building_extraction.transfer_study.panels import (
     tile_f1,
 )
 from projects.building_extraction.transfer_study.results import read_results
+from projects.reporting.figures import png
+from projects.reporting.palette import rgb
 
 LABEL = np.zeros((32, 32), np.uint8)
 LABEL[4:12, 4:12] = 255
@@ -34,16 +35,12 @@ def panel_study(study_folder):
     return study_folder
 
 
-def rgb(colour):
-    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
-
-
 def test_right_false_and_missed_pixels_have_their_colours_and_ignored_ones_none():
     image = np.full((32, 32, 3), 100, np.uint8)
     picture = overlay(image, LABEL, PREDICTION).astype(int)
     grey = 100 * 0.75 + 32
     for (row, column), colour in {(6, 9): RIGHT, (6, 14): FALSE, (6, 5): MISSED}.items():
-        np.testing.assert_allclose(picture[row, column], 0.35 * grey + 0.65 * rgb(colour), atol=1)
+        np.testing.assert_allclose(picture[row, column], 0.35 * grey + 0.65 * np.array(rgb(colour)), atol=1)
     for row, column in ((20, 20), (6, 30)):
         np.testing.assert_allclose(picture[row, column], grey, atol=1)
 

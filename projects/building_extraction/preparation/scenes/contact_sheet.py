@@ -8,9 +8,8 @@ import numpy as np
 from PIL import Image
 
 from projects.building_extraction.height_classes import HeightClasses
+from projects.reporting.palette import bright
 
-COLOURS = np.array([[64, 196, 255], [120, 255, 90], [255, 190, 0], [255, 50, 90], [200, 120, 255], [0, 255, 220]])
-UNKNOWN_COLOUR = np.array([255, 255, 255])
 COLUMNS, MAX_ROWS, GAP_PX, LEGEND_PX = 6, 4, 4, 28
 MAX_TILE_PX = 384
 
@@ -39,7 +38,7 @@ def outlined(
     picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     ids = cv2.resize(instances.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST)
     border = ids != cv2.erode(ids, np.ones((3, 3), dtype=np.uint8), borderType=cv2.BORDER_REPLICATE)
-    picture[border] = class_colours(classes)[classes.index(instance_heights_m)][ids[border]]
+    picture[border] = class_colors(classes)[classes.index(instance_heights_m)][ids[border]]
     return picture
 
 
@@ -59,12 +58,12 @@ def write_sheet(path: Path, pictures: Sequence[np.ndarray], classes: HeightClass
         top, left = number // columns * (height + GAP_PX), number % columns * (width + GAP_PX)
         sheet[top : top + height, left : left + width] = picture
     left = 8
-    for name, colour in zip(classes.names_with_unknown, class_colours(classes).tolist(), strict=True):
+    for name, colour in zip(classes.names_with_unknown, class_colors(classes).tolist(), strict=True):
         cv2.putText(sheet, name, (left, len(sheet) - 9), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
         left += cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0] + 20
     Image.fromarray(sheet).save(path)
 
 
-def class_colours(classes: HeightClasses) -> np.ndarray:
-    """(C, 3) uint8 One colour for each of `names_with_unknown`."""
-    return np.concatenate([np.resize(COLOURS, (len(classes.names), 3)), UNKNOWN_COLOUR[None]]).astype(np.uint8)
+def class_colors(classes: HeightClasses) -> np.ndarray:
+    """(C, 3) uint8 The colour of each of `names_with_unknown`, to be seen on images."""
+    return np.array([bright(color) for color in classes.colors.values()], dtype=np.uint8)

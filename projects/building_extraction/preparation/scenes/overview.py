@@ -9,7 +9,7 @@ import shapely
 from PIL import Image
 
 from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.preparation.scenes.contact_sheet import class_colours
+from projects.building_extraction.preparation.scenes.contact_sheet import class_colors
 from projects.city_scenes.city import City
 
 SIZE_PX, LEGEND_PX = 1200, 28
@@ -38,7 +38,7 @@ def write_overview(
     def to_px(points_m: np.ndarray) -> np.ndarray:
         return np.round((points_m - west_north) * (scale, -scale)).astype(np.int32)
 
-    colours = class_colours(classes)[classes.index(city.buildings.heights_m)].tolist()
+    colours = class_colors(classes)[classes.index(city.buildings.heights_m)].tolist()
     for prism in np.argsort(city.drawn_heights_m, kind='stable'):
         polygon = city.buildings.polygons[prism]
         rings = [to_px(shapely.get_coordinates(ring)) for ring in (polygon.exterior, *polygon.interiors)]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from projects.reporting.tables import Table
+
 
 @dataclass(frozen=True)
 class SplitCounts:
@@ -35,18 +37,18 @@ class ScenesReport:
     written: bool = True
 
     def __str__(self) -> str:
-        lines = ['' if self.written else 'nothing to do: the folder holds this very set\n']
-        head: list[str] = ['split', 'tiles', 'empty', 'building share', *self.class_names]
-        rows: list[list[object]] = [
-            [name, split.tiles, split.empty_tiles, f'{split.building_share:.1%}', *split.buildings.values()]
+        columns = ['split', 'tiles', 'empty', 'building share', *self.class_names]
+        rows = [
+            [name, *map(str, (split.tiles, split.empty_tiles)), f'{split.building_share:.1%}']
+            + [str(split.buildings[kind]) for kind in self.class_names]
             for name, split in self.splits.items()
         ]
-        for row in [list[object](head), *rows]:
-            lines.append('  '.join(f'{value!s:>{max(len(title), 8)}}' for title, value in zip(head, row, strict=True)))
+        lines = [] if self.written else ['nothing to do: the folder holds this very set', '']
+        lines.append(Table('', columns, rows, numeric=columns[1:]).text(ruled=False))
         missing = [
             f'{name} has no {kind} building'
             for name, split in self.splits.items()
             for kind in self.class_names[:-1]
             if not split.buildings[kind]
         ]
-        return '\n'.join([*lines, *missing]).lstrip('\n')
+        return '\n'.join([*lines, *missing])

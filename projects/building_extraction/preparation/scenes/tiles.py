@@ -22,7 +22,6 @@ import cv2
 import numpy as np
 from filelock import FileLock
 from mmengine.logging import print_log
-from rich.progress import track
 
 from projects.building_extraction.height_classes import HeightClasses
 from projects.building_extraction.preparation.scenes.building_coco import coco_file
@@ -35,6 +34,7 @@ from projects.building_extraction.preparation.scenes.tile_files import TileJob, 
 from projects.city_scenes.areas import Demand, Places, divide_ground, place_tiles
 from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain, Flight
+from projects.reporting.progress import track
 from projects.storage.folders import replacing_folder
 
 LAYOUT = 3

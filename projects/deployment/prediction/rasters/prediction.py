@@ -20,13 +20,13 @@ from projects.deployment.prediction.rasters.results import (
     RasterJob,
     detected_strip,
     finish_raster,
-    progress_bar,
     segmented_strip,
 )
 from projects.deployment.prediction.rasters.run import RasterRun, join_processes, together
 from projects.deployment.prediction.rasters.windows import WindowAxis, window_side
 from projects.deployment.predictor import Predictor
 from projects.geodata.raster_files import Raster, open_raster
+from projects.reporting.progress import progress_bar
 
 BATCH_BYTES = 256 * 2**20  # of probabilities that a call returns; there are up to three such results at a time
 

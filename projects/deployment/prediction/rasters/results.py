@@ -1,16 +1,14 @@
 """Strips of a predicted raster, as each is finished and as all of them become the result."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from logging import WARNING
 from pathlib import Path
 from typing import Any
 
 from mmengine.logging import print_log
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from projects.deployment.model_info import ModelInfo
 from projects.deployment.prediction.rasters.blending import RowBlender
@@ -24,6 +22,7 @@ from projects.geodata.raster_files import Raster
 from projects.geodata.raster_strips import LayerFile, RasterGrid, RasterLayer, create_strip, join_strips
 from projects.geodata.raster_values import BYTE_SCALE, SCALE_TAG
 from projects.geodata.vector_files import write_polygons
+from projects.reporting.progress import progress_bar
 from projects.storage.atomic_files import replacing
 
 
@@ -161,17 +160,6 @@ def _join(
     tags |= {'SKYLINE_INPUT': '; '.join(notes)}
     if job.layers[name].dtype == 'uint8' and name != 'labels':
         tags[SCALE_TAG] = BYTE_SCALE
-    with progress_bar(f'Writing {name}', grid.height, True) as advance:
+    with progress_bar(f'Writing {name}', grid.height) as advance:
         has_mask = not all(record['is_full'] for record in records)
         join_strips(path, job.layers[name], grid, strips, has_mask, tags, advance)
-
-
-@contextmanager
-def progress_bar(description: str, total: int, shown: bool) -> Iterator[Callable[[int], None]]:
-    """A bar with the time that remains, on stderr."""
-    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()
-    times = TimeElapsedColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, *times, console=console, transient=console.is_terminal, disable=not shown) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda count: progress.advance(task, count)
