@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from projects.efficient_models.backbones.weights import has_installed
 from projects.sample_data.samples import SAMPLES, Sample
 from projects.training.optim_wrapper import has_bfloat16_units
 from projects.training.run_values import TRAINING, require_parts
@@ -22,11 +23,11 @@ TRAINED_HERE = re.compile(r'(work_dirs/[^/]+)/(epoch|iter)_\d+\.pth')
 
 
 def use_sample(cfg: Config, root: Path = SAMPLE_ROOT, tiny: bool = False) -> None:
-    """Let a config train on generated data, from scratch, within minutes on a processor.
+    """Let a config train on generated data within minutes on a processor.
 
     The data set is written on first use below `root`, in the format and under the file names of the real one. All image
-    sizes, batch, schedule and the number of RoIs shrink; the network stays as it is, but starts from random weights
-    with its batch norms training. What the config takes from the run of another config (`load_from`, the checkpoint of
+    sizes, batch, schedule and the number of RoIs shrink; the network stays as it is, but starts from random weights,
+    or from the published ones if these are installed, with its batch norms training. What the config takes from the run of another config (`load_from`, the checkpoint of
     a teacher) it takes from that one's sample run.
 
     Args:
@@ -99,8 +100,10 @@ def _shrink_images(cfg: Config, side_px: int) -> None:
 
 
 def _shrink_model(model: ConfigDict) -> None:
-    """Random weights, and fewer candidates and RoIs for detectors."""
-    model.backbone.update(pretrained=False, norm_eval=False)
+    """Random weights unless published ones are installed, and fewer candidates and RoIs for detectors."""
+    backbone = model.backbone
+    installed = backbone.get('pretrained') is True and backbone.type == 'TimmBackbone' and has_installed(backbone.arch)
+    backbone.update(pretrained=installed, norm_eval=False)
     for node in _nodes(model.get('train_cfg', {})):
         if node.get('type') == 'ReproducibleRandomSampler' and node.add_gt_as_proposals:
             node.num = NUM_ROIS

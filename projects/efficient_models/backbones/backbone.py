@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from projects.efficient_models.checkpoint_keys import accept_foreign_keys, rename_keys
 from projects.efficient_models.layers.conv_norm import fuse
 
-from .weights import read_checkpoint, read_hub_weights, select_backbone
+from .weights import read_checkpoint, read_published_weights, select_backbone
 
 
 class Level(NamedTuple):
@@ -51,8 +51,9 @@ class Backbone(BaseModule):
             still trained.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 over all blocks.
         with_cp: Whether to compute the activations of each block again in the backward pass, to save memory.
-        pretrained: False for random weights; True for the published ImageNet weights from timm's hub; or the path of a
-            local checkpoint of timm or of the authors, of a classifier or of a detector.
+        pretrained: False for random weights; True for the published ImageNet weights, from an installed package (the
+            extra `weights`) or timm's hub; or the path of a local checkpoint of timm or of the authors, of a classifier
+            or of a detector.
 
     Attributes:
         levels: All levels of the architecture, finest first.
@@ -255,7 +256,7 @@ class Backbone(BaseModule):
             state_dict = read_checkpoint(Path(str(source)).expanduser())
         elif self.timm_name is not None and is_model_pretrained(self.timm_name.format(arch=self.arch)):
             source = self.timm_name.format(arch=self.arch)
-            state_dict = read_hub_weights(source)
+            state_dict = read_published_weights(source)
         else:
             authors = f" The authors' are linked from {self.weights_url}." if self.weights_url else ''
             raise ValueError(
