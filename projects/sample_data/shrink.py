@@ -26,9 +26,9 @@ def use_sample(cfg: Config, root: Path = SAMPLE_ROOT, tiny: bool = False) -> Non
     """Let a config train on generated data within minutes on a processor.
 
     The data set is written on first use below `root`, in the format and under the file names of the real one. All image
-    sizes, batch, schedule and the number of RoIs shrink; the network stays as it is, but starts from random weights,
-    or from the published ones if these are installed, with its batch norms training. What the config takes from the run of another config (`load_from`, the checkpoint of
-    a teacher) it takes from that one's sample run.
+    sizes, batch, schedule and the number of RoIs shrink; the network stays as it is, but starts from random weights, or
+    from the published ones if these are installed, and its batch norms train. What the config takes from the run of
+    another config (`load_from`, the checkpoint of a teacher) it takes from that one's sample run.
 
     Args:
         cfg: Changed in place.

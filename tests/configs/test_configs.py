@@ -22,7 +22,7 @@ from projects.training.runner import Runner
 
 ROOT = Path(__file__).parents[2]
 LEAVES = sorted((ROOT / 'configs').glob('*.py'))
-BUILDING_LEAVES = sorted((ROOT / 'configs' / 'buildings').glob('shvit_*.py'))  # beside studies and grids
+BUILDING_LEAVES = sorted((ROOT / 'configs' / 'buildings').glob('*_*_*.py'))  # beside studies and grids
 ALL_LEAVES = LEAVES + BUILDING_LEAVES
 SCORES = {'CocoScores': 'coco/bbox_mAP', 'IoUMetric': 'mIoU'}
 
@@ -147,7 +147,7 @@ def test_the_schedule_is_the_published_one():
 @pytest.mark.parametrize('path', ALL_LEAVES, ids=lambda path: path.stem)
 def test_the_gpus_of_the_recipe_train_its_batch(path):
     cfg = read(path)
-    num_gpus = 1 if path.stem.startswith('shvit_unet') and path in BUILDING_LEAVES else 8
+    num_gpus = 1 if '_unet_' in path.stem and path in BUILDING_LEAVES else 8
     assert cfg.auto_scale_lr == {'enable': True, 'base_batch_size': num_gpus * cfg.train_dataloader.batch_size}
     # a floor that does not follow the batch would be above the learning rate of a small one
     assert not any(schedule.get('eta_min', 0) for schedule in cfg.param_scheduler)

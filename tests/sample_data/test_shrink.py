@@ -17,7 +17,7 @@ from projects.sample_data.samples import SAMPLES
 from projects.training.config import load_config
 
 BUILDING_LEAVES = {
-    path.stem: path for path in sorted((Path(__file__).parents[2] / 'configs' / 'buildings').glob('shvit_*.py'))
+    path.stem: path for path in sorted((Path(__file__).parents[2] / 'configs' / 'buildings').glob('*_*_*.py'))
 }
 RUNTIME = {
     'default_hooks': {
@@ -214,6 +214,11 @@ def test_the_network_starts_from_random_weights(ade20k, root):
     assert ade20k.load_from is None
 
 
+def test_a_network_whose_weights_are_installed_starts_from_them(root):
+    backbone = building_config('efficientnet_lite0_unet_tiles', root).model.backbone
+    assert (backbone.arch, backbone.pretrained, backbone.norm_eval) == ('tf_efficientnet_lite0', True, False)
+
+
 @pytest.mark.parametrize('name', ['ade20k', 'cityscapes'])
 def test_data_sets_find_their_files(name, root, request):
     cfg = request.getfixturevalue(name)
@@ -374,7 +379,7 @@ def test_leaves_for_the_scenes_share_one_set(tmp_path, written):
     for name in BUILDING_LEAVES:
         if 'scenes' in name:
             building_config(name, tmp_path, tiny=False)
-    assert len(written) == 8
+    assert len(written) == 15  # seven roles of two networks, and the detector
     assert all(arguments == written[0] for arguments in written)
     assert written[0][1] == {'source': 160, 'target': 40, 'val': 16, 'test': 16}
 

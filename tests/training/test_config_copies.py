@@ -9,7 +9,7 @@ from projects.training.config_copies import with_copies
 
 LEAVES = sorted(
     path
-    for path in [*(ROOT / 'configs').glob('*.py'), *(ROOT / 'configs' / 'buildings').glob('shvit_*.py')]
+    for path in [*(ROOT / 'configs').glob('*.py'), *(ROOT / 'configs' / 'buildings').glob('*_*_*.py')]
     if '_base_' in path.read_text()
 )
 CONFIG = {

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import timm
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
@@ -159,3 +160,22 @@ def test_gradual_fine_tuning_reaches_the_stem_before_the_end():
     cfg.model.backbone.pretrained = False
     num_parts = len(MODELS.build(cfg.model).backbone.stem_and_stages())
     assert cfg.default_hooks.gradual.phase_iters * num_parts < cfg.train_cfg.max_iters
+
+
+@pytest.mark.parametrize('path', sorted(LEAVES.glob('efficientnet_lite0_*.py')), ids=lambda path: path.stem)
+def test_leaves_of_two_networks_differ_in_the_network_alone(path):
+    """And in the normalisation, with which the weights were trained; so that their scores compare."""
+
+    def comparable(name):
+        cfg = Config.fromfile(LEAVES / f'{name}.py').to_dict()
+        network = cfg['model'].pop('data_preprocessor'), cfg['model'].pop('backbone')
+        for key in ('in_channels', 'strides'):
+            cfg['model']['decode_head'].pop(key)
+        return str(cfg), network
+
+    own, (preprocessor, backbone) = comparable(path.stem)
+    twins, _ = comparable(path.stem.replace('efficientnet_lite0', 'shvit'))
+    assert own.replace('efficientnet_lite0_unet', 'shvit_unet') == twins
+    stated = timm.get_pretrained_cfg(backbone['arch'])
+    assert preprocessor['mean'] == [255 * value for value in stated.mean]
+    assert preprocessor['std'] == [255 * value for value in stated.std]
