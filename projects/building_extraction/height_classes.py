@@ -1,12 +1,15 @@
 """Classes of buildings by height: the one place with their limits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from projects.reporting.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
 
 UNKNOWN = 'unknown height'
+OVERALL = 'overall'  # what is said of all buildings together, beside the classes
 COLORS = (BLUE, GREEN, ORANGE, PURPLE)  # lowest first; they repeat
 
 
@@ -30,10 +33,16 @@ class HeightClasses:
     def __post_init__(self) -> None:
         if not np.isfinite(self.limits_m).all() or list(self.limits_m) != sorted(set(self.limits_m)):
             raise ValueError(f'limits_m = {self.limits_m}: expected ascending heights in metres.')
-        if len(self.names) != len(self.limits_m) + 1 or len({*self.names, UNKNOWN}) != len(self.names) + 1:
+        if len(self.names) != len(self.limits_m) + 1 or len({*self.names, UNKNOWN, OVERALL}) != len(self.names) + 2:
             raise ValueError(
-                f'names = {self.names}: expected {len(self.limits_m) + 1} different ones, and not {UNKNOWN!r}.'
+                f'names = {self.names}: expected {len(self.limits_m) + 1} different ones, and not {UNKNOWN!r} or '
+                f'{OVERALL!r}.'
             )
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """From what `dataclasses.asdict` makes of it, read from a file."""
+        return cls(tuple(content['limits_m']), tuple(content['names']))
 
     @property
     def names_with_unknown(self) -> tuple[str, ...]:

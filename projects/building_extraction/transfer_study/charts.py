@@ -12,10 +12,10 @@ from projects.reporting.figures import add_legend, new_figure, style_axes
 from projects.reporting.number_format import fixed
 from projects.reporting.palette import MARKERS, distinct_colors, readable_on
 
+from .records import MAIN, Results, StudyRecord
 from .results import (
     angle_domains,
     finished_runs,
-    main_domain,
     method_titles,
     scores_by_seed,
     source_domains,
@@ -23,7 +23,7 @@ from .results import (
 )
 
 
-def method_styles(study: dict[str, Any]) -> dict[str, dict[str, str]]:
+def method_styles(study: StudyRecord) -> dict[str, dict[str, str]]:
     """Return colour and marker of each method, the same in every chart; no colour repeats, markers do after 11."""
     methods = list(method_titles(study))
     return {
@@ -32,20 +32,20 @@ def method_styles(study: dict[str, Any]) -> dict[str, dict[str, str]]:
     }
 
 
-def draw_bars(results: dict[str, Any]) -> Figure | None:
+def draw_bars(results: Results) -> Figure | None:
     """Draw F1 on the main domain: a group of bars per height class, std as error bars, seeds as dots.
 
     Returns:
         The figure, or None if no run has scores.
     """
-    study, runs = results['study'], results['runs']
-    titles, domain, styles = method_titles(study), main_domain(study), method_styles(study)
+    study, runs = results.study, results.runs
+    titles, domain, styles = method_titles(study), MAIN, method_styles(study)
     scores = {
-        method: {name: list(scores_by_seed(runs, domain, method, name).values()) for name in results['classes']}
+        method: {name: list(scores_by_seed(runs, domain, method, name).values()) for name in results.classes}
         for method in titles
     }
     shown = [method for method in titles if any(scores[method].values())]
-    classes = [name for name in results['classes'] if any(scores[method][name] for method in shown)]
+    classes = [name for name in results.classes if any(scores[method][name] for method in shown)]
     if not shown or not classes:
         return None
     figure = new_figure(max(7.0, 2.2 * len(classes)), 4.6)
@@ -80,21 +80,21 @@ def draw_bars(results: dict[str, Any]) -> Figure | None:
     return figure
 
 
-def draw_learning_curves(results: dict[str, Any]) -> Figure | None:
+def draw_learning_curves(results: Results) -> Figure | None:
     """Draw F1 and the training loss against the iteration on the main domain: mean over seeds, band of ± 1 std.
 
     Returns:
         The figure, or None if no run has recorded any.
     """
-    study = results['study']
-    titles, domain, styles = method_titles(study), main_domain(study), method_styles(study)
+    study = results.study
+    titles, domain, styles = method_titles(study), MAIN, method_styles(study)
     figure = new_figure(12, 4.4)
     score_axes = figure.add_subplot(1, 2, 1, xlabel='iteration', ylabel='F1, %', title='F1 on the validation tiles')
     loss_axes = figure.add_subplot(1, 2, 2, xlabel='iteration', ylabel='loss', title='training loss, smoothed')
     for method in titles:
-        finished = finished_runs(results['runs'], domain, method).values()
-        curves = [{p['iteration']: p['f1'] for p in run.get('f1_curve', []) if p['f1'] is not None} for run in finished]
-        losses = [_smooth(run.get('loss_curve', [])) for run in finished]
+        finished = finished_runs(results.runs, domain, method).values()
+        curves = [{i: f1 for i, f1 in run.f1_curve.items() if f1 is not None} for run in finished]
+        losses = [_smooth(run.loss_curve) for run in finished]
         _draw_band(score_axes, curves, titles[method], styles[method])
         _draw_band(loss_axes, losses, titles[method], {'color': styles[method]['color']})
     if not score_axes.lines and not loss_axes.lines:
@@ -107,7 +107,7 @@ def draw_learning_curves(results: dict[str, Any]) -> Figure | None:
     return figure
 
 
-def draw_angles(results: dict[str, Any]) -> Figure | None:
+def draw_angles(results: Results) -> Figure | None:
     """Draw F1 against the source's off-nadir angle: overall, then each height class, band of ± 1 std over seeds.
 
     A method that uses no source is a level line.
@@ -115,14 +115,14 @@ def draw_angles(results: dict[str, Any]) -> Figure | None:
     Returns:
         The figure, or None if no run of an angle has finished.
     """
-    study, runs = results['study'], results['runs']
+    study, runs = results.study, results.runs
     angles_deg, titles, styles = angle_domains(study), method_titles(study), method_styles(study)
     series = {
         name: {
             method: [scores_by_seed(runs, d, method, name) for d in source_domains(study, method, angles_deg)]
             for method in titles
         }
-        for name in results['classes']
+        for name in results.classes
     }
     classes = [name for name in series if any(any(values) for values in series[name].values())]
     if not any(finished_runs(runs, domain, method) for domain in angles_deg for method in titles) or not classes:
@@ -156,7 +156,7 @@ def _transposed(by_angle: Sequence[Mapping[int, float]], angles_deg: Sequence[fl
     ]
 
 
-def _draw_band(axes: Axes, curves: Sequence[Mapping[float, float]], label: str, style: Mapping[str, Any]) -> None:
+def _draw_band(axes: Axes, curves: Sequence[Mapping[Any, float]], label: str, style: Mapping[str, Any]) -> None:
     """Draw the mean of curves {x: y} over those that have a value at x, and a band of ± 1 sample std where two do."""
     xs = sorted({x for curve in curves for x in curve})
     if not xs:

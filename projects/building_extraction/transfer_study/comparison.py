@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
 
 from scipy.stats import t as student_t
 
@@ -12,20 +12,38 @@ WIN, LOSS, WITHIN, ONE_SEED, NO_SEED = 'clear win', 'clear loss', 'within the sp
 JUDGED = (WIN, LOSS, WITHIN)
 
 
-def summarise(values: Iterable[float | None]) -> dict[str, Any]:
-    """Return `n`, `mean` and `std`, the sample standard deviation (n - 1), of the values that are not None.
+@dataclass(frozen=True)
+class Spread:
+    """Of `n` values the mean, None without any, and the sample standard deviation (n - 1), None of fewer than two."""
 
-    `mean` is None without values, `std` is None with fewer than two.
+    n: int = 0
+    mean: float | None = None
+    std: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison(Spread):
+    """Paired differences of two methods.
+
+    Attributes:
+        differences: By seed; `n`, `mean` and `std` are theirs.
+        standard_error: Of their mean; None of fewer than two.
+        outcome: As seen by the first method.
     """
+
+    differences: dict[int, float] = field(default_factory=dict)
+    standard_error: float | None = None
+    outcome: str = NO_SEED
+
+
+def summarise(values: Iterable[float | None]) -> Spread:
+    """Return the spread of the values that are not None."""
     known = [value for value in values if value is not None]
-    return {
-        'n': len(known),
-        'mean': statistics.fmean(known) if known else None,
-        'std': statistics.stdev(known) if len(known) > 1 else None,
-    }
+    mean = statistics.fmean(known) if known else None
+    return Spread(len(known), mean, statistics.stdev(known) if len(known) > 1 else None)
 
 
-def compare(scores: Mapping[int, float], others: Mapping[int, float]) -> dict[str, Any]:
+def compare(scores: Mapping[int, float], others: Mapping[int, float]) -> Comparison:
     """Judge how much better one method scores than another on the seeds that both have.
 
     A difference is clear if it exceeds `CLEAR_STANDARD_ERRORS` standard errors, std / sqrt(n), of the paired
@@ -34,15 +52,12 @@ def compare(scores: Mapping[int, float], others: Mapping[int, float]) -> dict[st
     Args:
         scores: The method's score by seed.
         others: The other method's score by seed.
-
-    Returns:
-        `differences` by seed, their `n`, `mean`, `std`, `standard_error`, and `outcome` as seen by the first method.
     """
     differences = {seed: scores[seed] - others[seed] for seed in sorted(scores.keys() & others.keys())}
     summary = summarise(differences.values())
-    n, mean, std = summary['n'], summary['mean'], summary['std']
+    n, mean, std = summary.n, summary.mean, summary.std
     error = None if std is None else std / math.sqrt(n)
-    if n == 0:
+    if mean is None:
         outcome = NO_SEED
     elif error is None:
         outcome = ONE_SEED
@@ -50,7 +65,7 @@ def compare(scores: Mapping[int, float], others: Mapping[int, float]) -> dict[st
         outcome = WIN if mean > 0 else LOSS
     else:
         outcome = WITHIN
-    return {'differences': differences, **summary, 'standard_error': error, 'outcome': outcome}
+    return Comparison(n, mean, std, differences, error, outcome)
 
 
 def chance_of_clear(n: int) -> float:

@@ -21,7 +21,8 @@ from projects.reporting.figures import add_legend, hide_axes, new_figure
 from projects.reporting.number_format import fixed
 from projects.reporting.palette import SKY, VERMILLION, WHITE, YELLOW, rgb
 
-from .results import finished_runs, main_domain, method_titles
+from .records import MAIN, Results, RunRecord, StudyRecord
+from .results import finished_runs, method_titles
 
 RIGHT, FALSE, MISSED = SKY, VERMILLION, YELLOW
 CELL_INCHES = 2.1
@@ -49,7 +50,7 @@ class KeepPredictions(Hook):
                 cv2.imwrite(str(self.folder / f'{name}.png'), mask)
 
 
-def draw_panels(results: dict[str, Any], folder: Path) -> Figure | None:
+def draw_panels(results: Results, folder: Path) -> Figure | None:
     """Draw a row per tile: the image, the label, and each method's prediction of its first finished seed.
 
     Building pixels that a method finds, background that it takes for building and building that it misses have a
@@ -67,13 +68,13 @@ def draw_panels(results: dict[str, Any], folder: Path) -> Figure | None:
         FileNotFoundError: If an image or a label of a tile is missing; a missing prediction is said in its place.
         ValueError: If a mask has other values than its kind may have, or another size than its image.
     """
-    study = results['study']
-    tiles = study.get('panel_tiles', [])
-    if not tiles:
+    study = results.study
+    if not study.panel_tiles:
         return None
+    tiles = study.panel_tiles
     titles = method_titles(study)
     runs = {method: _shown_run(results, method) for method in titles}
-    columns = [f'{titles[method]}, seed {run["seed"]}' for method, run in runs.items() if run]
+    columns = [f'{titles[method]}, seed {run.about["seed"]}' for method, run in runs.items() if run]
     figure = new_figure(CELL_INCHES * (2 + len(columns)), (CELL_INCHES + 0.2) * len(tiles) + 0.5)
     grid = figure.subplots(len(tiles), 2 + len(columns), squeeze=False)
     for axes in grid.flat:
@@ -87,15 +88,15 @@ def draw_panels(results: dict[str, Any], folder: Path) -> Figure | None:
     ]
     classes: dict[str, str] = {}
     for cells, tile in zip(grid, tiles, strict=True):
-        image = _read_image(folder / study['panel_images'], tile)
+        image = _read_image(folder / study.panel_images, tile)
         label = read_mask(
-            folder / study['panel_labels'] / f'{tile}.png', {0, IGNORED_GREY, BUILDING_GREY}, image.shape[:2]
+            folder / study.panel_labels / f'{tile}.png', {0, IGNORED_GREY, BUILDING_GREY}, image.shape[:2]
         )
         cells[0].imshow(image)
         cells[0].set_ylabel(tile, fontsize=8)
-        classes |= _draw_label(cells[1], image, label, _read_heights(study, folder, tile))
+        classes |= _draw_label(cells[1], image, label, _read_heights(study, folder, tile), study.height_classes)
         for axes, run in zip(cells[2:], filter(None, runs.values()), strict=True):
-            _draw_prediction(axes, image, label, folder / run['folder'] / run.get('predictions', '') / f'{tile}.png')
+            _draw_prediction(axes, image, label, Path(folder, run.folder or '', run.predictions or '', f'{tile}.png'))
     handles += [Patch(color=colour, label=f'label: {name}') for name, colour in classes.items()]
     add_legend(figure, handles, columns=4 if len(columns) < 5 else 8)
     return figure
@@ -113,7 +114,7 @@ def overlay(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.
         RGB of shape (H, W, 3), uint8.
     """
     counted, truth, found = label != IGNORED_GREY, label == BUILDING_GREY, prediction == BUILDING_GREY
-    areas = {RIGHT: truth & found, FALSE: ~truth & found & counted, MISSED: truth & ~found}
+    areas = [(RIGHT, truth & found), (FALSE, ~truth & found & counted), (MISSED, truth & ~found)]
     return _coloured(image, areas)
 
 
@@ -139,14 +140,14 @@ def read_mask(path: Path, allowed: set[int], shape: tuple[int, int]) -> np.ndarr
     return mask
 
 
-def _shown_run(results: dict[str, Any], method: str) -> dict[str, Any] | None:
-    runs = finished_runs(results['runs'], main_domain(results['study']), method)
-    return next((run for run in runs.values() if run.get('predictions')), None)
+def _shown_run(results: Results, method: str) -> RunRecord | None:
+    runs = finished_runs(results.runs, MAIN, method)
+    return next((run for run in runs.values() if run.predictions), None)
 
 
 def _draw_prediction(axes: Axes, image: np.ndarray, label: np.ndarray, path: Path) -> None:
     if not path.is_file():
-        axes.imshow(_coloured(image, {}))
+        axes.imshow(_coloured(image, []))
         axes.set_xlabel('no prediction', fontsize=8)
         return
     prediction = read_mask(path, {0, BUILDING_GREY}, label.shape[:2])
@@ -155,22 +156,24 @@ def _draw_prediction(axes: Axes, image: np.ndarray, label: np.ndarray, path: Pat
     axes.set_xlabel('no building' if f1 is None else f'F1 {fixed(f1)}', fontsize=8, labelpad=2)
 
 
-def _draw_label(axes: Axes, image: np.ndarray, label: np.ndarray, heights_m: np.ndarray | None) -> dict[str, str]:
+def _draw_label(
+    axes: Axes, image: np.ndarray, label: np.ndarray, heights_m: np.ndarray | None, classes: HeightClasses
+) -> dict[str, str]:
     """Draw a label, and return the colours of the height classes that it uses."""
     building = label == BUILDING_GREY
     if heights_m is None:
-        axes.imshow(_coloured(image, {WHITE: building}))
+        axes.imshow(_coloured(image, [(WHITE, building)]))
         return {}
-    classes = HeightClasses()
     indices = classes.index(heights_m)
-    axes.imshow(_coloured(image, {c: building & (indices == i) for i, c in enumerate(classes.colors.values())}))
+    areas = [(colour, building & (indices == index)) for index, colour in enumerate(classes.colors.values())]
+    axes.imshow(_coloured(image, areas))
     return classes.colors
 
 
-def _coloured(image: np.ndarray, areas: dict[str, np.ndarray]) -> np.ndarray:
+def _coloured(image: np.ndarray, areas: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
     grey = image.mean(axis=-1, keepdims=True) * 0.75 + 32
     picture = np.repeat(grey, 3, axis=-1)
-    for colour, area in areas.items():
+    for colour, area in areas:
         picture[area] = 0.35 * picture[area] + 0.65 * np.array(rgb(colour))
     return picture.astype(np.uint8)
 
@@ -185,8 +188,8 @@ def _read_image(folder: Path, tile: str) -> np.ndarray:
         return np.asarray(image.convert('RGB'))
 
 
-def _read_heights(study: dict[str, Any], folder: Path, tile: str) -> np.ndarray | None:
-    if not study.get('building_heights'):
+def _read_heights(study: StudyRecord, folder: Path, tile: str) -> np.ndarray | None:
+    if not study.building_heights:
         return None
-    with Image.open(folder / study['building_heights'] / f'{tile}.tif') as heights_m:
+    with Image.open(folder / study.building_heights / f'{tile}.tif') as heights_m:
         return np.asarray(heights_m)

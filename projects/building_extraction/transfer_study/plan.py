@@ -8,7 +8,8 @@ from typing import Any
 from projects.training.experiments.runs import Run
 from projects.training.experiments.settings import read_settings
 
-MAIN = 'main'
+from .records import MAIN, angle_domain
+
 CURVES = {'f1': 'building/f1'}
 SCORES = ['scores', 'counts', 'background_pixels', 'miou']  # of what `HeightClassScores` writes
 KEEP_PREDICTIONS = 'projects.building_extraction.transfer_study.panels.KeepPredictions'
@@ -59,7 +60,7 @@ class Study:
     def source_domains(self) -> dict[str, dict[str, Any]]:
         """Arguments of the source's `Domain` in the main comparison and at each angle, by name."""
         source = dict(self.domains['source'])
-        at_angles = {f'angle-{angle:g}': source | {'off_nadir_deg': (angle, angle)} for angle in self.angles_deg}
+        at_angles = {angle_domain(angle): source | {'off_nadir_deg': (angle, angle)} for angle in self.angles_deg}
         return {MAIN: source, **at_angles}
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -13,7 +12,8 @@ from .charts import draw_angles, draw_bars, draw_learning_curves
 from .completeness import failed_runs, gaps, last_line, missing_runs
 from .page import results_html
 from .panels import draw_panels
-from .results import read_results, study_title, write_atomically, write_results
+from .records import Results
+from .results import read_results, write_atomically, write_results
 from .tables import angle_table, cost_table, misalignment_table, score_tables
 from .verdict import CLAIM, judge_study
 
@@ -52,18 +52,18 @@ def write_report(folder: Path) -> Path:
     return folder / 'report.html'
 
 
-def results_markdown(results: dict[str, Any]) -> str:
+def results_markdown(results: Results) -> str:
     """Return verdict and tables as Markdown."""
-    study = results['study']
+    study = results.study
     verdict = judge_study(results)
-    blocks = [f'# {study_title(study)}', *gaps(results)]
+    blocks = [f'# {study.title}', *gaps(results)]
     blocks += ['## Verdict', f'**{verdict.answer}**']
     blocks += [*_bullets(verdict.findings), verdict.rule, CLAIM, *_markdown(verdict.tables)]
     blocks += ['## Scores', *_markdown(score_tables(results))]
     blocks += ["## By the source's off-nadir angle", *_markdown([angle_table(results)])]
     blocks += ['## Label misalignment', *_markdown([misalignment_table(study)])]
     blocks += ['## Cost', *_markdown([cost_table(results)])]
-    lines = [f'{run["name"]} failed: {last_line(run["error"])}' for run in failed_runs(results)]
+    lines = [f'{run.name} failed: {last_line(run.error)}' for run in failed_runs(results)]
     blocks += ['## Runs without a result', *_bullets([*lines, *missing_runs(results)])]
     return '\n\n'.join(_without_empty_sections(blocks)) + '\n'
 

@@ -2,23 +2,29 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmengine.fileio import put_text
+from mmengine.registry import METRICS
 
+from projects.building_extraction.evaluation.height_class_scores import HeightClassScores
 from projects.building_extraction.height_classes import HeightClasses
 from projects.building_extraction.preparation.scenes.tiles import write_scenes
 from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain
 from projects.city_scenes.footprints import read_city
 from projects.city_scenes.procedural_city import procedural_city
-from projects.training.config import locate
+from projects.training.config import load_config, locate
+from projects.training.experiments.runs import Run
 from projects.training.experiments.schedule import Outcome, run_all
 
-from .plan import MAIN, Study, plan_runs
+from .plan import Study, plan_runs
+from .records import MAIN, Method, StudyRecord
+
+EVALUATORS = ('val_evaluator', 'test_evaluator')
 
 
 def study_city(study: Study) -> tuple[City, str]:
@@ -31,7 +37,30 @@ def study_city(study: Study) -> tuple[City, str]:
     return procedural_city(size_m, seed), f'procedural city of {size_m} m, seed {seed}'
 
 
-def render_scenes(study: Study, folder: Path) -> str:
+def height_classes_of(study: Study) -> HeightClasses:
+    """The height classes by which the methods' configs, with the study's options, score the test.
+
+    Raises:
+        ValueError: They differ between methods.
+    """
+    found: dict[HeightClasses, str] = {}
+    for name, method in study.methods.items():
+        if not locate(method['config']).is_file():
+            continue  # its runs will say so
+        options = dict(study.options) | dict(method.get('options', {}))
+        cfg = load_config(
+            method['config'], {key: value for key, value in options.items() if key.split('.')[0] in EVALUATORS}
+        )
+        for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
+            if METRICS.get(evaluator.type) is HeightClassScores:
+                found.setdefault(METRICS.build(evaluator).classes, name)
+    if len(found) > 1:
+        listed = '; '.join(f'{name}: {classes.limits_m}, {classes.names}' for classes, name in found.items())
+        raise ValueError(f'the methods are scored by different height classes, and cannot be compared: {listed}')
+    return next(iter(found), HeightClasses())
+
+
+def render_scenes(study: Study, folder: Path, classes: HeightClasses) -> str:
     """Render the scenes of every source domain; those that exist are kept.
 
     All have the same target, val and test, which are rendered once.
@@ -53,13 +82,14 @@ def render_scenes(study: Study, folder: Path) -> str:
             folder / name,
             study.scene_seed,
             ground_shares=study.ground_shares,
+            height_classes=classes,
             gap_off_nadir_deg={'source': steepest_deg},
             like=None if name == MAIN else folder / MAIN,
         )
     return description
 
 
-def misalignment(study: Study, scenes: Path) -> dict[str, dict[str, float]]:
+def misalignment(study: Study, scenes: Path, classes: HeightClasses) -> dict[str, dict[str, float]]:
     """How far the source's labels lie from the roofs that are seen, by height class.
 
     Footprints lie off by the roofs' offset and by the registration error, other labels by the latter alone.
@@ -67,7 +97,6 @@ def misalignment(study: Study, scenes: Path) -> dict[str, dict[str, float]]:
     Returns:
         For each class that occurs: `median_px`, `p90_px`, `median_m` of the distance, and the number of `buildings`.
     """
-    classes = HeightClasses()
     distances_px: dict[str, list[float]] = {}
     for file in sorted((scenes / 'source' / 'buildings').glob('*.json')):
         for building in json.loads(file.read_text()):
@@ -89,9 +118,8 @@ def misalignment(study: Study, scenes: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def choose_panels(test: Path, number: int) -> list[str]:
+def choose_panels(test: Path, number: int, classes: HeightClasses) -> list[str]:
     """Test tiles for the qualitative comparison: those with the most building classes and buildings, highest first."""
-    classes = HeightClasses()
     ranked = []
     for file in sorted((test / 'buildings').glob('*.json')):
         heights_m = [b['height_m'] for b in json.loads(file.read_text()) if b['height_m'] is not None]
@@ -116,38 +144,38 @@ def run_study(
     """
     num_processes = study.num_processes if num_processes is None else num_processes
     scenes = (folder / 'scenes').absolute()
-    city = render_scenes(study, scenes)
-    panels = choose_panels(scenes / MAIN / 'test', study.num_panels)
+    classes = height_classes_of(study)
+    city = render_scenes(study, scenes, classes)
+    panels = choose_panels(scenes / MAIN / 'test', study.num_panels, classes)
     runs = plan_runs(study, scenes, methods, panels)
-    description = json.dumps(_description(study, scenes, city, panels, runs), indent=1)
+    record = _record(study, scenes, city, classes, panels, runs)
+    description = json.dumps(record.to_json(), indent=1)
     describe = partial(put_text, description, str((folder / 'study.json').absolute()))
     return run_all(runs, folder / 'runs', num_processes, describe)
 
 
-def _description(study: Study, scenes: Path, city: str, panels: list[str], runs: Sequence[Any]) -> dict[str, Any]:
+def _record(
+    study: Study, scenes: Path, city: str, classes: HeightClasses, panels: list[str], runs: Sequence[Run]
+) -> StudyRecord:
     planned = {run.about['method'] for run in runs}
-    return {
-        'name': study.name,
-        'title': study.title,
-        'methods': [
-            {
-                'name': name,
-                'title': method['title'],
-                'description': method['description'],
-                'uses_source': method.get('uses_source', False),
-            }
+    return StudyRecord(
+        name=study.name,
+        title=study.title,
+        methods=[
+            Method(name, method['title'], method['description'], method.get('uses_source', False))
             for name, method in study.methods.items()
             if name in planned
         ],
-        'domains': [{'name': name, **domain} for name, domain in study.source_domains().items()],
-        'angles_deg': list(study.angles_deg),
-        'seeds': list(study.seeds),
-        'runs': [{'name': run.name, **run.about} for run in runs],
-        'parameters': {
+        domains=[{'name': name, **domain} for name, domain in study.source_domains().items()],
+        angles_deg=list(study.angles_deg),
+        seeds=list(study.seeds),
+        runs=[{'name': run.name, **run.about} for run in runs],
+        parameters={
             'city': city,
             'gsd_m': study.gsd_m,
             'tile_px': study.tile_px,
             'scene_seed': study.scene_seed,
+            'height_classes': asdict(classes),
             'domains': {name: dict(domain) for name, domain in study.domains.items()},
             'options': dict(study.options),
             'methods': {
@@ -155,9 +183,9 @@ def _description(study: Study, scenes: Path, city: str, panels: list[str], runs:
                 for name, method in study.methods.items()
             },
         },
-        'panel_tiles': panels,
-        'panel_images': f'scenes/{MAIN}/test/images',
-        'panel_labels': f'scenes/{MAIN}/test/masks',
-        'building_heights': f'scenes/{MAIN}/test/heights',
-        'misalignment': misalignment(study, scenes / MAIN),
-    }
+        panel_tiles=panels,
+        panel_images=f'scenes/{MAIN}/test/images',
+        panel_labels=f'scenes/{MAIN}/test/masks',
+        building_heights=f'scenes/{MAIN}/test/heights',
+        misalignment=misalignment(study, scenes / MAIN, classes),
+    )

@@ -1,40 +1,33 @@
 """The study's tables."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from projects.building_extraction.height_classes import OVERALL, UNKNOWN
 from projects.reporting.number_format import NOTHING, fixed, plain, with_spread
 from projects.reporting.tables import Table
 from projects.storage.parameters import flatten
 
-from .results import (
-    OVERALL,
-    SCORES,
-    UNKNOWN_HEIGHT,
-    angle_domains,
-    main_domain,
-    method_titles,
-    scores_by_seed,
-    source_domains,
-)
+from .comparison import Spread
+from .records import MAIN, Results, StudyRecord
+from .results import SCORES, angle_domains, method_titles, scores_by_seed, source_domains
 
 TABLE_SCORES = ('f1', 'iou', 'precision', 'recall', 'object_f1', 'object_precision', 'object_recall')
 
 
-def score_tables(results: dict[str, Any]) -> list[Table]:
+def score_tables(results: Results) -> list[Table]:
     """Return one table per score of the main domain: methods by height classes, the highest means standing out."""
     return [_score_table(results, score) for score in TABLE_SCORES]
 
 
-def angle_table(results: dict[str, Any]) -> Table | None:
+def angle_table(results: Results) -> Table | None:
     """Return F1 overall by the source's off-nadir angle, or None if the study has no angles."""
-    study = results['study']
+    study = results.study
     angles_deg = angle_domains(study)
     rows = []
     for method, title in method_titles(study).items():
         domains = source_domains(study, method, angles_deg)
-        stats = [_score(results, domain, method, OVERALL, 'f1') for domain in domains]
-        if any(stat['n'] for stat in stats):
+        stats = [results.spread(domain, method, OVERALL) for domain in domains]
+        if any(stat.n for stat in stats):
             rows.append([title, *(figure_text(stat) for stat in stats), _change(results, method, domains)])
     if not rows:
         return None
@@ -43,90 +36,67 @@ def angle_table(results: dict[str, Any]) -> Table | None:
     return Table("F1 overall in percent by the source's off-nadir angle", columns, rows)
 
 
-def cost_table(results: dict[str, Any]) -> Table:
+def cost_table(results: Results) -> Table:
     """Return what each method costs, and mIoU beside it."""
-    study = results['study']
     rows = []
-    for method, title in method_titles(study).items():
-        summary = results['summary'].get(main_domain(study), {}).get(method, {})
-        stats = [summary.get(name, {'n': 0}) for name in ('train_minutes', 'parameters_m', 'miou')]
-        rows.append(
-            [
-                title,
-                str(len(summary.get('seeds', []))),
-                *(figure_text(s, d) for s, d in zip(stats, (2, 2, 1), strict=True)),
-            ]
-        )
+    for method, title in method_titles(results.study).items():
+        summary = results.summary[MAIN][method]
+        costs = (figure_text(summary.train_minutes, 2), figure_text(summary.parameters_m, 2))
+        rows.append([title, str(len(summary.seeds)), *costs, figure_text(summary.miou)])
     columns = ['method', 'runs', 'training, minutes', 'parameters, M', 'mIoU, %']
     return Table('Cost of one run, its teacher not included, and mIoU of background and building', columns, rows)
 
 
-def misalignment_table(study: dict[str, Any]) -> Table | None:
+def misalignment_table(study: StudyRecord) -> Table | None:
     """Return how far the source's labels are displaced per height class, or None if that was not measured."""
-    misalignment = study.get('misalignment')
-    if not misalignment:
+    if not study.misalignment:
         return None
-    names = list(dict.fromkeys(name for values in misalignment.values() for name in values))
-    rows = [[each, *(plain(values.get(name)) for name in names)] for each, values in misalignment.items()]
+    names = list(dict.fromkeys(name for values in study.misalignment.values() for name in values))
+    rows = [[each, *(plain(values.get(name)) for name in names)] for each, values in study.misalignment.items()]
     columns = ['height class', *(_with_unit(name) for name in names)]
     return Table("Displacement of the source's labels from the buildings in its images", columns, rows)
 
 
-def parameter_table(study: dict[str, Any]) -> Table:
+def parameter_table(study: StudyRecord) -> Table:
     """Return everything that the study was made with, nested names joined by dots."""
-    parameters = flatten(study.get('parameters', {}))
+    parameters = flatten(study.parameters)
     rows = [[name, plain(None if value == {} else value)] for name, value in parameters.items()]
     return Table('Parameters', ['parameter', 'value'], rows)
 
 
-def domain_table(study: dict[str, Any]) -> Table:
+def domain_table(study: StudyRecord) -> Table:
     """Return the source domains: every field that the study states for them."""
-    domains = study.get('domains', [])
-    names = list(dict.fromkeys(key for domain in domains for key in domain if key not in ('name', 'title')))
-    rows = [[d.get('title', d['name']), *(plain(d.get(name)) for name in names)] for d in domains]
+    names = list(dict.fromkeys(key for domain in study.domains for key in domain if key != 'name'))
+    rows = [[domain['name'], *(plain(domain.get(name)) for name in names)] for domain in study.domains]
     return Table('Source domains', ['domain', *(_with_unit(name) for name in names)], rows)
 
 
-def _score_table(results: dict[str, Any], score: str) -> Table:
-    study, classes = results['study'], results['classes']
-    titles, domain = method_titles(study), main_domain(study)
-    shown = [name for name in classes if name != UNKNOWN_HEIGHT or _has_score(results, domain, name, score)]
-    stats = [[_score(results, domain, method, name, score) for name in shown] for method in titles]
+def _score_table(results: Results, score: str) -> Table:
+    titles = method_titles(results.study)
+    columns = {name: [results.spread(MAIN, method, name, score) for method in titles] for name in results.classes}
+    columns = {name: stats for name, stats in columns.items() if name != UNKNOWN or any(stat.n for stat in stats)}
     best = set()
-    for column in range(len(shown)):
-        means = [row[column]['mean'] for row in stats if row[column]['n']]
-        best |= {(i, column + 1) for i, row in enumerate(stats) if means and row[column].get('mean') == max(means)}
+    for column, stats in enumerate(columns.values(), start=1):
+        highest = max((stat.mean for stat in stats if stat.mean is not None), default=None)
+        best |= {(row, column) for row, stat in enumerate(stats) if highest is not None and stat.mean == highest}
     rows = [
-        [title, *(figure_text(stat, runs=len(_seeds(results, domain, method))) for stat in row)]
-        for (method, title), row in zip(titles.items(), stats, strict=True)
+        [title, *(figure_text(stats[row], runs=len(results.summary[MAIN][method].seeds)) for stats in columns.values())]
+        for row, (method, title) in enumerate(titles.items())
     ]
     caption = f'{SCORES[score]} in percent, mean ± sample standard deviation over seeds, the highest in bold'
-    return Table(caption, ['method', *shown], rows, frozenset(best))
+    return Table(caption, ['method', *columns], rows, frozenset(best))
 
 
-def figure_text(stat: Mapping[str, Any], digits: int = 1, runs: int | None = None) -> str:
+def figure_text(stat: Spread, digits: int = 1, runs: int | None = None) -> str:
     """'81.2 ± 0.4', '81.2' from one run, a dash from none; with '(n = 2)' where other runs lack the score."""
-    if not stat['n']:
+    if stat.mean is None:
         return NOTHING
-    count = '' if runs in (None, stat['n']) else f' (n = {stat["n"]})'
-    return with_spread(stat['mean'], stat['std'], digits) + count
+    count = '' if runs in (None, stat.n) else f' (n = {stat.n})'
+    return with_spread(stat.mean, stat.std, digits) + count
 
 
-def _score(results: dict[str, Any], domain: str, method: str, height_class: str, score: str) -> dict[str, Any]:
-    scores = results['summary'].get(domain, {}).get(method, {}).get('scores', {})
-    return scores.get(height_class, {}).get(score, {'n': 0, 'mean': None, 'std': None})
-
-
-def _seeds(results: dict[str, Any], domain: str, method: str) -> list[int]:
-    return results['summary'].get(domain, {}).get(method, {}).get('seeds', [])
-
-
-def _has_score(results: dict[str, Any], domain: str, height_class: str, score: str) -> bool:
-    return any(_score(results, domain, m, height_class, score)['n'] for m in method_titles(results['study']))
-
-
-def _change(results: dict[str, Any], method: str, domains: Sequence[str]) -> str:
-    first, last = (scores_by_seed(results['runs'], domain, method, OVERALL) for domain in (domains[0], domains[-1]))
+def _change(results: Results, method: str, domains: Sequence[str]) -> str:
+    first, last = (scores_by_seed(results.runs, domain, method, OVERALL) for domain in (domains[0], domains[-1]))
     changes = [last[seed] - first[seed] for seed in first.keys() & last.keys()]
     return fixed(sum(changes) / len(changes), signed=True) if changes and domains[0] != domains[-1] else NOTHING
 

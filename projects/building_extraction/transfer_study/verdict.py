@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from projects.building_extraction.height_classes import OVERALL, UNKNOWN
 from projects.reporting.number_format import NOTHING, fixed, with_spread
 from projects.reporting.tables import Table
 
@@ -15,17 +15,12 @@ from .comparison import (
     ONE_SEED,
     WIN,
     WITHIN,
+    Comparison,
     chance_of_clear,
     compare,
 )
-from .results import (
-    OVERALL,
-    UNKNOWN_HEIGHT,
-    main_domain,
-    method_titles,
-    scores_by_seed,
-    uses_source,
-)
+from .records import MAIN, Results
+from .results import method_titles, scores_by_seed, uses_source
 
 CLAIMED, RIVALS, TEACHER = 'sda', ('kd', 'dml'), 'teacher'
 PUBLISHED_F1 = {'low-rise': 94.3, 'mid-rise': 86.8, 'high-rise': 91.2, 'skyscraper': 69.7}
@@ -56,19 +51,19 @@ class Verdict:
     tables: list[Table]
 
 
-def judge_study(results: dict[str, Any]) -> Verdict:
+def judge_study(results: Results) -> Verdict:
     """Judge the claim on the main domain, from F1 of the runs with common seeds.
 
     Args:
         results: Of `read_results`.
     """
-    titles = method_titles(results['study'])
+    titles = method_titles(results.study)
     absent = [name.upper() for name in (CLAIMED, *RIVALS) if name not in titles]
     if CLAIMED not in titles or len(absent) == len(RIVALS):
         answer = f'No verdict: the claim compares SDA with KD and DML, and this study has no {" and no ".join(absent)}.'
         return Verdict(answer, [], _rule(0, 0), [_published_table(results)])
     rivals = [name for name in RIVALS if name in titles]
-    classes = [name for name in results['classes'] if name not in (OVERALL, UNKNOWN_HEIGHT)]
+    classes = [name for name in results.classes if name not in (OVERALL, UNKNOWN)]
     outcomes = {name: {rival: _compare(results, CLAIMED, rival, name) for rival in rivals} for name in classes}
     findings = [_finding(results, rival, name, outcomes[name][rival]) for name in classes for rival in rivals]
     if TEACHER in titles:
@@ -79,24 +74,24 @@ def judge_study(results: dict[str, Any]) -> Verdict:
     findings += [
         f'{titles[rival]} uses no source domain in this study: its distance from SDA is also what the source is worth.'
         for rival in rivals
-        if not uses_source(results['study'], rival)
+        if not uses_source(results.study, rival)
     ]
     others = [name for name in titles if name != CLAIMED]
-    judged = [_compare(results, CLAIMED, other, name) for other in others for name in results['classes']]
-    judged = [comparison for comparison in judged if comparison['outcome'] in JUDGED]
+    judged = [_compare(results, CLAIMED, other, name) for other in others for name in results.classes]
+    judged = [comparison for comparison in judged if comparison.outcome in JUDGED]
     note = f' KD and DML are both needed for the whole claim; {absent[0]} is not in this study.' if absent else ''
     return Verdict(
         answer=_answer(outcomes, [titles[rival] for rival in rivals], titles) + note,
         findings=findings,
-        rule=_rule(min((comparison['n'] for comparison in judged), default=0), len(judged)),
+        rule=_rule(min((comparison.n for comparison in judged), default=0), len(judged)),
         tables=[_difference_table(results, others), _published_table(results)],
     )
 
 
-def _answer(outcomes: dict[str, dict[str, dict[str, Any]]], rivals: Sequence[str], titles: dict[str, str]) -> str:
+def _answer(outcomes: dict[str, dict[str, Comparison]], rivals: Sequence[str], titles: dict[str, str]) -> str:
     won, lacking, unjudged = [], [], []
     for name, comparisons in outcomes.items():
-        found = {rival: comparison['outcome'] for rival, comparison in comparisons.items()}
+        found = {rival: comparison.outcome for rival, comparison in comparisons.items()}
         shortfalls = [f'{o} against {titles[r]}' for r, o in found.items() if o in (LOSS, WITHIN)]
         if shortfalls:
             lacking.append(f'{name} ({", ".join(shortfalls)})')
@@ -117,13 +112,13 @@ def _answer(outcomes: dict[str, dict[str, dict[str, Any]]], rivals: Sequence[str
     return f'Yes: SDA clearly beats {both} in every height class: {_listed(won)}.'
 
 
-def _finding(results: dict[str, Any], rival: str, height_class: str, comparison: dict[str, Any]) -> str:
-    title = method_titles(results['study'])[rival]
-    outcome = comparison['outcome']
+def _finding(results: Results, rival: str, height_class: str, comparison: Comparison) -> str:
+    title = method_titles(results.study)[rival]
+    outcome = comparison.outcome
     if outcome == NO_SEED:
         return f'{height_class}: SDA cannot be compared with {title}; no seed has finished, or has a score, with both.'
     if outcome == ONE_SEED:
-        figure = f'{fixed(comparison["mean"], signed=True)} points of F1'
+        figure = f'{fixed(comparison.mean, signed=True)} points of F1'
         return (
             f'{height_class}: SDA differs from {title} by {figure}; one seed only, so there is no spread to judge by.'
         )
@@ -135,8 +130,8 @@ def _finding(results: dict[str, Any], rival: str, height_class: str, comparison:
     return f'{height_class}: {words.format(title)}: {_difference(comparison)} points of F1.'
 
 
-def _teacher_finding(title: str, teacher: str, comparison: dict[str, Any]) -> str:
-    outcome = comparison['outcome']
+def _teacher_finding(title: str, teacher: str, comparison: Comparison) -> str:
+    outcome = comparison.outcome
     if outcome not in JUDGED:
         return f'overall: whether {title} passes the {teacher.lower()} cannot be judged; {outcome}.'
     words = {WIN: 'clearly passes', LOSS: 'stays clearly below', WITHIN: "is within the seeds' spread of"}[outcome]
@@ -157,51 +152,46 @@ def _rule(fewest: int, judged: int) -> str:
     )
 
 
-def _difference_table(results: dict[str, Any], others: Sequence[str]) -> Table:
-    titles = method_titles(results['study'])
+def _difference_table(results: Results, others: Sequence[str]) -> Table:
+    titles = method_titles(results.study)
     rows = []
-    for name in results['classes']:
+    for name in results.classes:
         comparisons = [_compare(results, CLAIMED, other, name) for other in others]
-        if name == UNKNOWN_HEIGHT and all(comparison['outcome'] == NO_SEED for comparison in comparisons):
+        if name == UNKNOWN and all(comparison.outcome == NO_SEED for comparison in comparisons):
             continue
         rows.append([name, *(_cell(comparison) for comparison in comparisons)])
     caption = 'F1 of SDA minus F1 of the other method, in points: paired mean ± standard deviation (n seeds), outcome'
     return Table(caption, ['height class', *(titles[other] for other in others)], rows)
 
 
-def _published_table(results: dict[str, Any]) -> Table:
-    study = results['study']
-    titles = method_titles(study)
-    rows = []
-    for name in PUBLISHED_F1:
-        means = {
-            method: summary['scores'][name]['f1']['mean']
-            for method, summary in results['summary'].get(main_domain(study), {}).items()
-            if summary['scores'].get(name, {}).get('f1', {}).get('n')
-        }
-        best = max(means, key=lambda method: means[method], default=None)
-        ours = NOTHING if best is None else f'{fixed(means[best])} ({titles[best]})'
-        rows.append([name, fixed(PUBLISHED_F1[name]), ours])
+def _published_table(results: Results) -> Table:
+    titles, rows = method_titles(results.study), []
+    for name in results.study.height_classes.names:
+        means = {method: results.spread(MAIN, method, name).mean for method in titles}
+        known = {method: mean for method, mean in means.items() if mean is not None}
+        best = max(known, key=lambda method: known[method], default=None)
+        published = fixed(PUBLISHED_F1[name]) if name in PUBLISHED_F1 else NOTHING
+        rows.append([name, published, NOTHING if best is None else f'{fixed(known[best])} ({titles[best]})'])
     caption = 'Best F1 in percent: published for other images, and the best mean of this study'
     return Table(caption, ['height class', 'arXiv 2311.03867', 'this study'], rows)
 
 
-def _compare(results: dict[str, Any], method: str, other: str, height_class: str) -> dict[str, Any]:
-    domain = main_domain(results['study'])
-    return compare(*(scores_by_seed(results['runs'], domain, each, height_class) for each in (method, other)))
+def _compare(results: Results, method: str, other: str, height_class: str) -> Comparison:
+    return compare(*(scores_by_seed(results.runs, MAIN, each, height_class) for each in (method, other)))
 
 
-def _against_teacher(results: dict[str, Any], method: str) -> dict[str, Any]:
+def _against_teacher(results: Results, method: str) -> Comparison:
     return _compare(results, method, TEACHER, OVERALL)
 
 
-def _cell(comparison: dict[str, Any]) -> str:
-    return NOTHING if comparison['outcome'] == NO_SEED else f'{_difference(comparison)}, {comparison["outcome"]}'
+def _cell(comparison: Comparison) -> str:
+    return NOTHING if comparison.outcome == NO_SEED else f'{_difference(comparison)}, {comparison.outcome}'
 
 
-def _difference(comparison: dict[str, Any]) -> str:
+def _difference(comparison: Comparison) -> str:
     """'+3.2 ± 0.5 (n = 3)'."""
-    return f'{with_spread(comparison["mean"], comparison["std"], signed=True)} (n = {comparison["n"]})'
+    assert comparison.mean is not None
+    return f'{with_spread(comparison.mean, comparison.std, signed=True)} (n = {comparison.n})'
 
 
 def _listed(names: Sequence[str]) -> str:

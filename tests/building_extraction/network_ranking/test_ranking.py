@@ -39,13 +39,13 @@ def grid(tmp_path):
     failed.mkdir()
     (failed / 'error.txt').write_text('Traceback\nValueError: no level of stride 2')
     runs = [{'name': name, **about} for name, (about, _) in combinations.items()]
-    (tmp_path / 'study.json').write_text(json.dumps({'name': 'grid', 'runs': runs}))
+    (tmp_path / 'study.json').write_text(json.dumps({'name': 'grid', 'title': 'A grid', 'runs': runs}))
     return tmp_path
 
 
 def test_combinations_are_ranked_by_mean_f1_over_their_seeds(grid):
     rows = rank_grid(read_results(grid))
-    assert [(row['encoder'], row['f1']['overall']['mean'], row['n']) for row in rows] == [
+    assert [(row.combination[0], row.mean_f1, row.n) for row in rows] == [
         ('resnet18', 80.0, 1),
         ('tinynet_a', 76.0, 2),
         ('lcnet_050', 70.0, 1),
@@ -57,7 +57,7 @@ def test_a_combination_without_a_score_comes_last(grid):
     result = json.loads(path.read_text())
     result['scores']['overall']['f1'] = None
     path.write_text(json.dumps(result))
-    assert [row['encoder'] for row in rank_grid(read_results(grid))] == ['tinynet_a', 'lcnet_050', 'resnet18']
+    assert [row.combination[0] for row in rank_grid(read_results(grid))] == ['tinynet_a', 'lcnet_050', 'resnet18']
 
 
 def test_markdown_has_the_ranking_and_what_has_no_result(grid):
@@ -94,7 +94,8 @@ def test_all_files_are_written(grid):
 
 
 def test_a_grid_without_finished_runs_is_ranked_too(tmp_path):
-    (tmp_path / 'study.json').write_text(json.dumps({'runs': [{'name': 'a', **combination('lcnet_050')}]}))
+    grid = {'name': 'grid', 'title': 'A grid', 'runs': [{'name': 'a', **combination('lcnet_050')}]}
+    (tmp_path / 'study.json').write_text(json.dumps(grid))
     write_ranking(tmp_path)
     assert not (tmp_path / 'ranking.png').exists()
     assert '| a | lcnet_050 | Unet | dice | Adam | has not run |' in (tmp_path / 'ranking.md').read_text()

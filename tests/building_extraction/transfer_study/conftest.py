@@ -19,19 +19,30 @@ class StudyFolder:
     def __init__(self, path):
         self.path = path
 
-    def write_study(self, **fields):
+    def write_study(self, angles_deg=(), seeds=(0, 1, 2), **fields):
+        angles = [{'name': f'angle-{angle_deg:g}', 'off_nadir_deg': [angle_deg] * 2} for angle_deg in angles_deg]
         study = {
             'name': 'study_sample',
+            'title': 'The sample study',
             'methods': [
                 {'name': m, 'title': TITLES[m], 'description': f'{m} described', 'uses_source': m not in SOURCELESS}
                 for m in METHODS
             ],
-            'domains': [{'name': 'main', 'off_nadir_deg': [10, 40], 'registration_error_m': 1.5}],
-            'seeds': [0, 1, 2],
+            'domains': [{'name': 'main', 'off_nadir_deg': [10, 40], 'registration_error_m': 1.5}, *angles],
+            'angles_deg': angles_deg,
+            'seeds': seeds,
             'parameters': {'gsd_m': 0.6, 'options': {'optimizer': {'lr': 0.001}}},
-        }
+        } | fields
+        study['runs'] = [
+            {'name': f'{domain["name"]}-{method["name"]}-seed{seed}', 'method': method['name'],
+             'domain': domain['name'], 'seed': seed}
+            for domain in study['domains']
+            for method in study['methods']
+            if domain['name'] == 'main' or method['uses_source']
+            for seed in seeds
+        ]  # fmt: skip
         self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / 'study.json').write_text(json.dumps(study | fields))
+        (self.path / 'study.json').write_text(json.dumps(study))
 
     def write_run(self, method, seed, f1, domain='main', **fields):
         """Write a finished run; f1 is a number for all classes or a dict."""

@@ -20,7 +20,7 @@ def test_bars_are_means_with_seeds_as_dots_in_the_methods_colours(study_folder):
     study_folder.write_study()
     study_folder.write_scores(kd=[70.0, 72.0], sda=[{'overall': 80.0}, {'overall': 90.0}])
     axes = draw_bars(read_results(study_folder.path)).axes[0]
-    styles = method_styles(read_results(study_folder.path)['study'])
+    styles = method_styles(read_results(study_folder.path).study)
     heights = {to_hex(bar.get_facecolor()).upper(): bar.get_height() for bar in bars_of(axes)}
     assert heights == {styles['kd']['color']: 71.0, styles['sda']['color']: 85.0}
     dots = [set(line.get_ydata()) for line in axes.lines if line.get_marker() == 'o']
@@ -88,7 +88,7 @@ def test_nothing_is_drawn_from_nothing(study_folder):
 
 def test_methods_keep_their_colour_whatever_has_finished(study_folder):
     study_folder.write_study()
-    before = method_styles(read_results(study_folder.path)['study'])
+    before = method_styles(read_results(study_folder.path).study)
     study_folder.write_scores(sda=[80.0])
-    assert method_styles(read_results(study_folder.path)['study']) == before
+    assert method_styles(read_results(study_folder.path).study) == before
     assert [style['color'] for style in before.values()] == list(SERIES[:5])

@@ -8,6 +8,7 @@ from projects.building_extraction.transfer_study.comparison import (
     ONE_SEED,
     WIN,
     WITHIN,
+    Spread,
     chance_of_clear,
     compare,
     summarise,
@@ -15,24 +16,24 @@ from projects.building_extraction.transfer_study.comparison import (
 
 
 def test_mean_and_sample_standard_deviation_are_those_by_hand():
-    assert summarise([80.0, 82.0, 87.0]) == {'n': 3, 'mean': 83.0, 'std': pytest.approx(math.sqrt(13))}
+    assert summarise([80.0, 82.0, 87.0]) == Spread(3, 83.0, pytest.approx(math.sqrt(13)))
 
 
 def test_undefined_scores_are_left_out_and_counted_so():
-    assert summarise([80.0, None, 84.0]) == {'n': 2, 'mean': 82.0, 'std': pytest.approx(math.sqrt(8))}
+    assert summarise([80.0, None, 84.0]) == Spread(2, 82.0, pytest.approx(math.sqrt(8)))
 
 
 def test_one_value_has_no_spread_and_none_has_no_mean():
-    assert summarise([80.0]) == {'n': 1, 'mean': 80.0, 'std': None}
-    assert summarise([None]) == {'n': 0, 'mean': None, 'std': None}
+    assert summarise([80.0]) == Spread(1, 80.0, None)
+    assert summarise([None]) == Spread(0, None, None)
 
 
 def test_differences_are_paired_by_seed_and_not_by_order():
     comparison = compare({2: 90.0, 0: 70.0}, {0: 69.0, 1: 10.0, 2: 87.0})
-    assert comparison['differences'] == {0: 1.0, 2: 3.0}
-    assert comparison['mean'] == 2.0
-    assert comparison['std'] == pytest.approx(math.sqrt(2))
-    assert comparison['standard_error'] == pytest.approx(1.0)
+    assert comparison.differences == {0: 1.0, 2: 3.0}
+    assert comparison.mean == 2.0
+    assert comparison.std == pytest.approx(math.sqrt(2))
+    assert comparison.standard_error == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -52,11 +53,11 @@ def test_differences_are_paired_by_seed_and_not_by_order():
 )
 def test_a_difference_is_clear_beyond_two_standard_errors(differences, outcome):
     scores = dict(enumerate(differences))
-    assert compare(scores, dict.fromkeys(scores, 0.0))['outcome'] == outcome
+    assert compare(scores, dict.fromkeys(scores, 0.0)).outcome == outcome
 
 
 def test_the_spread_that_seeds_share_does_not_hide_a_difference():
-    assert compare({0: 60.0, 1: 80.0, 2: 70.0}, {0: 58.9, 1: 79.1, 2: 69.0})['outcome'] == WIN
+    assert compare({0: 60.0, 1: 80.0, 2: 70.0}, {0: 58.9, 1: 79.1, 2: 69.0}).outcome == WIN
 
 
 def test_chance_is_the_tail_of_students_distribution():

@@ -1,3 +1,4 @@
+from projects.building_extraction.transfer_study.records import StudyRecord
 from projects.building_extraction.transfer_study.results import read_results
 from projects.building_extraction.transfer_study.tables import (
     angle_table,
@@ -75,8 +76,8 @@ def test_costs_are_of_one_run(study_folder):
 
 
 def test_nested_parameters_become_dotted_rows():
-    study = {'parameters': {'a': {'b': {'c': 0.25, 'd': [10, 40]}, 'e': None}, 'f': {}, 'g': True}}
-    assert parameter_table(study).rows == [
+    parameters = {'a': {'b': {'c': 0.25, 'd': [10, 40]}, 'e': None}, 'f': {}, 'g': True}
+    assert parameter_table(StudyRecord('s', 'S', parameters=parameters)).rows == [
         ['a.b.c', '0.25'],
         ['a.b.d', '10, 40'],
         ['a.e', '–'],
@@ -87,10 +88,11 @@ def test_nested_parameters_become_dotted_rows():
 
 def test_misalignment_and_domains_name_their_units():
     misalignment = {'low-rise': {'median_m': 1.5, 'median_px': 2.5}, 'skyscraper': {'median_m': 60.0}}
-    table = misalignment_table({'misalignment': misalignment})
+    table = misalignment_table(StudyRecord('s', 'S', misalignment=misalignment))
     assert table.columns == ['height class', 'median, m', 'median, px']
     assert table.rows == [['low-rise', '1.5', '2.5'], ['skyscraper', '60', '–']]
-    assert misalignment_table({}) is None
-    domains = domain_table({'domains': [{'name': 'main', 'off_nadir_deg': [10, 40], 'registration_error_m': 1.5}]})
+    assert misalignment_table(StudyRecord('s', 'S')) is None
+    stated = [{'name': 'main', 'off_nadir_deg': [10, 40], 'registration_error_m': 1.5}]
+    domains = domain_table(StudyRecord('s', 'S', domains=stated))
     assert domains.columns == ['domain', 'off nadir, °', 'registration error, m']
     assert domains.rows == [['main', '10, 40', '1.5']]

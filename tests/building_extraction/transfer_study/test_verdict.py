@@ -3,6 +3,10 @@ import pytest
 from projects.building_extraction.transfer_study.results import read_results
 from projects.building_extraction.transfer_study.verdict import judge_study
 
+METHODS = {
+    name: {'name': name, 'title': name.upper(), 'description': '', 'uses_source': True}
+    for name in ('sda', 'kd', 'dml', 'student')
+}
 HEIGHTS = ('low-rise', 'mid-rise', 'high-rise', 'skyscraper')
 
 
@@ -76,14 +80,14 @@ def test_wins_beside_a_class_that_cannot_be_judged_are_a_guarded_yes(study_folde
 
 def test_a_study_without_sda_or_without_rivals_has_no_verdict(study_folder):
     for names, lacking in ((('kd', 'dml'), 'no SDA.'), (('sda', 'student'), 'no KD and no DML.')):
-        study_folder.write_study(methods=[{'name': name, 'title': name} for name in names])
+        study_folder.write_study(methods=[METHODS[name] for name in names])
         answer = judge_study(read_results(study_folder.path)).answer
         assert answer.startswith('No verdict')
         assert answer.endswith(lacking)
 
 
 def test_a_missing_rival_is_said(study_folder):
-    study_folder.write_study(methods=[{'name': 'sda', 'title': 'SDA'}, {'name': 'kd', 'title': 'KD'}])
+    study_folder.write_study(methods=[METHODS['sda'], METHODS['kd']])
     study_folder.write_scores(sda=[84.0, 85.0], kd=[80.0, 81.5])
     verdict = judge_study(read_results(study_folder.path))
     assert verdict.answer.startswith('Yes: SDA clearly beats KD in every height class')

@@ -55,7 +55,5 @@ def find_finished(folder: Path, parameters: dict[str, Any]) -> ScenesReport | No
             f'{folder} holds scenes made with other parameters: {"; ".join(differing)}. '
             'Choose another folder, or delete it.'
         )
-    names = HeightClasses(
-        tuple(parameters['height_classes']['limits_m']), tuple(parameters['height_classes']['names'])
-    ).names_with_unknown
+    names = HeightClasses.from_json(parameters['height_classes']).names_with_unknown
     return ScenesReport({name: SplitCounts(**split) for name, split in counts.items()}, names, written=False)

@@ -1,0 +1,94 @@
+"""Height classes of a study: those that its configs score by, in scenes, panels, displacements and report alike."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from projects.building_extraction.height_classes import HeightClasses
+from projects.building_extraction.transfer_study.panels import draw_panels
+from projects.building_extraction.transfer_study.plan import Study
+from projects.building_extraction.transfer_study.results import read_results
+from projects.building_extraction.transfer_study.study import choose_panels, height_classes_of, misalignment
+from projects.building_extraction.transfer_study.verdict import judge_study
+
+OTHERS = HeightClasses((20.0,), ('small', 'large'))
+CONFIG = """
+model = dict(type='Network', backbone=dict())
+val_evaluator = dict(type='HeightClassScores')
+test_evaluator = val_evaluator
+"""
+OPTIONS = {'val_evaluator.limits_m': [20.0], 'val_evaluator.names': ['small', 'large']}
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Two methods, both with the evaluator as it is."""
+    for name in ('kd', 'sda'):
+        (tmp_path / f'{name}.py').write_text(CONFIG)
+    methods = {
+        name: {'title': name, 'description': '', 'config': str(tmp_path / f'{name}.py')} for name in ('kd', 'sda')
+    }
+    return Study('s', 'S', {}, 0.5, 64, {'source': {'label': 'footprint'}}, [0], methods, {})
+
+
+def write_buildings(folder, heights_m):
+    folder.mkdir(parents=True)
+    for name, heights in heights_m.items():
+        buildings = [{'height_m': h, 'offset_px': [0, 0], 'label_displacement_m': [h / 10, 0]} for h in heights]
+        (folder / f'{name}.json').write_text(json.dumps(buildings))
+
+
+def test_height_classes_are_those_of_the_configs_and_of_the_options_of_study_and_method(study):
+    assert height_classes_of(study) == HeightClasses()
+    assert height_classes_of(replace(study, options=OPTIONS)) == OTHERS
+    methods = {name: method | {'options': OPTIONS} for name, method in study.methods.items()}
+    assert height_classes_of(replace(study, methods=methods)) == OTHERS
+
+
+def test_a_config_that_is_absent_does_not_hide_the_others(study):
+    methods = dict(study.methods) | {'dml': {'title': '', 'description': '', 'config': 'absent.py'}}
+    assert height_classes_of(replace(study, options=OPTIONS, methods=methods)) == OTHERS
+
+
+def test_methods_that_are_scored_by_different_classes_are_refused(study):
+    methods = dict(study.methods) | {'sda': study.methods['sda'] | {'options': OPTIONS}}
+    with pytest.raises(
+        ValueError, match=r"different height classes.* kd: \(12\.0.*; sda: \(20\.0,\), \('small', 'large'\)"
+    ):
+        height_classes_of(replace(study, methods=methods))
+
+
+def test_displacements_are_told_by_the_given_classes(study, tmp_path):
+    write_buildings(tmp_path / 'scenes' / 'source' / 'buildings', {'a': [15.0, 30.0], 'b': [150.0]})
+    found = misalignment(study, tmp_path / 'scenes', OTHERS)
+    assert {name: row['buildings'] for name, row in found.items()} == {'small': 1, 'large': 2}
+    assert found['large']['median_px'] == 18.0  # (3 m + 15 m) / 2, at 0.5 m a pixel
+
+
+def test_panels_have_the_most_of_the_given_classes(tmp_path):
+    write_buildings(tmp_path / 'buildings', {'a': [15.0, 30.0], 'b': [40.0, 150.0], 'c': [5.0]})
+    assert choose_panels(tmp_path, 2, OTHERS) == ['a', 'b']
+    assert choose_panels(tmp_path, 2, HeightClasses((50.0,), ('low', 'high'))) == ['b', 'a']
+
+
+def test_a_report_shows_and_judges_the_classes_of_its_study(study_folder):
+    label = np.full((8, 8), 255, np.uint8)
+    tiles = {'panel_tiles': ['t'], 'panel_images': 'images', 'panel_labels': 'masks', 'building_heights': 'heights'}
+    classes = {'limits_m': [20.0], 'names': ['small', 'large']}
+    study_folder.write_study(parameters={'height_classes': classes}, **tiles)
+    study_folder.write_tile('t', label)
+    heights_m = np.where(np.arange(8) < 4, 15, 25).astype(np.float32)
+    (study_folder.path / 'heights').mkdir()
+    Image.fromarray(np.tile(heights_m, (8, 1))).save(study_folder.path / 'heights' / 't.tif')
+    study_folder.write_scores(sda=[{'overall': 80.0, 'small': 70.0, 'large': 90.0}])
+    results = read_results(study_folder.path)
+    figure = draw_panels(results, study_folder.path)
+    names = [text.get_text() for text in figure.legends[0].get_texts() if text.get_text().startswith('label')]
+    assert names == ['label: small', 'label: large', 'label: unknown height']
+    picture = np.asarray(figure.axes[1].images[0].get_array())
+    assert (picture[0, 0] != picture[0, 7]).any()  # 15 m and 25 m
+    published = judge_study(results).tables[1]
+    assert published.rows == [['small', '–', '70.0 (SDA)'], ['large', '–', '90.0 (SDA)']]
