@@ -17,7 +17,6 @@ import shapely
 from mmengine.logging import print_log
 from PIL import Image
 
-from projects.building_extraction.preparation.scenes.building_coco import CATEGORIES
 from projects.building_extraction.preparation.scenes.tiles import write_scenes
 from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain, default_domains
@@ -191,7 +190,7 @@ def write_bonai_sample(root: Path, files: Sequence[BonaiFile], tile_px: int = 12
 def _bonai_content(scenes: dict[str, Any]) -> dict[str, Any]:
     images = [{key: image[key] for key in ('id', 'file_name', 'width', 'height')} for image in scenes['images']]
     annotations = [_bonai_annotation(annotation) for annotation in scenes['annotations'] if annotation['roof_mask']]
-    return {'images': images, 'annotations': annotations, 'categories': CATEGORIES}
+    return {'images': images, 'annotations': annotations, 'categories': scenes['categories']}
 
 
 def _bonai_annotation(annotation: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import json
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +10,19 @@ import numpy as np
 
 from projects.building_extraction.preparation.geotiles_report import GeotilesReport, SplitCounts
 from projects.building_extraction.preparation.spatial_split import Block, SplitError, choose_val_blocks, shared_sides
-from projects.building_extraction.preparation.tile_instances import CATEGORY_ID
+from projects.building_extraction.preparation.tile_set import WrittenTile, coco_file, skyline_version
 from projects.building_extraction.preparation.web_mercator import Tile
 
 
-@dataclass
-class AnnotatedTile:
-    """A tile that was written.
+@dataclass(frozen=True)
+class AnnotatedTile(WrittenTile):
+    """A map tile.
 
     Attributes:
-        image: Its COCO image entry, without id.
-        annotations: Its COCO annotations, without ids.
         seen: Features that reach into it, those without annotation included.
         building_share: Share of its visible pixels that is building.
     """
 
-    image: dict[str, Any]
-    annotations: list[dict[str, Any]]
     seen: set[int]
     building_share: float
 
@@ -109,22 +104,9 @@ def write_annotations(
         arguments: Sources and settings, for `info`.
         report: Counts, for `info`.
     """
-    try:
-        version = metadata.version('skyline')
-    except metadata.PackageNotFoundError:
-        version = 'not installed'
-    info = {'description': 'Buildings in web-mercator tiles', 'skyline': version, 'arguments': arguments}
+    info = {'description': 'Buildings in web-mercator tiles', 'skyline': skyline_version(), 'arguments': arguments}
     info['counts'] = asdict(report)
-    image_id = annotation_id = 0
+    content = None
     for name, part in splits.items():
-        images, annotations = [], []
-        for tile in part:
-            image_id += 1
-            images.append({'id': image_id} | tile.image)
-            for annotation in tile.annotations:
-                annotation_id += 1
-                annotations.append({'id': annotation_id, 'image_id': image_id} | annotation)
-        coco = {'info': info, 'images': images, 'annotations': annotations}
-        coco['categories'] = [{'id': CATEGORY_ID, 'name': 'building'}]
-        with (folder / f'{name}.json').open('w', encoding='utf-8') as file:
-            json.dump(coco, file)
+        content = coco_file(part, info, after=content)
+        (folder / f'{name}.json').write_text(json.dumps(content), encoding='utf-8')

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from PIL import Image
 
 from projects.building_extraction.bonai_annotations import contradiction_px
+from projects.building_extraction.preparation.tile_set import CATEGORY_ID, WrittenTile, coco_file
 from projects.geodata.heights import read_heights
 from projects.reporting.progress import track
 from projects.storage.atomic_files import replacing
@@ -49,7 +50,7 @@ def convert_bonai(folder: str | Path, out: str | Path, images: str | Path | None
         raise FileNotFoundError(f'No *.json below {folder.absolute()}; expected one for each image of BONAI')
     paired, unusable = pair_images(files, folder, images)
     left_out: list[str] = []
-    content: dict[str, list] = {'images': [], 'annotations': [], 'categories': [{'id': 1, 'name': 'building'}]}
+    tiles: list[WrittenTile] = []
     for file, picture in track(paired.items(), 'BONAI'):
         try:
             entries = _read(file)
@@ -58,30 +59,26 @@ def convert_bonai(folder: str | Path, out: str | Path, images: str | Path | None
         except PILLOW_ERRORS as error:
             unusable.append(str(error))
             continue
-        image_id = len(content['images']) + 1
         name = picture.relative_to(images).as_posix()
-        content['images'].append({'id': image_id, 'file_name': name, 'width': width, 'height': height})
+        tiles.append(WrittenTile({'file_name': name, 'width': width, 'height': height}, []))
         for number, entry in enumerate(entries):
             try:
-                annotation = coco_annotation(entry)
+                tiles[-1].annotations.append(coco_annotation(entry))
             except (TypeError, ValueError) as error:
                 left_out.append(f'{file}: building {number}: {error}')
-                continue
-            identity = {'id': len(content['annotations']) + 1, 'image_id': image_id}
-            content['annotations'].append(identity | annotation)
+    annotations = [annotation for tile in tiles for annotation in tile.annotations]
     _report(unusable, len(files), 'files', folder)
-    _report(left_out, len(left_out) + len(content['annotations']), 'buildings', folder)
-    if not content['images']:
+    _report(left_out, len(left_out) + len(annotations), 'buildings', folder)
+    if not tiles:
         raise ValueError(f'none of the {len(files)} *.json below {folder} can be used: {"; ".join(unusable[:SHOWN])}')
-    annotations = content['annotations']
     heights_m = read_heights([one['building_height'] for one in annotations], 'building_height', folder)
     for annotation, height_m in zip(annotations, heights_m.tolist(), strict=True):
         annotation['building_height'] = None if math.isnan(height_m) else height_m
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary:
-        temporary.write_text(json.dumps(content, allow_nan=False), encoding='utf-8')
+        temporary.write_text(json.dumps(coco_file(tiles), allow_nan=False), encoding='utf-8')
     return {
-        'images': len(content['images']),
+        'images': len(tiles),
         'annotations': len(annotations),
         'ignored': sum(annotation['ignore_flag'] for annotation in annotations),
         'unknown_height': sum(annotation['building_height'] is None for annotation in annotations),
@@ -196,7 +193,7 @@ def coco_annotation(entry: dict[str, Any]) -> dict[str, Any]:
         offset_px = roof.min(0) - footprint.min(0)
     ignored = int(bool(entry.get('ignore')))
     return {
-        'category_id': 1,
+        'category_id': CATEGORY_ID,
         'area': _area(roof),
         'iscrowd': ignored,
         'ignore_flag': ignored,

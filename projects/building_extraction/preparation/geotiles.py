@@ -40,6 +40,7 @@ from projects.building_extraction.preparation.tile_instances import (
     building_share,
     read_tile,
 )
+from projects.building_extraction.preparation.tile_set import write_image
 from projects.building_extraction.preparation.web_mercator import Tile, find_tiles, to_grid, to_lon_lat_deg
 from projects.geodata.degrees import SWAPPED
 from projects.storage.folders import check_folder, replacing_folder
@@ -141,10 +142,8 @@ def convert_geotiles(
                 min_visible_share=settings.min_visible_share,
                 left_out=left_out,
             )
-            file_name = f'{tile.zoom}-{tile.x}-{tile.y}.png'
-            image = {'file_name': file_name, 'width': rgb.width, 'height': rgb.height}
+            image = write_image(folder / 'images', '-'.join(map(str, tile)), np.asarray(rgb))
             image |= {'tile': list(tile), 'gsd_m': tile.gsd_m(rgb.width)}
-            rgb.save(folder / 'images' / file_name)
             overview.paste(tile, rgb)
             seen = set(labels.features[numbers].tolist())
             written.append(AnnotatedTile(image, annotations, seen, building_share(annotations, visible)))

@@ -5,35 +5,12 @@ from typing import Any
 
 import numpy as np
 import shapely
-from pycocotools import mask as mask_api
-from scipy import ndimage
 
-from projects.building_extraction.mask_codes import BUILDING_GREY, IGNORED_GREY
+from projects.building_extraction.preparation.tile_set import TileLabels, instance_masks
 from projects.geodata.raster_files import rasterise
 from projects.geodata.vector_files import geopandas
 
-CATEGORY_ID = 1
 MIN_AREA_PX = 16  # smaller pieces, at a tile's border, are ignored by COCO evaluation (iscrowd)
-
-
-@dataclass
-class TileLabels:
-    """Labels of one tile.
-
-    Attributes:
-        mask: (H, W) uint8, 255 building, 127 no data, else 0.
-        instances: (H, W) uint16, numbers from 1, 0 without building.
-        heights_m: (H, W) float32, 0 off buildings, NaN where unknown.
-        buildings: One entry per instance: `instance`, `height_m` (of the building's highest part; None is unknown),
-            `building` (its number among all labels), `area_px`, `cut` (it reaches the tile's border).
-        annotations: The same as COCO annotations, without `id` and `image_id`.
-    """
-
-    mask: np.ndarray
-    instances: np.ndarray
-    heights_m: np.ndarray
-    buildings: list[dict[str, Any]]
-    annotations: list[dict[str, Any]]
 
 
 @dataclass
@@ -63,12 +40,17 @@ class LabelIndex:
         """Positions of the polygons that meet a box, from the lowest to the highest."""
         return np.sort(self.tree.query(shapely.box(*bounds), predicate='intersects'))
 
-    def label_tile(self, transform: Any, valid: np.ndarray) -> TileLabels:
+    def label_tile(self, transform: Any, valid: np.ndarray) -> tuple[TileLabels, list[dict[str, Any]]]:
         """Label one tile.
 
         Args:
             transform: From (column, row) to the coordinates of the polygons.
             valid: (H, W) Which pixels have data.
+
+        Returns:
+            The labels, and their buildings as COCO annotations without `id` and `image_id`. Either names a building by
+            its number among all labels (`building`), says its height (`height_m`, `building_height`: of its highest
+            part; None is unknown) and whether it reaches the tile's border (`cut`).
 
         Raises:
             ValueError: More buildings than a 16-bit instance map can number.
@@ -87,32 +69,20 @@ class LabelIndex:
         number_of = np.concatenate([[0], np.searchsorted(seen, self.structures[found]) + 1])
         instances = number_of[painted].astype(np.uint16)
         heights_m = np.concatenate([[0], self.polygon_heights_m[found]])[painted].astype(np.float32)
-        mask = np.where(instances > 0, BUILDING_GREY, np.where(valid, 0, IGNORED_GREY)).astype(np.uint8)
         buildings, annotations = self._tables(instances, seen)
-        return TileLabels(mask, instances, heights_m, buildings, annotations)
+        return TileLabels(instances, heights_m, buildings, ~valid), annotations
 
     def _tables(self, instances: np.ndarray, seen: np.ndarray) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         height, width = instances.shape
-        areas_px = np.bincount(instances.ravel(), minlength=len(seen) + 1)
         buildings, annotations = [], []
-        for number, (rows, columns) in enumerate(ndimage.find_objects(instances), 1):
-            height_m = float(self.structure_heights_m[seen[number - 1]])
-            common = {
-                'building': int(seen[number - 1]),
-                'cut': bool(rows.start == 0 or columns.start == 0 or rows.stop == height or columns.stop == width),
-            }
+        for number, mask in instance_masks(instances):
+            structure = int(seen[number - 1])
+            height_m = float(self.structure_heights_m[structure])
             known_height_m = None if np.isnan(height_m) else height_m
-            area_px = int(areas_px[number])
-            rle = mask_api.encode(np.asfortranarray(instances == number))
-            buildings.append({'instance': number, 'height_m': known_height_m, 'area_px': area_px} | common)
-            annotation = {
-                'category_id': CATEGORY_ID,
-                'segmentation': {'size': [height, width], 'counts': rle['counts'].decode('ascii')},
-                'area': area_px,
-                'bbox': [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
-                'iscrowd': int(area_px < MIN_AREA_PX),
-                'instance': number,
-                'building_height': known_height_m,
-            }
-            annotations.append(annotation | common)
+            left, top, across, down = mask['bbox']
+            cut = left == 0 or top == 0 or left + across == width or top + down == height
+            common = {'building': structure, 'cut': cut}
+            buildings.append({'instance': number, 'height_m': known_height_m, 'area_px': mask['area']} | common)
+            own = {'iscrowd': int(mask['area'] < MIN_AREA_PX), 'instance': number, 'building_height': known_height_m}
+            annotations.append(mask | own | common)
         return buildings, annotations

@@ -11,34 +11,34 @@ each image in `instances.json` says where it lies, in the coordinate system that
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib import metadata
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
-from PIL import Image
 
 from projects.building_extraction.mask_codes import IGNORED_GREY
 from projects.building_extraction.preparation.label_displacement import Displacement, displace
 from projects.building_extraction.preparation.raster_blocks import PARTS, BlockSettings, split_grid
 from projects.building_extraction.preparation.raster_tile_labels import LabelIndex
-from projects.building_extraction.preparation.raster_tile_set import (
-    LAYERS,
-    SET_ENTRIES,
-    coco,
-    ignore_buildings,
-    write_json,
-    write_part,
-)
 from projects.building_extraction.preparation.raster_tiles_report import RasterTilesReport, write_contact_sheet
+from projects.building_extraction.preparation.tile_set import (
+    WrittenTile,
+    coco_file,
+    copy_tile,
+    make_folders,
+    skyline_version,
+    write_image,
+)
 from projects.geodata.coordinate_systems import metres_per_unit
-from projects.geodata.raster_files import Raster, UnreadableWindowError, open_raster, write_geotiff
+from projects.geodata.raster_files import Raster, UnreadableWindowError, open_raster
 from projects.geodata.vector_files import geopandas, read_buildings, write_polygons
+from projects.storage.atomic_files import replacing
 from projects.storage.folders import check_folder, take_place, working_folder
 
+SET_ENTRIES = {*PARTS, 'labels', 'parameters.json', 'overview.png'}
 MIN_VALID_SHARE = 0.1  # tiles of which less has data, at the edge of a flight, are left out
 MAX_TILES = 1_000_000  # of the grid; an image with as many is a mosaic of places far apart
 TALLEST_M = 1000.0  # above all buildings there are: labels are read that far around an image, as heights may move them
@@ -73,6 +73,28 @@ class RasterTilesSettings:
     def __post_init__(self) -> None:
         if self.tile_px < 32:
             raise ValueError(f'tile_px = {self.tile_px}: expected at least 32 pixels, such as 512')
+
+
+@dataclass(frozen=True)
+class RasterTile(WrittenTile):
+    """A tile of an image.
+
+    Attributes:
+        valid_px: Its pixels with data.
+        ignored: Instances that belong to another part.
+    """
+
+    valid_px: int
+    ignored: tuple[int, ...] = ()
+
+    def ignoring(self, buildings: Set[int]) -> 'RasterTile':
+        """The tile in which these buildings belong to another part: `iscrowd` is set."""
+        hidden = [annotation['instance'] for annotation in self.annotations if annotation['building'] in buildings]
+        annotations = [
+            annotation | {'iscrowd': 1} if annotation['instance'] in hidden else annotation
+            for annotation in self.annotations
+        ]
+        return replace(self, annotations=annotations, ignored=tuple(hidden))
 
 
 def convert_raster(
@@ -134,37 +156,38 @@ def _write_set(
 ) -> None:
     """Split the tiles and write what a set consists of."""
     report.bad = {name: record['error'] for name, record in records.items() if 'error' in record}
-    kept = {name: record for name, record in records.items() if 'cell' in record}
+    kept = [RasterTile(**record) for record in records.values() if 'image' in record]
     report.found, report.empty = len(records), len(records) - len(kept) - len(report.bad)
     if not kept:
         raise ValueError(f'no tile of {parameters["image"]} has data; unreadable: {report.bad or "none"}')
     tile_m = settings.tile_px * report.gsd_m
     split = split_grid(
-        np.array([record['cell'] for record in kept.values()]),
-        [{a['building']: a['area'] for a in record['annotations']} for record in kept.values()],
+        np.array([tile.image['cell'] for tile in kept]),
+        [{a['building']: a['area'] for a in tile.annotations} for tile in kept],
         tile_m,
         settings.blocks,
     )
     report.block_m = split.block_tiles * tile_m
-    part_of = dict(zip(kept, split.parts.tolist(), strict=True))
-    kept = {
-        name: ignore_buildings(record, ignored)
-        for (name, record), ignored in zip(kept.items(), split.ignored, strict=True)
-    }
+    kept = [tile.ignoring(buildings) for tile, buildings in zip(kept, split.ignored, strict=True)]
     for part in (*PARTS, 'dropped'):
-        own = {name: record for name, record in kept.items() if part_of[name] == part}
+        own = [tile for tile, its in zip(kept, split.parts, strict=True) if its == part]
         report.count(part, own)
-        if own and part != 'dropped':
-            write_part(tiles, out / part, {name: record['ignored'] for name, record in own.items()})
-            write_json(out / part / 'instances.json', coco(own, parameters))
+        if not own or part == 'dropped':
+            continue
+        make_folders(out / part)
+        for tile in own:
+            copy_tile(tiles, out / part, tile.name, tile.ignored)
+        info = {'description': 'Buildings in tiles of one image', 'parameters': parameters}
+        (out / part / 'instances.json').write_text(json.dumps(coco_file(own, info)))
     (out / 'labels').mkdir()
     clean, drawn = labels
     write_polygons(clean, out / 'labels' / 'clean.gpkg')
     if drawn is not clean:
         write_polygons(drawn, out / 'labels' / 'displaced.gpkg')
-    transforms = {name: record['transform'] for name, record in kept.items()}
+    transforms = {tile.name: tile.image['transform'] for tile in kept}
+    part_of = dict(zip(transforms, split.parts.tolist(), strict=True))
     write_contact_sheet(out, transforms, settings.tile_px, part_of, clean, drawn)
-    write_json(out / 'parameters.json', parameters | {'result': asdict(report)}, indent=1)
+    (out / 'parameters.json').write_text(json.dumps(parameters | {'result': asdict(report)}, indent=1))
 
 
 def _read_labels(
@@ -201,12 +224,8 @@ def _read_labels(
 def _parameters(
     raster: Raster, sources: tuple[Path, Path], clean: geopandas.GeoDataFrame, settings: RasterTilesSettings
 ) -> dict[str, Any]:
-    try:
-        version = metadata.version('skyline')
-    except metadata.PackageNotFoundError:
-        version = 'not installed'
     return {
-        'skyline': version,
+        'skyline': skyline_version(),
         'image': str(sources[0]),
         'labels': str(sources[1]),
         'settings': asdict(settings),
@@ -232,14 +251,15 @@ def _write_tiles(
             f'{columns * rows} tiles, more than {MAX_TILES}; of a mosaic of places far apart prepare each by itself '
             '(gdal_translate -projwin ...), or use larger tiles'
         )
-    for folder in (*LAYERS, 'records'):
-        (staging / folder).mkdir(exist_ok=True)
+    make_folders(staging, 'records')
     records = {}
     for column, row in track([(column, row) for row in range(rows) for column in range(columns)]):
         name = f'{stem.replace(" ", "_")}_{row:04d}_{column:04d}'
         done = staging / 'records' / f'{name}.json'
         if not done.exists():
-            write_json(done, _write_tile(raster, index, (column, row), tile_px, staging, name))
+            record = _write_tile(raster, index, (column, row), tile_px, staging, name)
+            with replacing(done) as temporary:
+                temporary.write_text(json.dumps(record))
         records[name] = json.loads(done.read_text())
     return records
 
@@ -255,19 +275,9 @@ def _write_tile(
     if valid.mean() < MIN_VALID_SHARE:
         return {}
     transform = raster.window_transform(left, top)
-    labels = index.label_tile(transform, valid)
-    paths = {layer: staging / layer / f'{name}{suffix}' for layer, suffix in LAYERS.items()}
-    Image.fromarray(rgb).save(paths['images'])
-    write_geotiff(paths['heights'], labels.heights_m)
-    Image.fromarray(labels.mask).save(paths['masks'])
-    Image.fromarray(labels.instances).save(paths['instances'])
-    write_json(paths['buildings'], labels.buildings)
-    return {
-        'cell': cell,
-        'size_px': [tile_px, tile_px],
-        'transform': list(transform[:6]),
-        'gsd_m': raster.gsd_m(left + tile_px / 2, top + tile_px / 2),
-        'valid_share': float(valid.mean()),
-        'building_px': int((labels.instances > 0).sum()),
-        'annotations': labels.annotations,
-    }
+    labels, annotations = index.label_tile(transform, valid)
+    image = write_image(staging / 'images', name, rgb)
+    labels.write(staging, name)
+    image |= {'gsd_m': raster.gsd_m(left + tile_px / 2, top + tile_px / 2), 'cell': cell}
+    image |= {'transform': list(transform[:6])}
+    return {'image': image, 'annotations': annotations, 'valid_px': int(valid.sum())}

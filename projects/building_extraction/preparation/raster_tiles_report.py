@@ -47,23 +47,24 @@ class RasterTilesReport:
     block_m: float = 0.0
     parts: dict[str, dict[str, float]] = field(default_factory=dict)
 
-    def count(self, part: str, records: dict[str, dict[str, Any]]) -> None:
-        """Add up the tiles of one part; buildings of which another part sees more count there alone."""
-        annotations, ignored = [], set()
-        for record in records.values():
-            for annotation in record['annotations']:
-                if annotation['instance'] in record['ignored']:
-                    ignored.add(annotation['building'])
-                else:
-                    annotations.append(annotation)
-        valid_px = sum(record['valid_share'] * np.prod(record['size_px']) for record in records.values())
+    def count(self, part: str, tiles: Sequence[Any]) -> None:
+        """Add up the tiles of one part; buildings of which another part sees more count there alone.
+
+        Args:
+            part: Its name.
+            tiles: `RasterTile`s.
+        """
+        annotations = [a for tile in tiles for a in tile.annotations if a['instance'] not in tile.ignored]
+        ignored = [a for tile in tiles for a in tile.annotations if a['instance'] in tile.ignored]
         self.parts[part] = {
-            'tiles': len(records),
+            'tiles': len(tiles),
             'instances': len(annotations),
-            'buildings': len({annotation['building'] for annotation in annotations}),
-            'ignored': len(ignored),
+            'buildings': len({a['building'] for a in annotations}),
+            'ignored': len(
+                {a['building'] for tile in tiles for a in tile.annotations if a['instance'] in tile.ignored}
+            ),
             'unknown_heights': len({a['building'] for a in annotations if a['building_height'] is None}),
-            'building_share': float(sum(record['building_px'] for record in records.values()) / max(valid_px, 1)),
+            'building_share': sum(a['area'] for a in annotations) / max(sum(tile.valid_px for tile in tiles), 1),
         }
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ import shapely
 from PIL import Image
 from pycocotools import mask as mask_api
 
+from projects.building_extraction.preparation.tile_set import CATEGORY_ID
 from projects.building_extraction.preparation.web_mercator import Tile
 from projects.geodata.polygonal import polygonal
 from projects.storage.image_errors import PILLOW_ERRORS
@@ -19,7 +20,6 @@ from projects.storage.image_errors import PILLOW_ERRORS
 FILL_RGB = (0, 0, 0)
 OPAQUE_ALPHA = 128  # of 255: a pixel that is at least half opaque counts as visible
 EIGHT_BIT_MODES = ('1', 'L', 'LA', 'P', 'PA', 'RGB', 'RGBA', 'CMYK', 'YCbCr')
-CATEGORY_ID = 1
 
 
 class UnreadableTileError(ValueError):

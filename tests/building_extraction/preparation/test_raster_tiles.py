@@ -288,7 +288,7 @@ def test_the_highest_polygon_is_on_top_and_parts_of_a_structure_are_one_instance
     index = LabelIndex(geopandas.GeoDataFrame(columns, geometry=boxes, crs=UTM))
     valid = np.ones((10, 10), dtype=bool)
     valid[:, 9] = False
-    labels = index.label_tile(Affine(1, 0, 0, 0, -1, 10), valid)
+    labels, annotations = index.label_tile(Affine(1, 0, 0, 0, -1, 10), valid)
     assert labels.heights_m[5].tolist() == [10, 10, 40, 40, 40, 40, 10, 10, 0, 0]
     assert labels.instances[7].tolist() == [1, 1, 1, 1, 1, 1, 2, 2, 2, 0]
     assert labels.mask[0].tolist() == [0] * 9 + [127]
@@ -296,7 +296,7 @@ def test_the_highest_polygon_is_on_top_and_parts_of_a_structure_are_one_instance
         (0, 40.0, 56),
         (1, 20.0, 12),
     ]
-    assert [entry['iscrowd'] for entry in labels.annotations] == [0, 1]
+    assert [entry['iscrowd'] for entry in annotations] == [0, 1]
 
 
 def test_a_mosaic_of_places_far_apart_is_refused_before_it_fills_the_memory(area):

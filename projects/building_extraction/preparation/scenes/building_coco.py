@@ -1,16 +1,15 @@
-"""Buildings of rendered tiles as a COCO instance file, with BONAI's additional fields."""
+"""Buildings of rendered tiles as COCO annotations, with BONAI's additional fields."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
-from pycocotools import mask as mask_api
 
+from projects.building_extraction.preparation.tile_set import boxes, instance_masks
 from projects.city_scenes.labels import BuildingRecord
 
 Box = tuple[int, ...]
-CATEGORIES = [{'id': 1, 'name': 'building'}]
 
 
 def annotate(
@@ -33,21 +32,16 @@ def annotate(
     Returns:
         One annotation for each building that has pixels in the label, in the order of the records.
     """
-    boxes, roofs, footprints = (_bounding_boxes(ids) for ids in (instances, roof_ids, footprint_ids))
-    by_column = np.asfortranarray(instances)
+    masks, roofs, footprints = dict(instance_masks(instances)), boxes(roof_ids), boxes(footprint_ids)
     annotations = []
     for record in records:
         number = record.instance
-        if number not in boxes:
+        if number not in masks:
             continue
-        encoded = mask_api.encode((by_column == number).view(np.uint8))
         known = np.isfinite(record.height_m)
         annotations.append(
-            {
-                'category_id': 1,
-                'segmentation': {'size': encoded['size'], 'counts': encoded['counts'].decode('ascii')},
-                'area': int(mask_api.area(encoded)),
-                'bbox': _corner_and_size(boxes[number]),
+            masks[number]
+            | {
                 'iscrowd': 0,
                 'ignore_flag': 0,
                 'building_height': record.height_m if known else None,
@@ -60,19 +54,6 @@ def annotate(
             }
         )
     return annotations
-
-
-def _bounding_boxes(ids: np.ndarray) -> dict[int, Box]:
-    """Left, top, right and bottom of each number that occurs; 0 is none."""
-    places = np.flatnonzero(ids)
-    numbers = ids.ravel()[places].astype(np.uint16)
-    order = np.argsort(numbers, kind='stable')
-    present, first = np.unique(numbers[order], return_index=True)
-    if not len(present):
-        return {}
-    points = np.stack([places % ids.shape[1], places // ids.shape[1]], axis=1)[order]
-    corners = np.hstack([np.minimum.reduceat(points, first), np.maximum.reduceat(points, first) + 1])
-    return {number: tuple(corner) for number, corner in zip(present.tolist(), corners.tolist(), strict=True)}
 
 
 def _union(first: Box | None, second: Box | None) -> Box | None:
@@ -107,25 +88,3 @@ def outline(ids: np.ndarray, number: int, box: Box | None) -> list[float]:
     parts, _ = cv2.findContours(corners, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     largest = max(parts, key=cv2.contourArea)[:, 0]
     return (largest + np.array([left, top])).astype(float).ravel().tolist()
-
-
-def coco_file(
-    images: list[dict[str, Any]], annotations: list[list[dict[str, Any]]], info: dict[str, Any]
-) -> dict[str, Any]:
-    """Puts the tiles of a split together, numbering images and annotations from 1.
-
-    Args:
-        images: One entry for each tile, without `id`.
-        annotations: The annotations of each tile.
-        info: What the set was made with.
-
-    Returns:
-        The contents of the file.
-    """
-    entries: list[dict[str, Any]] = []
-    numbered: list[dict[str, Any]] = []
-    for image_id, (image, own) in enumerate(zip(images, annotations, strict=True), start=1):
-        entries.append({'id': image_id} | image)
-        for annotation in own:
-            numbered.append({'id': len(numbered) + 1, 'image_id': image_id} | annotation)
-    return {'info': info, 'images': entries, 'annotations': numbered, 'categories': CATEGORIES}

@@ -1,6 +1,5 @@
 """Writes the files of one rendered tile."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,10 @@ from PIL import Image
 from projects.building_extraction.height_classes import HeightClasses
 from projects.building_extraction.preparation.scenes.building_coco import annotate
 from projects.building_extraction.preparation.scenes.contact_sheet import outlined
+from projects.building_extraction.preparation.tile_set import TileLabels, WrittenTile, write_image
 from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain, Flight
 from projects.city_scenes.labelled_tile import LabelledTile, label_tile
-
-FOLDERS = ('images', 'masks', 'instances', 'heights', 'buildings', 'surfaces')
 
 
 @dataclass(frozen=True)
@@ -53,29 +51,19 @@ class TileJob:
 
 
 @dataclass(frozen=True)
-class WrittenTile:
+class RenderedTile(WrittenTile):
     """What the files of the whole split need of a tile.
 
     Attributes:
-        image: COCO entry without id.
-        annotations: COCO annotations without ids.
         building_share: Share of its pixels that is building.
         preview: Picture for the contact sheet, if wanted.
     """
 
-    image: dict[str, Any]
-    annotations: list[dict[str, Any]]
     building_share: float
     preview: np.ndarray | None
 
 
-def make_folders(folder: Path) -> None:
-    """Makes the folders of a split."""
-    for name in FOLDERS:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-
-
-def write_tile(city: City, folder: Path, job: TileJob) -> WrittenTile:
+def write_tile(city: City, folder: Path, job: TileJob) -> RenderedTile:
     """Renders and writes one tile.
 
     Args:
@@ -88,35 +76,25 @@ def write_tile(city: City, folder: Path, job: TileJob) -> WrittenTile:
     """
     tile = label_tile(city, job.domain, job.flight, job.west_north_m, job.tile_px, job.min_area_px, job.seed)
     split = folder / job.split
-    file_name = _write_image(split / 'images', tile.image, city.buildings.crs, job)
-    Image.fromarray((tile.instances > 0) * np.uint8(255)).save(split / 'masks' / f'{job.name}.png')
-    Image.fromarray(tile.instances).save(split / 'instances' / f'{job.name}.png')
-    Image.fromarray(tile.heights_m).save(split / 'heights' / f'{job.name}.tif', compression='tiff_adobe_deflate')
+    (west, north), gsd_m = job.west_north_m, job.flight.view.gsd_m
+    place = (gsd_m, 0.0, west, 0.0, -gsd_m, north)
+    image = write_image(split / 'images', job.name, tile.image, place, city.buildings.crs)
+    TileLabels(tile.instances, tile.heights_m, _table(tile, job)).write(split, job.name)
     Image.fromarray(tile.surfaces).save(split / 'surfaces' / f'{job.name}.png')
-    (split / 'buildings' / f'{job.name}.json').write_text(json.dumps(_table(tile, job), indent=1))
     view, sun = job.flight.view, job.flight.sun
-    image = {'file_name': file_name, 'width': job.tile_px, 'height': job.tile_px, 'west_north_m': job.west_north_m}
-    image |= asdict(view) | {'sun_elevation_deg': sun.elevation_deg, 'sun_azimuth_deg': sun.azimuth_deg}
+    image |= (
+        {'west_north_m': job.west_north_m}
+        | asdict(view)
+        | {'sun_elevation_deg': sun.elevation_deg, 'sun_azimuth_deg': sun.azimuth_deg}
+    )
     image |= {'label': job.domain.label, 'label_displacement_m': job.flight.displacement_m}
     heights_m = np.array([np.nan, *(record.height_m for record in tile.records)])
-    return WrittenTile(
+    return RenderedTile(
         image,
         annotate(tile.instances, tile.roof_ids, tile.footprint_ids, tile.records),
         float((tile.instances > 0).mean()),
         outlined(tile.image, tile.instances, heights_m, job.classes) if job.preview else None,
     )
-
-
-def _write_image(folder: Path, image: np.ndarray, crs: str | None, job: TileJob) -> str:
-    """Writes a GeoTIFF if the place is real, else PNG; returns the file's name."""
-    if crs is None:
-        Image.fromarray(image).save(folder / f'{job.name}.png', compress_level=1)  # noise does not compress
-        return f'{job.name}.png'
-    from projects.geodata.raster_files import write_geotiff
-
-    (west, north), gsd_m = job.west_north_m, job.flight.view.gsd_m
-    write_geotiff(folder / f'{job.name}.tif', image, (gsd_m, 0.0, west, 0.0, -gsd_m, north), crs)
-    return f'{job.name}.tif'
 
 
 def _table(tile: LabelledTile, job: TileJob) -> list[dict[str, Any]]:

@@ -24,13 +24,13 @@ from filelock import FileLock
 from mmengine.logging import print_log
 
 from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.preparation.scenes.building_coco import coco_file
 from projects.building_extraction.preparation.scenes.contact_sheet import sheet_indices, write_sheet
 from projects.building_extraction.preparation.scenes.overview import write_overview
 from projects.building_extraction.preparation.scenes.report import ScenesReport, SplitCounts
 from projects.building_extraction.preparation.scenes.set_parameters import find_finished, fingerprint
 from projects.building_extraction.preparation.scenes.shared_splits import DIGESTS, copy_split, digest, shared_splits
-from projects.building_extraction.preparation.scenes.tile_files import TileJob, WrittenTile, make_folders, write_tile
+from projects.building_extraction.preparation.scenes.tile_files import RenderedTile, TileJob, write_tile
+from projects.building_extraction.preparation.tile_set import coco_file, make_folders
 from projects.city_scenes.areas import Demand, Places, divide_ground, place_tiles
 from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain, Flight
@@ -121,7 +121,7 @@ def write_scenes(
         report = ScenesReport({}, classes.names_with_unknown)
         with replacing_folder(folder) as unfinished:
             for name in domains:
-                make_folders(unfinished / name)
+                make_folders(unfinished / name, 'surfaces')
             with _renderer(city, unfinished, num_processes or _suitable_processes(anew)) as render:
                 for name, split_jobs in jobs.items():
                     info = {'description': f'Rendered off-nadir scenes, {name}', 'parameters': parameters}
@@ -194,7 +194,7 @@ def _start_process(city: City, folder: Path) -> None:
     cv2.setNumThreads(1)
 
 
-def _write_in_process(job: TileJob) -> WrittenTile:
+def _write_in_process(job: TileJob) -> RenderedTile:
     return write_tile(_city, _folder, job)
 
 
@@ -216,17 +216,16 @@ def _suitable_processes(jobs: Sequence[TileJob]) -> int:
 
 
 def _finish_split(
-    folder: Path, name: str, written: list[WrittenTile], info: dict[str, Any], classes: HeightClasses
+    folder: Path, name: str, written: list[RenderedTile], info: dict[str, Any], classes: HeightClasses
 ) -> SplitCounts:
     """Writes what needs all tiles of a split: the COCO file and the contact sheet."""
-    images, annotations = [tile.image for tile in written], [tile.annotations for tile in written]
-    (folder / name / 'instances.json').write_text(json.dumps(coco_file(images, annotations, info)))
+    (folder / name / 'instances.json').write_text(json.dumps(coco_file(written, info)))
     write_sheet(folder / f'{name}.png', [tile.preview for tile in written if tile.preview is not None], classes)
-    heights_m = np.array([a['building_height'] for own in annotations for a in own], dtype=float)
+    heights_m = np.array([a['building_height'] for tile in written for a in tile.annotations], dtype=float)
     counts = np.bincount(classes.index(heights_m), minlength=len(classes.names_with_unknown))
     return SplitCounts(
         tiles=len(written),
-        empty_tiles=sum(not own for own in annotations),
+        empty_tiles=sum(not tile.annotations for tile in written),
         building_share=float(np.mean([tile.building_share for tile in written])),
         buildings=dict(zip(classes.names_with_unknown, counts.tolist(), strict=True)),
     )

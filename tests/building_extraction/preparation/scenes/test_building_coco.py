@@ -3,7 +3,8 @@ import pytest
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
-from projects.building_extraction.preparation.scenes.building_coco import annotate, coco_file, outline
+from projects.building_extraction.preparation.scenes.building_coco import annotate, outline
+from projects.building_extraction.preparation.tile_set import WrittenTile, coco_file
 from projects.city_scenes.labels import BuildingRecord
 
 
@@ -63,7 +64,7 @@ def test_the_file_is_read_by_pycocotools_and_numbers_run_over_all_tiles(maps, tm
     roof, footprint = maps
     own = annotate(footprint, roof, footprint, [record(1), record(2)])
     image = {'file_name': 'a.png', 'width': 20, 'height': 20}
-    (tmp_path / 'set.json').write_text(json.dumps(coco_file([image, image], [own, own], {})))
+    (tmp_path / 'set.json').write_text(json.dumps(coco_file([WrittenTile(image, own)] * 2, {})))
     coco = COCO(tmp_path / 'set.json')
     assert sorted(coco.anns) == [1, 2, 3, 4]
     assert sorted(coco.imgs) == [1, 2]
