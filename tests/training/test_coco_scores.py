@@ -236,6 +236,8 @@ def test_unknown_metrics_are_refused(tmp_path):
 
 
 def test_building_scores_are_described_with_their_classes():
+    from projects.building_extraction.evaluation import height_class_scores  # noqa: F401 (registers its description)
+
     scores = {'mIoU': 70.0, 'mAcc': 80.0, 'aAcc': 90.0, 'building/f1': 82.34, 'building/iou': 70.0}
     scores |= {'building/object_f1': 12.0, 'building/low-rise/f1': 71.0, 'building/low-rise/iou': 60.0}
     described = describe_scores(scores)

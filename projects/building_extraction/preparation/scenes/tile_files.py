@@ -82,11 +82,8 @@ def write_tile(city: City, folder: Path, job: TileJob) -> RenderedTile:
     TileLabels(tile.instances, tile.heights_m, _table(tile, job)).write(split, job.name)
     Image.fromarray(tile.surfaces).save(split / 'surfaces' / f'{job.name}.png')
     view, sun = job.flight.view, job.flight.sun
-    image |= (
-        {'west_north_m': job.west_north_m}
-        | asdict(view)
-        | {'sun_elevation_deg': sun.elevation_deg, 'sun_azimuth_deg': sun.azimuth_deg}
-    )
+    image |= {'west_north_m': job.west_north_m, **asdict(view)}
+    image |= {'sun_elevation_deg': sun.elevation_deg, 'sun_azimuth_deg': sun.azimuth_deg}
     image |= {'label': job.domain.label, 'label_displacement_m': job.flight.displacement_m}
     heights_m = np.array([np.nan, *(record.height_m for record in tile.records)])
     return RenderedTile(
