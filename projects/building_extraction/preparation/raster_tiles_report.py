@@ -60,9 +60,7 @@ class RasterTilesReport:
             'tiles': len(tiles),
             'instances': len(annotations),
             'buildings': len({a['building'] for a in annotations}),
-            'ignored': len(
-                {a['building'] for tile in tiles for a in tile.annotations if a['instance'] in tile.ignored}
-            ),
+            'ignored': len({a['building'] for a in ignored}),
             'unknown_heights': len({a['building'] for a in annotations if a['building_height'] is None}),
             'building_share': sum(a['area'] for a in annotations) / max(sum(tile.valid_px for tile in tiles), 1),
         }
