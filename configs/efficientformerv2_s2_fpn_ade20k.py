@@ -11,6 +11,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='efficientformerv2_s2', pretrained=True),
-    neck=dict(in_channels=[32, 64, 144, 288]),
 )
 published = dict(miou=42.4, params_m='16.3', macs_g='27.7', macs_with_attention=False)

@@ -12,5 +12,4 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='efficientformerv2_s2', pretrained=True),
-    neck=dict(in_channels=[32, 64, 144, 288]),
 )

@@ -13,6 +13,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='efficientformerv2_s2', norm_eval=True, pretrained=True),
-    neck=dict(in_channels=[32, 64, 144, 288]),
 )
 published = dict(box_ap=43.4, mask_ap=39.5, params_m='32.2')

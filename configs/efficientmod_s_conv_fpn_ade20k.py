@@ -13,6 +13,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='EfficientMod', arch='s_conv', drop_path_rate=0.02, pretrained=True),
-    neck=dict(in_channels=[40, 80, 160, 344]),
 )
 published = dict(miou=43.5, params_m='16.7', macs_g='29.0')

@@ -12,6 +12,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='EfficientMod', arch='s_conv', drop_path_rate=0.02, pretrained=True),
-    neck=dict(in_channels=[40, 80, 160, 344]),
 )
 published = dict(box_ap=42.1, mask_ap=38.5, params_m='32.6')

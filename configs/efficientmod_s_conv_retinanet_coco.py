@@ -12,5 +12,4 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='EfficientMod', arch='s_conv', drop_path_rate=0.02, pretrained=True),
-    neck=dict(in_channels=[40, 80, 160, 344]),
 )

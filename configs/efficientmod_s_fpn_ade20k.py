@@ -13,6 +13,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='EfficientMod', arch='s', drop_path_rate=0.02, pretrained=True),
-    neck=dict(in_channels=[32, 64, 144, 312]),
 )
 published = dict(miou=46.0, params_m='16.7', macs_g='28.1', macs_with_attention=False)

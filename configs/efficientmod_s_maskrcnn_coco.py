@@ -12,6 +12,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='EfficientMod', arch='s', drop_path_rate=0.02, pretrained=True),
-    neck=dict(in_channels=[32, 64, 144, 312]),
 )
 published = dict(box_ap=43.6, mask_ap=40.3, params_m='32.6')

@@ -9,6 +9,4 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='EfficientMod', arch='s', drop_path_rate=0.02, pretrained=True),
-    decode_head=dict(in_channels=[32, 64, 144, 312]),
-    auxiliary_head=dict(in_channels=144),
 )

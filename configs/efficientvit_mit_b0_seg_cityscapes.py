@@ -6,5 +6,5 @@ The authors published neither training code nor recipe; the schedule is ours, af
 
 _base_ = 'efficientvit_mit_b1_seg_cityscapes.py'
 
-model = dict(backbone=dict(arch='b0'), decode_head=dict(in_channels=[32, 64, 128], head_width=32, head_depth=1))
+model = dict(backbone=dict(arch='b0'), decode_head=dict(head_width=32, head_depth=1))
 published = dict(miou=75.653, params_m='0.7', macs_g='4.4')

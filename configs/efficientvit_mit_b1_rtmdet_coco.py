@@ -15,5 +15,4 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='EfficientViTMIT', arch='b1', out_indices=(2, 3, 4), pretrained=True),
-    neck=dict(in_channels=[64, 128, 256]),
 )

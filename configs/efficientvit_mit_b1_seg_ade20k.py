@@ -12,6 +12,6 @@ _base_ = [
 
 model = dict(
     backbone=dict(arch='b1'),
-    decode_head=dict(in_channels=[64, 128, 256], head_width=64, head_depth=3),
+    decode_head=dict(head_width=64, head_depth=3),
 )
 published = dict(miou=42.84, params_m='4.8', macs_g='3.1')

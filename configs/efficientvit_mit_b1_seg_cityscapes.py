@@ -13,6 +13,6 @@ _base_ = [
 
 model = dict(
     backbone=dict(arch='b1'),
-    decode_head=dict(in_channels=[64, 128, 256], head_width=64, head_depth=3, final_expand=4),
+    decode_head=dict(head_width=64, head_depth=3, final_expand=4),
 )
 published = dict(miou=80.547, params_m='4.8', macs_g='25')

@@ -12,5 +12,4 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='EfficientViTMIT', arch='b2', norm_eval=True, pretrained=True),
-    neck=dict(in_channels=[48, 96, 192, 384]),
 )

@@ -5,5 +5,5 @@ The authors published neither training code nor recipe; the schedule is ours, af
 
 _base_ = 'efficientvit_mit_b1_seg_ade20k.py'
 
-model = dict(backbone=dict(arch='b2'), decode_head=dict(in_channels=[96, 192, 384], head_width=96))
+model = dict(backbone=dict(arch='b2'), decode_head=dict(head_width=96))
 published = dict(miou=45.941, params_m='15', macs_g='9.1')

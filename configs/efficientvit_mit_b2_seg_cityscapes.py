@@ -6,5 +6,5 @@ The authors published neither training code nor recipe; the schedule is ours, af
 
 _base_ = 'efficientvit_mit_b1_seg_cityscapes.py'
 
-model = dict(backbone=dict(arch='b2'), decode_head=dict(in_channels=[96, 192, 384], head_width=96))
+model = dict(backbone=dict(arch='b2'), decode_head=dict(head_width=96))
 published = dict(miou=82.073, params_m='15', macs_g='74')

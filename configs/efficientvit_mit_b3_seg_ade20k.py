@@ -5,5 +5,5 @@ The authors published neither training code nor recipe; the schedule is ours, af
 
 _base_ = 'efficientvit_mit_b1_seg_ade20k.py'
 
-model = dict(backbone=dict(arch='b3'), decode_head=dict(in_channels=[128, 256, 512], head_width=128))
+model = dict(backbone=dict(arch='b3'), decode_head=dict(head_width=128))
 published = dict(miou=49.013, params_m='39', macs_g='22')

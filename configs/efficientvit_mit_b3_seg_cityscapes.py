@@ -6,5 +6,5 @@ The authors published neither training code nor recipe; the schedule is ours, af
 
 _base_ = 'efficientvit_mit_b1_seg_cityscapes.py'
 
-model = dict(backbone=dict(arch='b3'), decode_head=dict(in_channels=[128, 256, 512], head_width=128))
+model = dict(backbone=dict(arch='b3'), decode_head=dict(head_width=128))
 published = dict(miou=83.016, params_m='40', macs_g='179')

@@ -13,7 +13,6 @@ _base_ = [
 model = dict(
     backbone=dict(arch='l1', norm_eps=1e-7),
     decode_head=dict(
-        in_channels=[128, 256, 512],
         head_width=128,
         head_depth=3,
         block='fmbconv',

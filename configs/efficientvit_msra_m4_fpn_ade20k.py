@@ -12,7 +12,7 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='EfficientViTMSRA', arch='m4', out_indices=(1, 2, 3, 4, 5), pretrained=True),
-    neck=dict(in_channels=[32, 64, 128, 256, 384], num_outs=5),
-    decode_head=dict(in_channels=[256] * 5, in_index=[0, 1, 2, 3, 4], feature_strides=[4, 8, 16, 32, 64]),
+    neck=dict(num_outs=5),
+    decode_head=dict(in_index=[0, 1, 2, 3, 4]),
 )
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(attention_bias=dict(decay_mult=0.0))))

@@ -4,6 +4,6 @@ whose recipe this is: the neck of SHViT, batch norms in eval mode, no decay of a
 
 _base_ = 'shvit_retinanet_coco.py'
 
-model = dict(backbone=dict(type='EfficientViTMSRA', arch='m4'), neck=dict(in_channels=[128, 256, 384]))
+model = dict(backbone=dict(type='EfficientViTMSRA', arch='m4'))
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(attention_bias=dict(decay_mult=0.0))))
 published = dict(box_ap=32.7)

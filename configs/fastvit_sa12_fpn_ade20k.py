@@ -12,6 +12,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='fastvit_sa12', pretrained=True),
-    neck=dict(in_channels=[64, 128, 256, 512]),
 )
 published = dict(miou=38.0)

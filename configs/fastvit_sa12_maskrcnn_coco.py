@@ -11,6 +11,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='fastvit_sa12', norm_eval=True, pretrained=True),
-    neck=dict(in_channels=[64, 128, 256, 512]),
 )
 published = dict(box_ap=38.9, mask_ap=35.9)

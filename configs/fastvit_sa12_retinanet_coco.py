@@ -12,5 +12,4 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='fastvit_sa12', norm_eval=True, pretrained=True),
-    neck=dict(in_channels=[64, 128, 256, 512]),
 )

@@ -12,5 +12,4 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='mobilenetv3_large_100', pretrained=True),
-    neck=dict(in_channels=[24, 40, 112, 960]),
 )

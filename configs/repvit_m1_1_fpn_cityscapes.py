@@ -12,5 +12,4 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='repvit_m1_1', pretrained=True),
-    neck=dict(in_channels=[64, 128, 256, 512]),
 )

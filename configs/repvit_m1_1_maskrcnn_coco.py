@@ -12,6 +12,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='repvit_m1_1', norm_eval=True, pretrained=True),
-    neck=dict(in_channels=[64, 128, 256, 512]),
 )
 published = dict(box_ap=39.8, mask_ap=37.2)

@@ -12,6 +12,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='resnet50', pretrained=True),
-    neck=dict(in_channels=[256, 512, 1024, 2048]),
 )
 published = dict(miou=36.7)

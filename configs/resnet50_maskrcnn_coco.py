@@ -13,6 +13,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='resnet50', norm_eval=True, pretrained=True),
-    neck=dict(in_channels=[256, 512, 1024, 2048]),
 )
 published = dict(box_ap=38.0, mask_ap=34.4)

@@ -12,5 +12,4 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TimmBackbone', arch='resnet50', norm_eval=True, pretrained=True),
-    neck=dict(in_channels=[256, 512, 1024, 2048]),
 )

@@ -12,6 +12,6 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='SHViT', arch='s4', out_indices=(1, 2, 3, 4, 5), pretrained=True),
-    neck=dict(in_channels=[56, 112, 224, 336, 448], num_outs=5),
-    decode_head=dict(in_channels=[256] * 5, in_index=[0, 1, 2, 3, 4], feature_strides=[4, 8, 16, 32, 64]),
+    neck=dict(num_outs=5),
+    decode_head=dict(in_index=[0, 1, 2, 3, 4]),
 )

@@ -13,6 +13,6 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='SHViT', arch='s4', norm_eval=True, pretrained=True),
-    neck=dict(type='UpsamplingFPN', in_channels=[224, 336, 448], out_channels=256, num_outs=5, num_upsamples=2),
+    neck=dict(type='UpsamplingFPN', out_channels=256, num_outs=5, num_upsamples=2),
 )
 published = dict(box_ap=39.0, mask_ap=35.9)

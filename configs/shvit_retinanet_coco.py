@@ -15,7 +15,6 @@ model = dict(
     backbone=dict(type='SHViT', arch='s4', norm_eval=True, pretrained=True),
     neck=dict(
         type='UpsamplingFPN',
-        in_channels=[224, 336, 448],
         out_channels=256,
         num_outs=5,
         num_upsamples=1,

@@ -2,4 +2,4 @@
 
 _base_ = 'shvit_maskrcnn_coco.py'
 
-model = dict(backbone=dict(arch='s1'), neck=dict(in_channels=[128, 224, 320]))
+model = dict(backbone=dict(arch='s1'))

@@ -2,4 +2,4 @@
 
 _base_ = 'shvit_maskrcnn_coco.py'
 
-model = dict(backbone=dict(arch='s2'), neck=dict(in_channels=[128, 308, 448]))
+model = dict(backbone=dict(arch='s2'))

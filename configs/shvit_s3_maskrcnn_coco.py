@@ -2,4 +2,4 @@
 
 _base_ = 'shvit_maskrcnn_coco.py'
 
-model = dict(backbone=dict(arch='s3'), neck=dict(in_channels=[192, 352, 448]))
+model = dict(backbone=dict(arch='s3'))

@@ -9,5 +9,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='SHViT', arch='s4', out_indices=(1, 2, 3, 4, 5), pretrained=True),
-    decode_head=dict(in_channels=[56, 112, 224, 336, 448], in_index=[0, 1, 2, 3, 4]),
+    decode_head=dict(in_index=[0, 1, 2, 3, 4]),
 )

@@ -6,5 +6,5 @@ _base_ = 'shvit_maskrcnn_coco.py'
 
 model = dict(
     backbone=dict(out_indices=(1, 2, 3, 4, 5)),
-    neck=dict(_delete_=True, type='FPN', in_channels=[56, 112, 224, 336, 448], out_channels=256, num_outs=5),
+    neck=dict(_delete_=True, type='FPN', in_channels='backbone', out_channels=256, num_outs=5),
 )

@@ -12,5 +12,4 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='TurboViT', arch='w64', pretrained=False),
-    neck=dict(in_channels=[64, 128, 256, 512]),
 )

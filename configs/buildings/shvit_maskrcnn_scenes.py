@@ -13,7 +13,7 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='SHViT', arch='s4', norm_eval=True, pretrained=True),
-    neck=dict(type='UpsamplingFPN', in_channels=[224, 336, 448], out_channels=256, num_outs=5, num_upsamples=2),
+    neck=dict(type='UpsamplingFPN', out_channels=256, num_outs=5, num_upsamples=2),
     roi_head=dict(bbox_head=dict(num_classes=1), mask_head=dict(num_classes=1)),
 )
 train_dataloader = dict(dataset=dict(ann_file='target/instances.json', data_prefix=dict(img='target/images/')))

@@ -12,5 +12,4 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='SHViT', arch='s4', out_indices=(0, 1, 2, 3, 4, 5), pretrained=True),
-    decode_head=dict(in_channels=[28, 56, 112, 224, 336, 448], strides=[2, 4, 8, 16, 32, 64]),
 )

@@ -91,7 +91,6 @@ options = {
     'model.decode_head.loss_decode.name': 'bce+dice',
     'model.backbone.arch': 's1',
     'model.backbone.pretrained': False,
-    'model.decode_head.in_channels': [16, 32, 64, 128, 224, 320],
     'model.decode_head.decoder_options': dict(decoder_channels=(128, 96, 64, 32, 16, 8)),
     'train_dataloader.dataset.pipeline.0.keep_mib': 64,
     'train_dataloader.dataset.pipeline.1.keep_mib': 64,

@@ -7,6 +7,7 @@ mmengine's Runner, hooks, samplers and metrics are used as they are; each module
 - `runner`        Runner that refuses a checkpoint which does not fit, and a storage backend that writes atomically
 - `train_loop`    epoch and iteration loops that resume at any iteration, on any number of processes, alike
 - `samplers`      batches and draws of RoIs that can be repeated
+- `levels`        necks and heads that read channels and strides from what feeds them
 - `heads`         detection heads whose losses are averaged over the whole distributed batch
 - `annotations`   COCO files, checked and mended, for training, evaluation and pictures alike
 - `datasets`      COCO data sets of such files and of images of the sizes that they say; survive unreadable images
@@ -23,6 +24,7 @@ from . import (
     datasets,
     heads,
     hooks,
+    levels,
     optim_wrapper,
     runner,
     samplers,
@@ -35,6 +37,7 @@ __all__ = [
     'datasets',
     'heads',
     'hooks',
+    'levels',
     'optim_wrapper',
     'runner',
     'samplers',

@@ -1,5 +1,5 @@
 """U-Net's decoder (arXiv 1505.04597) of segmentation_models.pytorch with one logit, building against background; the
-leaf gives backbone, channels and strides.
+leaf gives the backbone.
 
 The other networks of the paper, UnetPlusPlus, Linknet, PSPNet, FPN, DeepLabV3Plus and MAnet:
 `--cfg-options model.decode_head.decoder=UnetPlusPlus`; its other losses: `model.decode_head.loss_decode.name=bce+dice`.
@@ -22,6 +22,8 @@ model = dict(
         _delete_=True,
         type='SMPHead',
         decoder='Unet',
+        in_channels='backbone',
+        strides='backbone',
         num_classes=2,
         out_channels=1,
         threshold=0.5,

@@ -8,6 +8,7 @@ model = dict(
     decode_head=dict(
         _delete_=True,
         type='EfficientViTHead',
+        in_channels='backbone',
         in_index=[0, 1, 2],
         num_classes=150,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),

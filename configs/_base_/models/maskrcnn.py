@@ -13,6 +13,7 @@ model = dict(
         pad_mask=True,
         pad_size_divisor=32,
     ),
+    neck=dict(in_channels='backbone'),
     rpn_head=dict(
         type='GlobalBatchRPNHead',
         in_channels=256,

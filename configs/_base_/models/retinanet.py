@@ -12,6 +12,7 @@ model = dict(
         bgr_to_rgb=True,
         pad_size_divisor=32,
     ),
+    neck=dict(in_channels='backbone'),
     bbox_head=dict(
         type='GlobalBatchRetinaHead',
         num_classes=80,

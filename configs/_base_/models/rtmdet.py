@@ -1,4 +1,4 @@
-"""RTMDet's neck and head (Lyu et al., arXiv 2212.07784) on strides 8 to 32; the leaf gives backbone and `in_channels`.
+"""RTMDet's neck and head (Lyu et al., arXiv 2212.07784) on strides 8 to 32; the leaf gives the backbone.
 
 Depthwise convolutions keep it light, in the head, too, where mmdet cannot share them between levels. Losses, label
 assignment and thresholds are RTMDet's; mmdet's head averages the losses over the distributed batch itself.
@@ -13,7 +13,7 @@ model = dict(
         bgr_to_rgb=True,
         pad_size_divisor=32,
     ),
-    neck=dict(type='CSPNeXtPAFPN', out_channels=128, num_csp_blocks=3, use_depthwise=True),
+    neck=dict(type='CSPNeXtPAFPN', in_channels='backbone', out_channels=128, num_csp_blocks=3, use_depthwise=True),
     bbox_head=dict(
         type='RTMDetSepBNHead',
         num_classes=80,

@@ -7,6 +7,7 @@ model = dict(
     decode_head=dict(
         _delete_=True,
         type='SegformerHead',
+        in_channels='backbone',
         in_index=[0, 1, 2, 3],
         channels=256,
         dropout_ratio=0.1,

@@ -10,6 +10,7 @@ model = dict(
     decode_head=dict(
         _delete_=True,
         type='UPerHead',
+        in_channels='backbone',
         in_index=[0, 1, 2, 3],
         pool_scales=(1, 2, 3, 6),
         channels=512,
@@ -21,6 +22,7 @@ model = dict(
     ),
     auxiliary_head=dict(
         type='FCNHead',
+        in_channels='backbone',
         in_index=2,
         channels=256,
         num_convs=1,

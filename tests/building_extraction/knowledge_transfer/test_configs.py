@@ -28,7 +28,6 @@ SMALL = {
     'custom_hooks': [],
     'model.backbone.arch': 's1',
     'model.backbone.pretrained': False,
-    'model.decode_head.in_channels': [16, 32, 64, 128, 224, 320],
     'model.decode_head.decoder_options': {'decoder_channels': [16] * 6},
     **{
         f'{split}_dataloader.{key}': value
