@@ -1,5 +1,7 @@
 """ADE20K (SceneParsing benchmark): 150 classes, crops of 512x512, batches of 4 images on each of 8 GPUs."""
 
+_base_ = '../loaders.py'
+
 data_root = 'data/ade/ADEChallengeData2016'
 source = 'http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip'
 
@@ -40,11 +42,6 @@ tta_pipeline = [
 ]
 train_dataloader = dict(
     batch_size=4,
-    num_workers=4,
-    persistent_workers=True,
-    worker_init_fn=dict(type='leave_process_group'),
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    batch_sampler=dict(type='ResumableBatchSampler'),
     dataset=dict(
         type='CheckedADE20KDataset',
         source=source,
@@ -54,18 +51,11 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    worker_init_fn=dict(type='leave_process_group'),
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CheckedADE20KDataset',
         source=source,
         data_root=data_root,
         data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
-        test_mode=True,
         pipeline=test_pipeline,
     ),
 )

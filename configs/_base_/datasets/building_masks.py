@@ -11,6 +11,8 @@ Images are cut, not resized: what a metre is in pixels is a property of the set.
 whole.
 """
 
+_base_ = '../loaders.py'
+
 data_root = 'data/whu/'
 source = 'http://gpcv.whu.edu.cn/data/building_dataset.html (aerial imagery, cropped tiles and raster labels)'
 mask_values = dict(building=255, background=[0], ignored=[])
@@ -34,11 +36,6 @@ test_pipeline = [
 ]
 train_dataloader = dict(
     batch_size=8,
-    num_workers=4,
-    persistent_workers=True,
-    worker_init_fn=dict(type='leave_process_group'),
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    batch_sampler=dict(type='ResumableBatchSampler'),
     dataset=dict(
         type='BuildingMaskDataset',
         source=source,
@@ -49,18 +46,11 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    worker_init_fn=dict(type='leave_process_group'),
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='BuildingMaskDataset',
         source=source,
         data_root=data_root,
         data_prefix=dict(img_path='val/image', seg_map_path='val/label'),
-        test_mode=True,
         pipeline=test_pipeline,
         **mask_values,
     ),

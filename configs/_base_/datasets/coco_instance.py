@@ -1,5 +1,7 @@
 """COCO 2017 instance segmentation: boxes and masks, short side 800 px, batches of 2 images on each of 8 GPUs."""
 
+_base_ = '../loaders.py'
+
 data_root = 'data/coco/'
 source = 'https://cocodataset.org/#download (train2017.zip, val2017.zip, annotations_trainval2017.zip)'
 
@@ -52,9 +54,6 @@ tta_pipeline = [
 train_dataloader = dict(
     batch_size=2,
     num_workers=2,
-    persistent_workers=True,
-    worker_init_fn=dict(type='leave_process_group'),
-    sampler=dict(type='DefaultSampler', shuffle=True),
     batch_sampler=dict(type='ResumableAspectRatioBatchSampler'),
     dataset=dict(
         type='CheckedCocoDataset',
@@ -67,19 +66,12 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    worker_init_fn=dict(type='leave_process_group'),
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CheckedCocoDataset',
         source=source,
         data_root=data_root,
         ann_file='annotations/instances_val2017.json',
         data_prefix=dict(img='val2017/'),
-        test_mode=True,
         pipeline=test_pipeline,
     ),
 )

@@ -1,4 +1,4 @@
-"""EfficientMod as its authors compute it, beside which `benchmark_backbones.py` measures ours.
+"""EfficientMod as its authors compute it, beside which `backbones.py` measures ours.
 
 Convolutions see contiguous copies of shape (B, C, H, W), the context is repeated in memory, and the layer scale, the
 residual connection and each activation have tensors of their own.
@@ -21,16 +21,19 @@ from projects.efficient_models.backbones.efficientmod import (
 
 
 def embed_patches(self: PatchEmbed, x: torch.Tensor) -> torch.Tensor:
+    """The patch embedding, by a contiguous copy."""
     x = self.proj(x.permute(0, 3, 1, 2).contiguous())
     return self.norm(x.permute(0, 2, 3, 1).contiguous())
 
 
 def context(self: ContextLayer, x: torch.Tensor) -> torch.Tensor:
+    """The context, before and after a contiguous copy each."""
     context = self.context_list(self.f(x).permute(0, 3, 1, 2).contiguous())
     return self.g((0 + context).permute(0, 2, 3, 1).contiguous())
 
 
 def modulation(self: ModulationMLP, x: torch.Tensor) -> torch.Tensor:
+    """The modulation, by a context that is repeated in memory."""
     context = self.context_layer(x)
     hidden = self.act(self.fc1(x))
     if self.expansion > 1:
@@ -39,10 +42,12 @@ def modulation(self: ModulationMLP, x: torch.Tensor) -> torch.Tensor:
 
 
 def modulation_block(self: ModulationBlock, x: torch.Tensor) -> torch.Tensor:
+    """The residual connection, scaled in a tensor of its own."""
     return x + self.gamma_1 * self.mlp(self.norm(x))
 
 
 def attention(self: Attention, x: torch.Tensor) -> torch.Tensor:
+    """Attention over a list of positions."""
     batch, positions, _ = x.shape
     query, key, value = self.qkv(x).reshape(batch, positions, 3, 8, -1).permute(2, 0, 3, 1, 4).unbind(0)
     x = F.scaled_dot_product_attention(query, key, value)
@@ -50,6 +55,7 @@ def attention(self: Attention, x: torch.Tensor) -> torch.Tensor:
 
 
 def attention_block(self: AttentionBlock, x: torch.Tensor) -> torch.Tensor:
+    """The block with attention, between copies."""
     shape = x.shape
     x = x.flatten(1, 2).contiguous()
     x = x + self.attn(self.norm1(x))

@@ -1,8 +1,8 @@
 """Time of each stage of a training step, as a config trains and with other options beside it.
 
-    python tests/training/benchmark_training.py configs/shvit_maskrcnn_coco.py --sample \
+    python tools/benchmarks/training_step.py configs/shvit_maskrcnn_coco.py --sample \
         --variant optim_wrapper.type=OptimWrapper
-    python tests/training/benchmark_training.py work_dirs/study_sample/runs/main_student_seed0 \
+    python tools/benchmarks/training_step.py work_dirs/study_sample/runs/main_student_seed0 \
         --variant optim_wrapper.type=BFloat16OptimWrapper --variant optim_wrapper.optimizer.fused=False
 
 Method: all variants start from the same weights and run in turns, in one process, on the same batches: after two rounds
@@ -100,6 +100,7 @@ class Variant:
 
 
 def batches(variant: Variant) -> Iterator[Any]:
+    """The batches of a variant's loader, over and over."""
     loop = variant.runner.train_loop
     for epoch in range(1_000_000):
         loop.start_epoch(epoch, 0)
@@ -107,6 +108,7 @@ def batches(variant: Variant) -> Iterator[Any]:
 
 
 def read(args: argparse.Namespace, options: dict[str, Any], work_dir: str) -> Config:
+    """The config of the command line, with the options of a variant."""
     if Path(args.config).is_dir():
         cfg = load_run(Path(args.config))[1]
     else:
@@ -120,6 +122,7 @@ def read(args: argparse.Namespace, options: dict[str, Any], work_dir: str) -> Co
 
 
 def main() -> None:
+    """Time all variants in turns, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file, or folder of a run of a study')
     parser.add_argument('--sample', action='store_true', help='on generated data, as in tools/train.py')

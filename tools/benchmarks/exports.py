@@ -1,6 +1,6 @@
 """Exported files beside OpenMMLab's own inference: from one image to labels or instances, and whether they agree.
 
-python tests/deployment/benchmark_exports.py configs/shvit_maskrcnn_coco.py CHECKPOINT FILE.xml FILE.onnx \
+python tools/benchmarks/exports.py configs/shvit_maskrcnn_coco.py CHECKPOINT FILE.xml FILE.onnx \
     --images data/sample/coco/val2017 --size 800x1280
 
 Both sides take the same image, a mosaic of a folder's at the network's scale, and end with the same: labels of all
@@ -9,7 +9,9 @@ pixels, or boxes, scores and masks as large as the image. They take turns in one
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +24,15 @@ from projects.deployment.export.file_verification import cutoffs_of
 from projects.deployment.export.pytorch_reference import PyTorchReference
 from projects.deployment.inference_graphs import load_model
 from projects.deployment.predictions import Detections, paste_whole_masks
-from projects.deployment.predictor import open_predictor
+from projects.deployment.predictor import Predictor, open_predictor
 from projects.training.config import load_config
 from projects.training.datasets import LoadImage
 
+Side = Callable[[np.ndarray], Any]  # from an image (H, W, 3) uint8 RGB to labels or detections
 
-def main():
+
+def main() -> None:
+    """Time all sides in turns, and print a table."""
     parser = argparse.ArgumentParser(description='Time exported files beside OpenMMLab.')
     parser.add_argument('config')
     parser.add_argument('checkpoint')
@@ -64,7 +69,7 @@ def main():
     Console().print(table)
 
 
-def mosaic(folder, size):
+def mosaic(folder: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) uint8 RGB, filled with the images of a folder."""
     canvas = np.zeros((*size, 3), dtype=np.uint8)
     files = sorted(path for path in folder.iterdir() if path.suffix in ('.jpg', '.png'))
@@ -77,13 +82,16 @@ def mosaic(folder, size):
     return canvas
 
 
-def openmmlab(model):
+def openmmlab(model: Any) -> Side:
+    """OpenMMLab's own inference, from an image to results."""
     reference = PyTorchReference(model)
     return lambda image: reference(image[None])[0]
 
 
-def deployed(predictor):
-    def predict(image):
+def deployed(predictor: Predictor) -> Side:
+    """An exported file, from an image to results."""
+
+    def predict(image: np.ndarray) -> Any:
         found = predictor(image[None])[0]
         if not isinstance(found, Detections) or found.masks is None:
             return found
@@ -93,7 +101,7 @@ def deployed(predictor):
     return predict
 
 
-def agreement(reference, other, model):
+def agreement(reference: Any, other: Any, model: Any) -> str:
     """Equal pixels; or partners of the reference's detections at two IoUs."""
     if not isinstance(reference, Detections):
         return f'{(reference.labels == other.labels).mean():.3%} of the pixels'

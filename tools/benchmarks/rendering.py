@@ -1,6 +1,6 @@
 """How many tiles per second one core renders. Not a test: the figure depends on the machine.
 
-Run with `OMP_NUM_THREADS=1 python tests/city_scenes/benchmark_render.py`.
+Run with `OMP_NUM_THREADS=1 python tools/benchmarks/rendering.py`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from projects.city_scenes.render import render_tile
 from projects.city_scenes.sunlight import Sun
 from projects.city_scenes.view import View
 
-MELBOURNE = Path(__file__).parents[3] / 'shared/data/melbourne/buildings.gpkg'
+MELBOURNE = Path(__file__).parents[2] / 'data/melbourne/buildings.gpkg'
 
 
 def dense_city(blocks: int = 40) -> City:

@@ -1,8 +1,7 @@
 """Raster prediction beside the bare runtime, and its memory under growing rasters.
 
-cd tests/deployment/prediction/rasters
-python benchmark_raster_prediction.py MODEL [CHECKPOINT] [--runtime openvino --precision bf16]
-python benchmark_raster_prediction.py MODEL --memory 4096 16384 30000
+python tools/benchmarks/rasters.py MODEL [CHECKPOINT] [--runtime openvino --precision bf16]
+python tools/benchmarks/rasters.py MODEL --memory 4096 16384 30000
 
 Both sides compute the same windows in the same batches, one after the other in each round; the bare side has them in
 memory and drops what it gets. A generated raster is JPEG in tiles, as aerial images come.
@@ -88,7 +87,7 @@ def measure_memory(predictor: Predictor, settings: RasterSettings, size_px: int,
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'image.tif')
         write = [sys.executable, __file__, '--write', str(path), str(size_px), '--compress', compress]
-        subprocess.run(write, check=True)  # not in this process, whose memory counts
+        subprocess.run(write, check=True)  # noqa: S603 (this file), not in this process, whose memory counts
         start = time.perf_counter()
         result = predict_raster(predictor, path, folder, settings)
         assert result is not None
@@ -125,7 +124,7 @@ def main() -> None:
     if args.memory and len(args.memory) > 1:  # one process each: what a process once took never becomes less
         options = sys.argv[1 : sys.argv.index('--memory')]
         for size_px in args.memory:
-            subprocess.run([sys.executable, __file__, *options, '--memory', str(size_px)], check=True)
+            subprocess.run([sys.executable, __file__, *options, '--memory', str(size_px)], check=True)  # noqa: S603 (this file)
         return
     predictor = open_predictor(
         args.model, args.checkpoint, runtime=args.runtime, precision=args.precision, threads=args.threads

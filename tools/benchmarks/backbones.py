@@ -1,6 +1,6 @@
 """Time and memory of the backbones beside timm's or the authors' formulation of the same networks.
 
-    python tests/efficient_models/benchmark_backbones.py --sizes 512x512 800x1280 --threads 1 2
+    python tools/benchmarks/backbones.py --sizes 512x512 800x1280 --threads 1 2
 
 Method: both formulations get the same weights, and first have to return the same maps. Then they run in turns, in one
 process, on the same images: after two rounds of warm-up, the time of each round is taken, and the median is reported
@@ -47,12 +47,14 @@ Pair = tuple[nn.Module, nn.Module]
 
 
 def beside_authors(arch: str) -> Pair:
+    """EfficientMod, and the same computed as its authors do."""
     network, reference = EfficientMod(arch), EfficientMod(arch)
     reference.load_state_dict(network.state_dict())
     return network, compute_like_authors(reference)
 
 
 def beside_timm(network: nn.Module, timm_name: str, **options: int) -> Pair:
+    """One of our networks, and timm's with the same weights."""
     reference = timm.create_model(timm_name, features_only=True, feature_cls='getter', **options)
     for module in reference.modules():
         if isinstance(module, LiteMLA):
@@ -62,6 +64,7 @@ def beside_timm(network: nn.Module, timm_name: str, **options: int) -> Pair:
 
 
 def beside_hiera(size: tuple[int, int]) -> Pair:
+    """TurboViT, and timm's Hiera of the same size, positions and weights."""
     network = TurboViT('w64')
     reference = timm.create_model(
         'hiera_tiny_224', embed_dim=64, img_size=size, features_only=True, feature_cls='getter'
@@ -74,6 +77,7 @@ def beside_hiera(size: tuple[int, int]) -> Pair:
 
 
 def inside_timm_backbone(timm_name: str) -> Pair:
+    """A network of timm in our wrapper, and in timm's."""
     network = TimmBackbone(timm_name)
     reference = timm.create_model(timm_name, features_only=True, feature_cls='getter')
     reference.model.load_state_dict(network.timm_model.state_dict())
@@ -94,6 +98,7 @@ PAIRS: dict[str, Callable[[tuple[int, int]], Pair]] = {
 
 
 def check_same_maps(pair: Pair, images: torch.Tensor) -> None:
+    """Refuse to compare what does not compute the same."""
     with torch.inference_mode():
         for output, expected in zip(*(network.eval()(images) for network in pair), strict=True):
             error = (output - expected).abs().max() / expected.abs().mean()
@@ -116,6 +121,7 @@ def steps(network: nn.Module, images: torch.Tensor, training: bool) -> Callable[
 
 
 def peak_memory_mib(step: Callable[[], None]) -> float:
+    """The most that torch holds in a step above what it held before, in MiB."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         step()
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == '[memory]']
@@ -142,12 +148,14 @@ def measure(pair: Pair, images: torch.Tensor, training: bool, rounds: int, clock
 
 
 def processor() -> str:
+    """Its name."""
     lines = Path('/proc/cpuinfo').read_text().splitlines() if platform.system() == 'Linux' else []
     names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
     return names[0] if names else platform.processor()
 
 
 def main() -> None:
+    """Measure, and print a row for each network, size, batch and number of threads."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         '--networks', nargs='+', default=list(PAIRS), choices=PAIRS, metavar='NAME', help=', '.join(PAIRS)
