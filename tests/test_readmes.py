@@ -1,0 +1,54 @@
+"""Pages link to what exists, and the commands on them are ones that the tools take."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / name for name in ('README.md', 'CHANGELOG.md', 'data/README.md', 'configs/README.md')]
+PAGES += sorted((ROOT / 'projects').rglob('README.md'))
+
+
+def anchor(heading):
+    return re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-')
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page):
+    for link in re.findall(r'\]\((?!https?:)([^)\s]+)\)', page.read_text()):
+        path, _, heading = link.partition('#')
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if heading:
+            assert heading in map(anchor, re.findall(r'^#+ (.*)$', target.read_text(), re.MULTILINE)), link
+
+
+def commands():
+    """All calls of a tool that stand in tables and blocks, as typed; between sentences their parts are named, too."""
+    for page in PAGES:
+        text = page.read_text().replace('\\\n', ' ')
+        blocks = re.findall(r'```bash\n(.*?)```', text, re.DOTALL)
+        lines = [line for block in blocks for line in block.splitlines()]
+        for line in lines + re.findall(r'^\|.*`([^`]*tools/[^`]*)` \|', text, re.MULTILINE):
+            if found := re.search(r'tools/(\w+)\.py (.+)', line):
+                yield f'{page.relative_to(ROOT)}: {line}', *found.groups()
+
+
+COMMANDS = {name: (tool, arguments) for name, tool, arguments in commands()}
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_a_tool_takes_the_command_of_a_page(name, tmp_path, monkeypatch):
+    tool, typed = COMMANDS[name]
+    arguments = shlex.split(re.split(r' && | \| ', typed)[0])
+    for argument in arguments:
+        if argument.startswith('configs/'):
+            assert (ROOT / argument).is_file(), argument
+    monkeypatch.chdir(tmp_path)
+    spec = importlib.util.spec_from_file_location(f'{tool}_tool', ROOT / 'tools' / f'{tool}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.parse_args(arguments)
