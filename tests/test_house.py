@@ -23,17 +23,6 @@ def test_nobody_imports_tools_or_tests():
     assert not [path for path in MODULES for name in imports(path) if name.split('.')[0] in ('tools', 'tests')]
 
 
-@pytest.mark.parametrize('room', ROOMS, ids=lambda room: room.name)
-def test_imports_are_relative_inside_a_project_and_absolute_across(room):
-    absolute = f'projects.{room.name}'
-    for path in room.rglob('*.py'):
-        depth = len(path.relative_to(room).parts)
-        for name in imports(path):
-            assert not f'{name}.'.startswith(f'{absolute}.'), f'{path}: {name}, which is inside: make it relative'
-            level = len(name) - len(name.lstrip('.'))
-            assert level <= depth, f'{path}: {name} leads out of {absolute}: make it absolute'
-
-
 def test_names_say_what_is_inside():
     vague = {'utils', 'util', 'common', 'misc', 'helpers', 'helper'}
     assert not [path for path in MODULES if vague & {*path.relative_to(ROOT).with_suffix('').parts}]

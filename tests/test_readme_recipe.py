@@ -1,4 +1,4 @@
-"""The README's recipe for a backbone of one's own, followed to the letter in a copy of the project."""
+"""The recipe of configs/README.md for a backbone of one's own, followed to the letter in a copy of the project."""
 
 import os
 import re
@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def code_blocks(section):
-    """Code of a section of the README by the file that the line before it names, and the line that it belongs after."""
-    text = (ROOT / 'README.md').read_text().split(f'## {section}\n')[1].split('\n## ')[0]
+    """Code of a section of that page by the file that the line before it names, and the line that it belongs after."""
+    text = (ROOT / 'configs' / 'README.md').read_text().split(f'## {section}\n')[1].split('\n## ')[0]
     return re.findall(r'`([\w/]+\.py)`[^\n]*\n\n```(?:python|text)\n(.*?)```', text, re.DOTALL)
 
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projec
 from projects.command_line import folder_to_write, image_size, number, told_in_one_line, whole_number
 from projects.deployment.runtimes import PRECISIONS, TIMED_RUNTIMES
 
-README = Path(__file__).resolve().parents[1] / 'README.md'
+PAGE = Path(__file__).resolve().parents[1] / 'projects/deployment/speed_claims/README.md'
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -33,7 +33,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         'or an exported .onnx or .xml file; the first is what the others are compared with',
     )
     add('--claims', action='store_true', help='check the speed claims of the papers instead')
-    add('--write', action='store_true', help='with --claims: put the table into the README')
+    add(
+        '--write',
+        action='store_true',
+        help='with --claims: put the table into the page of projects/deployment/speed_claims',
+    )
     add('--runtime', nargs='+', choices=TIMED_RUNTIMES, help='traced: fused and traced, the protocol of the authors')
     add('--precision', nargs='+', choices=PRECISIONS, default=[], help="(default: fp32, and a file's own)")
     size = 'of the images, in pixels (default: 512x512)'
@@ -78,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
         if args.claims:
             from projects.deployment.speed_claims.run import check_claims
 
-            check_claims(settings_given(args), args.out, README if args.write else None)
+            check_claims(settings_given(args), args.out, PAGE if args.write else None)
         else:
             from projects.deployment.benchmark.comparison import compare
 

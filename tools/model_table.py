@@ -20,9 +20,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('configs', nargs='*', type=Path, help='print these alone (default: all in configs/)')
     action = parser.add_mutually_exclusive_group()
-    path = {'nargs': '?', 'type': Path, 'const': ROOT / 'README.md', 'metavar': 'FILE'}
-    action.add_argument('--write', **path, help='put the table into FILE (README.md), between its markers')
-    action.add_argument('--check', **path, help='fail if the table in FILE (README.md) is stale')
+    page = ROOT / 'configs' / 'README.md'
+    path = {'nargs': '?', 'type': Path, 'const': page, 'metavar': 'FILE'}
+    action.add_argument('--write', **path, help='put the table into FILE (configs/README.md), between its markers')
+    action.add_argument('--check', **path, help='fail if the table in FILE (configs/README.md) is stale')
     args = parser.parse_args(arguments)
     if args.configs and (args.write or args.check):
         parser.error('--write and --check are for the table of all configs')

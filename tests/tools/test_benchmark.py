@@ -25,7 +25,7 @@ def tool(tmp_path, monkeypatch):
     (tmp_path / 'README.md').write_text('Before.\n<!-- speed claims -->\n<!-- /speed claims -->\nAfter.\n')
     for module in (comparison, speed_claims_run):
         monkeypatch.setattr(module, 'import_networks', lambda: None)  # of all tests in this process
-    monkeypatch.setattr(tool, 'README', tmp_path / 'README.md')
+    monkeypatch.setattr(tool, 'PAGE', tmp_path / 'README.md')
     monkeypatch.setattr(benchmark_run, 'measure_ceiling', lambda *_: 100.0)
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""The command line, on two small configs of its own; the table in the README, of all configs, is checked by CI."""
+"""The command line, on two small configs of its own; CI checks the table in configs/README.md, of all configs."""
 
 import importlib.util
 from pathlib import Path
@@ -19,7 +19,7 @@ def project(tmp_path):
     (tmp_path / 'configs' / 'ours.py').write_text(base + small)
     published = "published = dict(params_m='30', backbone_params_m='6.01', box_ap=12.5)\n"
     (tmp_path / 'configs' / 'theirs.py').write_text(base + small + published)
-    (tmp_path / 'README.md').write_text(README)
+    (tmp_path / 'configs' / 'README.md').write_text(README)
     return tmp_path
 
 
@@ -43,13 +43,13 @@ def test_printing_shows_every_config_and_flags_deviations(main, project, capsys)
         '| [theirs](configs/theirs.py) | SHViT s1 | Mask R-CNN, UpsamplingFPN | 6.01 / ⚠ **27.2, -9.3%** |' in printed
     )
     assert '| 6.01 / 30 | – | 12.5 / – |' in printed
-    assert (project / 'README.md').read_text() == README
+    assert (project / 'configs' / 'README.md').read_text() == README
     main(['configs/ours.py'])
     assert 'theirs' not in capsys.readouterr().out
 
 
 def test_a_written_table_is_up_to_date_until_a_config_changes(main, project, capsys):
-    readme = project / 'README.md'
+    readme = project / 'configs' / 'README.md'
     main(['--write'])
     assert capsys.readouterr().out.endswith('README.md: 2 configs, of which 1 deviate from published figures\n')
     written = readme.read_text()
@@ -57,15 +57,15 @@ def test_a_written_table_is_up_to_date_until_a_config_changes(main, project, cap
     assert written.endswith(' |\n<!-- /model table -->\n\nThe end.\n')
     main(['--check'])
     assert 'up to date' in capsys.readouterr().out
-    main(['--write', 'README.md'])
+    main(['--write', 'configs/README.md'])
     assert readme.read_text() == written
 
     with (project / 'configs' / 'ours.py').open('a') as config:
         config.write("model = dict(backbone=dict(arch='s2'), neck=dict(in_channels=[128, 308, 448]))\n")
     with pytest.raises(SystemExit) as stop:
-        main(['--check', 'README.md'])
+        main(['--check', 'configs/README.md'])
     assert stop.value.code == (
-        'The model table in README.md is stale; run `tools/model_table.py --write README.md`:\n  ours'
+        'The model table in configs/README.md is stale; run `tools/model_table.py --write configs/README.md`:\n  ours'
     )
     assert readme.read_text() == written
 
@@ -82,7 +82,7 @@ def test_a_broken_config_is_named_and_nothing_written(main, project, text, messa
     (project / 'configs' / 'broken.py').write_text(base + text)
     with pytest.raises(SystemExit, match='^model_table: .*' + message):
         main(['--write'])
-    assert (project / 'README.md').read_text() == README
+    assert (project / 'configs' / 'README.md').read_text() == README
 
 
 def test_mistakes_on_the_command_line(main, project, capsys):

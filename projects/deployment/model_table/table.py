@@ -21,7 +21,7 @@ from projects.reporting.number_format import NOTHING, three_digits
 from projects.reporting.sections import read_section
 from projects.reporting.tables import Table
 
-SECTION = 'model table'  # of the README
+SECTION = 'model table'  # of configs/README.md
 FLAG = '⚠'
 CUSTOMARY_SIZES = {(1333, 800): (800, 1280), (2048, 512): (512, 512)}
 DATASETS = {'coco': 'COCO', 'buildings': 'Buildings', 'ADEChallengeData2016': 'ADE20K', 'cityscapes': 'Cityscapes'}
