@@ -12,7 +12,8 @@ from mmengine.logging import print_log
 from PIL import Image
 
 from projects.command_line import UsageError
-from projects.geodata.polygons.vectorization import PredictionWindow, VectorizationSettings, vectorise_windows
+from projects.geodata.polygons.vectorization import VectorizationSettings, vectorise_windows
+from projects.geodata.polygons.windows import PredictionWindow
 from projects.geodata.raster_files import NoDataError, Raster, open_band, open_raster
 from projects.geodata.raster_values import WINDOW_PX, ValueMeaning, check_one_band, value_meaning, windows_of
 from projects.geodata.vector_files import geopandas
@@ -46,7 +47,7 @@ def vectorise_raster(
         window_px: Side of the windows that are read at once.
 
     Returns:
-        As `vectorise_windows` returns it.
+        As `Vectoriser.polygons` returns it.
 
     Raises:
         FileNotFoundError: A file is missing.
@@ -109,6 +110,26 @@ def check_picture_name(path: Path) -> None:
         raise FileNotFoundError(f'cannot write {path}: the folder {path.parent} does not exist')
 
 
+def check_coverage(num_valid: int, size_px: tuple[int, int], path: Path) -> None:
+    """Refuse a raster without data, and say how much of another has none.
+
+    Args:
+        num_valid: Pixels with data.
+        size_px: Width and height.
+        path: Its file, for messages.
+
+    Raises:
+        NoDataError: No pixel has data.
+    """
+    num_pixels = size_px[0] * size_px[1]
+    if not num_valid:
+        raise NoDataError(f'none of the {num_pixels} pixels of {path} has data; has the model diverged?')
+    if num_valid < num_pixels:
+        share = 1 - num_valid / num_pixels
+        unknown = 'have no data or are ignored, and count as no building'
+        print_log(f'{path}: {share:.1%} of the pixels {unknown}', logger='current')
+
+
 def _check_same_grid(raster: Raster, heights: Raster, path: Path, heights_path: Path) -> None:
     corners = [np.array([one.transform @ (0, 0), one.transform @ one.size_px]) for one in (raster, heights)]
     placed_alike = np.abs(np.subtract(*corners)).max() <= abs(raster.transform.a) / 2
@@ -140,13 +161,7 @@ def _read_windows(
             _, heights_m, known = heights.read_values(*place)
             layers['heights_m'] = np.where(known, heights_m[0], np.float32('nan'))
         yield PredictionWindow(**layers, column=column, row=row)
-    num_pixels = raster.size_px[0] * raster.size_px[1]
-    if not num_valid:
-        raise NoDataError(f'none of the {num_pixels} pixels of {path} has data; has the model diverged?')
-    if num_valid < num_pixels:
-        share = 1 - num_valid / num_pixels
-        unknown = 'have no data or are ignored, and count as no building'
-        print_log(f'{path}: {share:.1%} of the pixels {unknown}', logger='current')
+    check_coverage(num_valid, raster.size_px, path)
 
 
 def _whole(numbers: np.ndarray) -> np.ndarray:

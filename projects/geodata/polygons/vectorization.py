@@ -8,12 +8,10 @@ import numpy as np
 import shapely
 
 from projects.geodata.coordinate_systems import WGS84, is_local, metres_per_unit, parse_crs
-from projects.geodata.heights import LIMIT_M
 from projects.geodata.polygons.pixel_regions import (
     Regions,
     concatenate,
     fill_holes,
-    find_regions,
     gather_parts,
     merge_across_borders,
     merge_equal,
@@ -21,10 +19,12 @@ from projects.geodata.polygons.pixel_regions import (
 )
 from projects.geodata.polygons.regularization import regularise
 from projects.geodata.polygons.simplification import simplify_outlines
+from projects.geodata.polygons.windows import PredictionWindow, regions_of
 from projects.geodata.vector_files import geopandas, pd
 
 COLUMNS = 'score', 'area_m2', 'height_m', 'instance', 'geometry'
 LAYERS = {'score': 'probabilities', 'height_m': 'heights_m', 'instance': 'instances'}  # that columns come from
+MANY_REGIONS = 4096  # are simplified at once
 
 
 @dataclass(frozen=True)
@@ -58,51 +58,6 @@ class VectorizationSettings:
             raise ValueError(f'simplify_m = {self.simplify_m}: expected metres, at least 0')
 
 
-@dataclass(frozen=True)
-class PredictionWindow:
-    """What is predicted for a part of a raster.
-
-    Attributes:
-        probabilities: (H, W) Probability of building, 0 to 1, or a mask of 0 and 1; NaN: no data, not building. None
-            where only instances are known.
-        instances: (H, W) Numbers of buildings, 0 = none, equal in all windows for one building; None: buildings are
-            the regions above the threshold.
-        heights_m: (H, W) Metres above ground; NaN, values up to 0 and above `LIMIT_M` are unknown. None: no heights.
-        column: Left edge in the raster.
-        row: Upper edge in the raster.
-    """
-
-    probabilities: np.ndarray | None
-    instances: np.ndarray | None = None
-    heights_m: np.ndarray | None = None
-    column: int = 0
-    row: int = 0
-
-    def __post_init__(self) -> None:
-        layers = {name: getattr(self, name) for name in ('probabilities', 'instances', 'heights_m')}
-        shapes = {name: layer.shape for name, layer in layers.items() if layer is not None}
-        if len(set(shapes.values())) != 1 or set(shapes) == {'heights_m'}:
-            raise ValueError(f'expected probabilities, instances or both, and heights of the same size; got {shapes}')
-        if len(self.size_px) != 2:
-            raise ValueError(f'{shapes}: expected one band, (H, W)')
-        if self.probabilities is not None:
-            _check_probabilities(self.probabilities)
-        if self.instances is not None:
-            _check_instances(self.instances)
-
-    @property
-    def size_px(self) -> tuple[int, ...]:
-        """Width and height."""
-        layer = self.instances if self.probabilities is None else self.probabilities
-        return () if layer is None else layer.shape[::-1]
-
-    @property
-    def edges(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom in the raster."""
-        width, height = self.size_px
-        return self.column, self.row, self.column + width, self.row + height
-
-
 def vectorise(
     probabilities: np.ndarray | None,
     transform: Any,
@@ -112,7 +67,7 @@ def vectorise(
     instances: np.ndarray | None = None,
     heights_m: np.ndarray | None = None,
 ) -> geopandas.GeoDataFrame:
-    """Polygons of a whole map in memory; arguments and result as of `PredictionWindow` and `vectorise_windows`."""
+    """Polygons of a whole map in memory; arguments and result as of `PredictionWindow` and `Vectoriser`."""
     window = PredictionWindow(probabilities, instances, heights_m)
     width, height = window.size_px
     return vectorise_windows([window], (width, height), transform, crs, settings)
@@ -125,43 +80,71 @@ def vectorise_windows(
     crs: Any,
     settings: VectorizationSettings | None = None,
 ) -> geopandas.GeoDataFrame:
-    """Polygons of a raster that is read window by window.
+    """Polygons of a raster that is read window by window; arguments and result as of `Vectoriser`."""
+    vectoriser = Vectoriser(size_px, transform, crs, settings)
+    for window in windows:
+        vectoriser.add(window)
+    return vectoriser.polygons()
+
+
+class Vectoriser:
+    """Takes the windows of a raster, one after another, and gives its polygons.
 
     Buildings that windows cut are joined, so that the result does not depend on the windows; of a window only its
     polygons are kept. Buildings are the pixels of one number where instances are given, else 4-connected regions:
     pixels that touch at a corner alone are different buildings.
 
     Args:
-        windows: Windows that cover the raster without overlap, in any order.
         size_px: Width and height of the raster.
         transform: From (column, row) to (x, y), six numbers a, b, c, d, e, f.
         crs: Coordinate system of x and y.
         settings: How polygons are made.
 
-    Returns:
-        One row per building: `geometry` (valid Polygon in `crs`, MultiPolygon of an instance in several pieces) and
-        `area_m2` (of the polygon, on the ground); where they are given `score` (mean probability of its pixels),
-        `height_m` (mean of its known heights, NaN is unknown) and `instance`. No building gives an empty frame.
-
     Raises:
-        ValueError: The windows hold something else than probabilities, or the coordinate system cannot express the
-            place.
+        ValueError: The coordinate system cannot express the place.
     """
-    settings = settings or VectorizationSettings()
-    place = _Place(size_px, np.array(transform[:6], dtype=float), crs)
-    cut, frames, given = [_no_regions()], [], set[str]()
-    for window in windows:
-        regions = _window_regions(window, settings.threshold)
-        given |= {column for column, layer in LAYERS.items() if getattr(window, layer) is not None}
-        is_cut = touches_other_windows(regions, window.edges, size_px) | (window.instances is not None)
-        cut.append(regions.select(is_cut))
-        frames.append(_to_frame(regions.select(~is_cut), place, settings))
-    merge = merge_equal if 'instance' in given else merge_across_borders
-    frames.append(_to_frame(merge(concatenate(cut)), place, settings))
-    result = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
-    _regularise(result, place, settings)
-    result['area_m2'] = place.areas_m2(result.geometry)
-    return result[[column for column in COLUMNS if column not in LAYERS or column in given]]
+
+    def __init__(
+        self, size_px: tuple[int, int], transform: Any, crs: Any, settings: VectorizationSettings | None = None
+    ) -> None:
+        self._size_px, self._settings = size_px, settings or VectorizationSettings()
+        self._place = _Place(size_px, np.array(transform[:6], dtype=float), crs)
+        self._cut, self._whole, self._num_whole = [_no_regions()], [_no_regions()], 0
+        self._frames: list[geopandas.GeoDataFrame] = []
+        self._given: set[str] = set()
+
+    def add(self, window: PredictionWindow) -> None:
+        """Take the next window; all of them cover the raster without overlap, in any order."""
+        regions = regions_of(window, self._settings.threshold)
+        self._given |= {column for column, layer in LAYERS.items() if getattr(window, layer) is not None}
+        is_cut = touches_other_windows(regions, window.edges, self._size_px) | (window.instances is not None)
+        self._cut.append(regions.select(is_cut))
+        self._whole.append(regions.select(~is_cut))
+        self._num_whole += len(self._whole[-1])
+        if self._num_whole >= MANY_REGIONS:
+            self._simplify_whole()
+
+    def polygons(self) -> geopandas.GeoDataFrame:
+        """The polygons of all windows.
+
+        Returns:
+            One row per building: `geometry` (valid Polygon in `crs`, MultiPolygon of an instance in several pieces)
+            and `area_m2` (of the polygon, on the ground); where they are given `score` (mean probability of its
+            pixels), `height_m` (mean of its known heights, NaN is unknown) and `instance`. No building gives an empty
+            frame.
+        """
+        self._simplify_whole()
+        merge = merge_equal if 'instance' in self._given else merge_across_borders
+        frames = [*self._frames, _to_frame(merge(concatenate(self._cut)), self._place, self._settings)]
+        result = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+        _regularise(result, self._place, self._settings)
+        result['area_m2'] = self._place.areas_m2(result.geometry)
+        return result[[column for column in COLUMNS if column not in LAYERS or column in self._given]]
+
+    def _simplify_whole(self) -> None:
+        """Exact outlines of regions that no window cuts need not be kept."""
+        self._frames.append(_to_frame(concatenate(self._whole), self._place, self._settings))
+        self._whole, self._num_whole = [_no_regions()], 0
 
 
 def refine_polygons(
@@ -222,42 +205,8 @@ def _regularise(polygons: geopandas.GeoDataFrame, place: _Place, settings: Vecto
         polygons.geometry = gather_parts(regular.geometry.to_numpy(), owner, len(polygons))
 
 
-def _check_probabilities(probabilities: np.ndarray) -> None:
-    if probabilities.dtype.kind not in 'biuf':
-        raise ValueError(f'probabilities of type {probabilities.dtype}: expected real numbers, 0 to 1')
-    known = probabilities[np.isfinite(probabilities)]
-    low, high = known.min(initial=0), known.max(initial=0)
-    if low < 0 or high > 1 or np.isinf(probabilities).any():
-        raise ValueError(
-            f'probabilities from {low:g} to {high:g}: expected 0 to 1; apply a sigmoid to logits, and divide masks of '
-            '0 and 255 by 255'
-        )
-
-
-def _check_instances(instances: np.ndarray) -> None:
-    low, high = instances.min(initial=0), instances.max(initial=0)
-    if instances.dtype.kind not in 'iu' or low < 0 or high > np.iinfo(np.int32).max:
-        raise ValueError(
-            f'instances of type {instances.dtype}, from {low:g} to {high:g}: expected whole numbers from 0 (none) that '
-            'fit into 32 bits'
-        )
-
-
 def _no_regions() -> Regions:
     return Regions(np.array([], dtype=object), np.zeros(0, dtype=np.int64), np.zeros((0, 4)))
-
-
-def _window_regions(window: PredictionWindow, threshold: float) -> Regions:
-    """Regions with the sums: pixels of known probability, probability, pixels of known height, height."""
-    values = window.instances
-    if values is None:
-        values = np.asarray(window.probabilities) > threshold  # false for NaN
-    unknown = np.full(values.shape, np.nan, dtype=np.float32)
-    probabilities = unknown if window.probabilities is None else window.probabilities
-    heights_m = unknown if window.heights_m is None else window.heights_m
-    scored, measured = np.isfinite(probabilities), (heights_m > 0) & (heights_m <= LIMIT_M)  # false for NaN
-    layers = [scored, np.where(scored, probabilities, 0), measured, np.where(measured, heights_m, 0)]
-    return find_regions(values, layers, window.column, window.row)
 
 
 def _to_frame(regions: Regions, place: _Place, settings: VectorizationSettings) -> geopandas.GeoDataFrame:
