@@ -6,11 +6,11 @@ tools/predict.py model.onnx 'drone/**/*.jpg' film.mp4 --out predictions --resume
 tools/predict.py buildings.xml city.tif --out predictions --polygons gpkg --regularise
 torchrun --nproc-per-node 8 tools/predict.py model.onnx photos/ --out predictions
 
-Exit codes: 0 all was predicted, 1 some inputs could not be (they are listed, all others are done) or nothing was begun.
+Exit codes: 0 all was predicted, 1 some inputs could not be (they are listed, all others are done) or nothing was begun,
+2 the options do not go together.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,130 +49,42 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def open_model(args: argparse.Namespace) -> Any:
-    """The predictor, of a config with its overrides or of an exported file."""
-    import torch
-    from mmengine.logging import MMLogger
+def predict(args: argparse.Namespace) -> Any:
+    """Predict everything; a report, None in all processes but the first."""
+    from projects.deployment.prediction.command import ModelChoice, predict
+    from projects.deployment.prediction.prediction_files import PredictionSettings
+    from projects.deployment.prediction.rasters.settings import PolygonSettings, RasterSettings
 
-    from projects.deployment.predictor import open_predictor
-    from projects.training.config import load_config, locate
-
-    model = locate(args.model)
-    options = {key: getattr(args, key) for key in ('runtime', 'device', 'precision', 'threads')}
-    if args.device == 'cuda' and 'LOCAL_RANK' in os.environ:
-        torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
-    if model.suffix != '.py':
-        if args.cfg_options:
-            raise ValueError(f'--cfg-options are for configs; {model.name} is as it was exported')
-        return open_predictor(model, args.checkpoint, **options)
-    if args.checkpoint is None:
-        raise ValueError(f'{model.name} is a config, whose weights are random; name its --checkpoint')
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel('WARNING')  # mmengine tells of each weight how it was initialised
-    try:
-        return open_predictor(load_config(model, args.cfg_options), args.checkpoint, **options)
-    finally:
-        logger.setLevel(level)
-
-
-def describe_identity(args: argparse.Namespace, info: Any) -> dict[str, Any]:
-    """What the results depend on, for `--resume`."""
-    from projects.deployment.prediction.run import digest
-    from projects.training.config import locate
-
-    model = locate(args.model)
-    files = [model, model.with_suffix('.bin'), *([Path(args.checkpoint)] if args.checkpoint else [])]
-    keys = ('runtime', 'precision', 'cfg_options', 'window', 'overlap', 'bands', 'gsd', 'layers')
-    weights = digest(*(file for file in files if file.is_file()))
-    return {'model': info.config, 'weights': weights, **{key: getattr(args, key) for key in keys}}
-
-
-def predict(args: argparse.Namespace) -> tuple[Any, list[str]]:
-    """Predict everything; a report, None in all processes but the first, and lines about polygons."""
-    from projects.deployment.prediction.image_files import RASTER, find_inputs
-    from projects.deployment.prediction.prediction_files import PredictionSettings, writable
-    from projects.deployment.prediction.run import leave_processes, predict_inputs
-
-    files = find_inputs(args.inputs, args.out)
-    if any(file.kind == RASTER for file in files):  # which need the extra 'geo'
-        from projects.deployment.prediction.rasters.prediction import RasterSettings, predict_raster
-    predictor = open_model(args)
-    possible = writable(predictor.info)
-    unfit = set(args.write or ()) - set(possible)
-    if unfit:
-        raise ValueError(f'--write {" ".join(sorted(unfit))}: {predictor.info.task} gives {" ".join(possible)}')
-    settings = PredictionSettings(tuple(args.write or possible), args.score_threshold, args.batch_size)
-    identity = describe_identity(args, predictor.info)
-
-    def predict_one_raster(file: Any, folder: Path) -> Any:
-        how = RasterSettings(
-            window_px=args.window,
-            overlap_px=args.overlap,
-            batch_size=args.batch_size,
-            bands=None if args.bands is None else tuple(args.bands),
-            gsd_m=args.gsd,
-            layers=tuple(args.layers),
-            min_score=args.score_threshold,
-        )
-        return predict_raster(predictor, file.path, folder, how, resume=args.resume, model_id=identity['weights'])
-
-    options = {'identity': identity, 'resume': args.resume, 'predict_raster': predict_one_raster}
-    report = predict_inputs(predictor, files, args.out, settings, **options)
-    leave_processes()
-    if report is None or not report.rasters or args.polygons == 'none':
-        return report, []
-    sources = {file.name: file.path for file in files if file.kind == RASTER}
-    return report, write_polygons_of(args, predictor.info, report, sources)
-
-
-def write_polygons_of(args: argparse.Namespace, info: Any, report: Any, sources: dict[str, Path]) -> list[str]:
-    """Write buildings of probability rasters, or a detector's objects, as polygons; say what was written.
-
-    A raster whose polygons cannot be written is added to the report's failures, and the others are done. One that has
-    no data, or does not say where it lies, has none.
-    """
-    from projects.geodata.polygons.files import vectorise_raster
-    from projects.geodata.polygons.vectorization import VectorizationSettings, refine_polygons
-    from projects.geodata.raster_files import NoDataError, UnplacedError, open_raster
-    from projects.geodata.vector_files import geopandas, write_polygons
-
-    threshold = 0.5 if info.threshold is None else info.threshold
-    settings = VectorizationSettings(threshold, args.min_area_m2, None, args.regularise)
-    lines = []
-    for name, layers in report.rasters.items():
-        path = args.out / 'polygons' / f'{name}.{args.polygons}'
-        try:
-            if 'probability' in layers:
-                polygons = vectorise_raster(layers['probability'], settings)
-            elif 'instances' in layers:
-                polygons = geopandas.read_file(layers['instances'])
-                if args.min_area_m2 or args.regularise:
-                    with open_raster(sources[name], gsd_m=args.gsd) as raster:
-                        polygons = refine_polygons(polygons, raster.size_px, raster.transform, settings)
-            else:
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_polygons(polygons, path)
-            lines.append(f'wrote {path}: {len(polygons)} polygons')
-        except (NoDataError, UnplacedError) as error:
-            lines.append(f'{name}: no polygons: {error}')
-        except Exception as error:
-            report.failed.append((name, f'no polygons: {type(error).__name__}: {error}'))
-    return lines
+    choice = ModelChoice(
+        args.model, args.checkpoint, args.runtime, args.device, args.precision, args.threads, args.cfg_options
+    )
+    rasters = RasterSettings(
+        window_px=args.window,
+        overlap_px=args.overlap,
+        bands=None if args.bands is None else tuple(args.bands),
+        gsd_m=args.gsd,
+        layers=tuple(args.layers),
+    )
+    polygons = None
+    if args.polygons != 'none':
+        polygons = PolygonSettings(args.polygons, args.min_area_m2, args.regularise)
+    settings = PredictionSettings(
+        tuple(args.write or ()), args.score_threshold, args.batch_size, rasters=rasters, polygons=polygons
+    )
+    return predict(choice, args.inputs, args.out, settings, resume=args.resume)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Predict, and print what was written and what could not be."""
     args = parse_args(arguments)
     with told_in_one_line('predict', f'stopped; go on with --resume --out {args.out}'):
-        report, lines = predict(args)
+        report = predict(args)
     if report is None:
         return
     speed = f', {report.images_per_s:.1f} images/s' if report.images_per_s else ''
     before = f'; {report.num_complete} were complete before' if report.num_complete else ''
     wrote = f'wrote {args.out}: {report.num_predicted} of {report.num_files} inputs{speed}{before}'
-    print('\n'.join([*report.notes, *lines, wrote]))
+    print('\n'.join([*report.notes, *report.polygons, wrote]))
     if report.failed:
         listed = '\n'.join(f'  {path}: {reason}' for path, reason in report.failed)
         sys.exit(f'predict: {len(report.failed)} inputs could not be predicted, or not to their end:\n{listed}')

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,13 @@ def create_strip(path: Path, layer: RasterLayer, width: int, height: int) -> Ite
         yield LayerFile(dataset)
 
 
+def read_strip(path: Path, bounds: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Values (B, h, w) and which pixels have data (h, w), of the parts of a strip between columns."""
+    with _OpenStrips() as opened:
+        for left, right in pairwise(bounds):
+            yield opened.read(path, rasterio.windows.Window(left, 0, right - left, opened.height(path)))
+
+
 def join_strips(
     path: Path,
     layer: RasterLayer,
@@ -158,11 +166,17 @@ class _OpenStrips(ExitStack):
         for file in [file for file in self._datasets if file not in files]:
             self._datasets.pop(file).close()
 
+    def height(self, file: Path) -> int:
+        return self._open(file).height
+
     def read(self, file: Path, window: Any) -> tuple[np.ndarray, np.ndarray]:
+        dataset = self._open(file)
+        return dataset.read(window=window), dataset.read_masks(1, window=window) > 0
+
+    def _open(self, file: Path) -> Any:
         if file not in self._datasets:
             self._datasets[file] = _quietly(rasterio.open, file)
-        dataset = self._datasets[file]
-        return dataset.read(window=window), dataset.read_masks(1, window=window) > 0
+        return self._datasets[file]
 
 
 @contextmanager

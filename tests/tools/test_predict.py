@@ -93,12 +93,14 @@ def test_an_exported_file_predicts_what_its_config_does(network, tmp_path):
         assert (labels == predictor.predict_image(image).labels).mean() > 0.999
 
 
-def test_what_is_missing_is_said(network, tmp_path):
+def test_what_is_missing_is_said(network, tmp_path, capsys):
     folder = network[2]
     weights = ('--checkpoint', folder / 'weights.pth', '--out', tmp_path / 'out')
     assert 'no such file or folder: absent.png' in predict(CONFIG, 'absent.png', *weights)
-    assert 'name its --checkpoint' in predict(CONFIG, folder / 'images', '--out', tmp_path / 'out')
-    assert 'gives overlays masks shares' in predict(CONFIG, folder / 'images', *weights, '--write', 'coco', *OPTIONS)
+    assert predict(CONFIG, folder / 'images', '--out', tmp_path / 'out') == 2
+    assert 'name its --checkpoint' in capsys.readouterr().err
+    assert predict(CONFIG, folder / 'images', *weights, '--write', 'coco', *OPTIONS) == 2
+    assert 'gives overlays masks shares' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
 
 
@@ -110,7 +112,7 @@ def bright_buildings(monkeypatch):
         return {'probabilities': (images[:, None, :, :, 0] > 128).astype(np.float32)}
 
     monkeypatch.setattr(
-        'projects.deployment.predictor.open_predictor', lambda *args, **options: Predictor(session, BUILDINGS)
+        'projects.deployment.prediction.command.open_predictor', lambda *args, **options: Predictor(session, BUILDINGS)
     )
 
 
@@ -166,7 +168,9 @@ def test_polygons_of_a_detector_are_filtered_and_made_regular(monkeypatch, tmp_p
             'masks': np.stack([ragged, np.ones_like(ragged)]),
         }
 
-    monkeypatch.setattr('projects.deployment.predictor.open_predictor', lambda *_, **__: Predictor(session, info))
+    monkeypatch.setattr(
+        'projects.deployment.prediction.command.open_predictor', lambda *_, **__: Predictor(session, info)
+    )
     place = {'crs': 'EPSG:32736', 'transform': rasterio.Affine(0.5, 0, 450000, 0, -0.5, 40000)}
     with rasterio.open(
         tmp_path / 'a.tif', 'w', driver='GTiff', width=128, height=128, count=3, dtype='uint8', **place
@@ -212,8 +216,7 @@ def test_one_bad_raster_does_not_end_the_others_nor_their_polygons(bright_buildi
     place = {'crs': 'EPSG:32736', 'transform': rasterio.Affine(0.5, 0, 450000, 0, -0.5, 40000)}
     for name in ('a', 'bad', 'odd', 'z'):
         write_city(tmp_path / f'{name}.tif', **place)
-    from projects.deployment.prediction.rasters import prediction
-    from projects.geodata.polygons import files
+    from projects.deployment.prediction.rasters import input_rasters, prediction
 
     def failing(function, part):
         def call(*arguments, **options):
@@ -224,7 +227,7 @@ def test_one_bad_raster_does_not_end_the_others_nor_their_polygons(bright_buildi
         return call
 
     monkeypatch.setattr(prediction, 'open_raster', failing(prediction.open_raster, 'bad.tif'))
-    monkeypatch.setattr(files, 'open_band', failing(files.open_band, 'odd_probability'))
+    monkeypatch.setattr(input_rasters, 'write_polygons', failing(input_rasters.write_polygons, 'odd.gpkg'))
     rasters = [tmp_path / f'{name}.tif' for name in ('a', 'bad', 'odd', 'z')]
     message = predict('model.onnx', *rasters, '--out', tmp_path / 'out')
     assert message.startswith('predict: 2 inputs could not be predicted, or not to their end')
@@ -239,7 +242,7 @@ def test_a_sure_network_finds_nothing_where_there_is_no_data(monkeypatch, tmp_pa
         return {'probabilities': np.full((len(images), 1, *images.shape[1:3]), 1 / 255, np.float32)}
 
     monkeypatch.setattr(
-        'projects.deployment.predictor.open_predictor', lambda *args, **options: Predictor(session, BUILDINGS)
+        'projects.deployment.prediction.command.open_predictor', lambda *args, **options: Predictor(session, BUILDINGS)
     )
     place = {'crs': 'EPSG:32736', 'transform': rasterio.Affine(0.5, 0, 450000, 0, -0.5, 40000)}
     write_city(tmp_path / 'water.tif', **place)  # 1 of 255 everywhere: sure that there is none
@@ -247,7 +250,7 @@ def test_a_sure_network_finds_nothing_where_there_is_no_data(monkeypatch, tmp_pa
     assert len(geopandas.read_file(tmp_path / 'water' / 'polygons' / 'water.gpkg')) == 0
 
     monkeypatch.setattr(
-        'projects.deployment.predictor.open_predictor',
+        'projects.deployment.prediction.command.open_predictor',
         lambda *args, **options: Predictor(
             lambda images: {'probabilities': 255 * session(images)['probabilities']}, BUILDINGS
         ),
@@ -264,3 +267,43 @@ def test_a_sure_network_finds_nothing_where_there_is_no_data(monkeypatch, tmp_pa
     with rasterio.open(tmp_path / 'half' / 'rasters' / 'half_probability.tif') as file:
         assert (file.dataset_mask()[:, 200:] == 0).all()
         assert (file.read(1)[:, :200] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--window', 16], 'expected at least 32'),
+        (['--window', 128, '--overlap', 100], 'overlap_px 100: expected 0 to 64'),
+        (['--bands', 1, 2], 'expected 1 or 3 numbers'),
+        (['--layers', 'confidence'], 'gives probability, labels'),
+        (['--write', 'coco'], 'gives overlays masks shares'),
+        (['--cfg-options', 'model.backbone.pretrained=False'], 'as it was exported'),
+    ],
+)
+def test_options_that_fit_neither_model_nor_rasters_are_a_mistake_of_usage(
+    bright_buildings, tmp_path, capsys, options, message
+):
+    write_city(tmp_path / 'city.tif')
+    (tmp_path / 'city.tfw').write_text('0.5\n0\n0\n-0.5\n450000\n40000\n')
+    assert predict('model.onnx', tmp_path / 'city.tif', '--out', tmp_path / 'out', *options) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_runtime_that_cannot_run_the_model_is_a_mistake_of_usage_and_its_absence_is_not(tmp_path, capsys):
+    Image.new('RGB', (80, 60), 'white').save(tmp_path / 'photo.jpg')
+    arguments = ('model.onnx', tmp_path / 'photo.jpg', '--out', tmp_path / 'out')
+    for options in (('--runtime', 'eager'), ('--checkpoint', 'a.pth'), ('--device', 'npu')):
+        assert predict(*arguments, *options) == 2
+    assert 'onnxruntime runs .onnx' in capsys.readouterr().err
+    assert 'model.onnx' in predict(*arguments)
+
+
+def test_other_polygons_can_be_asked_of_rasters_that_are_complete(bright_buildings, tmp_path, capsys):
+    place = {'crs': 'EPSG:32736', 'transform': rasterio.Affine(0.5, 0, 450000, 0, -0.5, 40000)}
+    write_city(tmp_path / 'city.tif', **place)
+    arguments = ('model.onnx', tmp_path / 'city.tif', '--out', tmp_path / 'out', '--window', 128)
+    assert predict(*arguments, '--polygons', 'none') is None
+    assert not (tmp_path / 'out' / 'polygons').exists()
+    assert predict(*arguments, '--resume', '--min-area-m2', 500) is None
+    assert 'city.gpkg: 1 polygons' in capsys.readouterr().out

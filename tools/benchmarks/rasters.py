@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from projects.deployment.prediction.rasters.prediction import RasterSettings, predict_raster
+from projects.deployment.prediction.rasters.prediction import predict_raster
+from projects.deployment.prediction.rasters.settings import RasterSettings
 from projects.deployment.prediction.rasters.windows import WindowAxis, window_side
 from projects.deployment.predictor import Predictor, open_predictor
 from projects.geodata.raster_files import open_raster

@@ -1,9 +1,9 @@
-"""What was predicted already, in a folder of results, so that a killed run can go on."""
+"""What is finished of a run, in a folder, so that a killed one can go on."""
 
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,65 @@ FOLDER, SETTINGS = '.journal', 'settings.json'
 
 
 class Journal:
-    """One line of JSON per file that was predicted; each process writes its own file and reads those of all.
+    """One line of JSON for whatever is finished; each process writes its own file and reads those of all.
 
-    A line is written after the files that it names are complete. A line that a killed process left incomplete is
-    cut off when the next run begins.
+    A line is written after the files that it names are complete. One that a killed process left incomplete is not
+    read, and cut off by `mend`.
+
+    Args:
+        folder: Where the lines are.
+        rank: Number of this process.
+    """
+
+    def __init__(self, folder: Path, rank: int = 0) -> None:
+        self.folder, self.path = folder, folder / f'{rank}.jsonl'
+        self._lock = threading.Lock()
+
+    def mend(self) -> None:
+        """Cut off incomplete lines, in one process alone and before any writes."""
+        for path in self.folder.glob('*.jsonl'):
+            with path.open('rb+') as journal:
+                content = journal.read()
+                journal.truncate(content.rfind(b'\n') + 1)
+
+    def write(self, name: str, entry: Entry) -> None:
+        """Note that something is finished; threads may call at the same time."""
+        line = json.dumps({'name': name, **entry, 'written_ns': time.time_ns()})
+        with self._lock, self.path.open('a', encoding='utf-8') as journal:
+            journal.write(f'{line}\n')
+
+    def names(self) -> set[str]:
+        """What is finished."""
+        return set(self._newest())
+
+    def read(self, names: Iterable[str]) -> Iterator[Entry]:
+        """The newest entry of each that has one, in the order of the names, one at a time."""
+        newest = self._newest()
+        for name in names:
+            if name in newest:
+                _, path, offset = newest[name]
+                with path.open('rb') as journal:
+                    journal.seek(offset)
+                    yield json.loads(journal.readline())
+
+    def _newest(self) -> dict[str, tuple[int, Path, int]]:
+        """Time, file and place of the newest entry, by name."""
+        newest: dict[str, tuple[int, Path, int]] = {}
+        for path in sorted(self.folder.glob('*.jsonl')):
+            with path.open('rb') as journal:
+                offset = 0
+                for line in journal:
+                    if not line.endswith(b'\n'):
+                        break
+                    entry = json.loads(line)
+                    if entry['written_ns'] >= newest.get(entry['name'], (0,))[0]:
+                        newest[entry['name']] = entry['written_ns'], path, offset
+                    offset += len(line)
+        return newest
+
+
+class InputJournal(Journal):
+    """The inputs of a command that are finished, and what their results depend on.
 
     Args:
         out: Folder of results.
@@ -27,20 +82,19 @@ class Journal:
     """
 
     def __init__(self, out: Path, rank: int = 0) -> None:
-        self.out, self.folder = out, out / FOLDER
-        self.path = self.folder / f'{rank}.jsonl'
-        self._lock = threading.Lock()
+        super().__init__(out / FOLDER, rank)
+        self.out = out
 
-    def begin(self, settings: dict[str, Any], resume: bool) -> None:
+    def begin(self, identity: dict[str, Any], resume: bool) -> None:
         """Start a run, by one process alone and before the others read.
 
         Args:
-            settings: All that results depend on, as JSON has it.
+            identity: All that results depend on, as JSON has it.
             resume: Go on with what is there, if anything is.
 
         Raises:
             FileExistsError: There are results, and they are not to be continued.
-            ValueError: The results come from other settings; says which.
+            ValueError: The results were made otherwise; says what differs.
         """
         known = self.folder / SETTINGS
         if known.is_file():
@@ -48,7 +102,7 @@ class Journal:
                 raise FileExistsError(
                     f'{self.out} holds predictions already: continue them with --resume, or choose another --out'
                 )
-            if differing := differences(json.loads(known.read_text(encoding='utf-8')), settings):
+            if differing := differences(json.loads(known.read_text(encoding='utf-8')), identity):
                 raise ValueError(
                     f'{self.out} cannot be resumed, it was begun with other settings ({"; ".join(differing)}); '
                     'use those, or choose another --out'
@@ -56,23 +110,19 @@ class Journal:
         self.folder.mkdir(parents=True, exist_ok=True)
         for leftover in self.out.rglob('.*.partial.*'):
             leftover.unlink()
-        for path in self.folder.glob('*.jsonl'):
-            _cut_incomplete_line(path)
+        self.mend()
         with replacing(known) as partial:
-            partial.write_text(json.dumps(settings), encoding='utf-8')
+            partial.write_text(json.dumps(identity), encoding='utf-8')
 
     def add(self, file: InputFile, entry: Entry) -> None:
-        """Note what became of a file; threads may call at the same time.
+        """Note what became of a file.
 
         Args:
             file: What was predicted.
             entry: `error` if it could not be, else `files`, paths below the folder of results, and anything else.
         """
-        which: Entry = {'name': file.name, 'file_name': file.file_name, 'path': str(file.path)}
-        which |= {'place': _place(file.path), 'stamp': _stamp(file.path), 'written_ns': time.time_ns()}
-        line = json.dumps({**which, **entry})
-        with self._lock, self.path.open('a', encoding='utf-8') as journal:
-            journal.write(f'{line}\n')
+        which = {'file_name': file.file_name, 'path': str(file.path)}
+        self.write(file.name, which | {'place': _place(file.path), 'stamp': _stamp(file.path)} | entry)
 
     def missing(self, files: Sequence[InputFile]) -> list[InputFile]:
         """Those that have no results, failed, changed since, or whose results were removed.
@@ -92,23 +142,7 @@ class Journal:
 
     def entries(self, files: Sequence[InputFile]) -> Iterator[Entry]:
         """The newest entry of each file, in the order of the files, one at a time."""
-        names = {file.name for file in files}
-        newest: dict[str, tuple[int, Path, int]] = {}
-        for path in sorted(self.folder.glob('*.jsonl')):
-            with path.open('rb') as journal:
-                offset = 0
-                for line in journal:
-                    entry = json.loads(line)
-                    name, written_ns = entry['name'], entry['written_ns']
-                    if name in names and written_ns >= newest.get(name, (0,))[0]:
-                        newest[name] = written_ns, path, offset
-                    offset += len(line)
-        for file in files:
-            if file.name in newest:
-                _, path, offset = newest[file.name]
-                with path.open('rb') as journal:
-                    journal.seek(offset)
-                    yield json.loads(journal.readline())
+        return self.read(file.name for file in files)
 
     def _is_complete(self, file: InputFile, entry: Entry) -> bool:
         return (
@@ -130,9 +164,3 @@ def _stamp(path: Path) -> list[int] | None:
     except OSError:
         return None
     return [status.st_size, status.st_mtime_ns]
-
-
-def _cut_incomplete_line(path: Path) -> None:
-    with path.open('rb+') as journal:
-        content = journal.read()
-        journal.truncate(content.rfind(b'\n') + 1)

@@ -1,54 +1,32 @@
-"""Images through a predictor, while threads read those to come and write those that are done."""
+"""Images, frames and windows through a network, while threads read those to come and write those that are done."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from projects.deployment.predictions import (
-    Prediction,
-    Segmentation,
-    content_size,
-    crop_prediction,
-    fit_image,
-    fit_size,
-    rescale_detections,
-    resize_image,
-)
-from projects.deployment.predictions import resize_segmentation as resize_whole
-from projects.deployment.predictor import Predictor
-
-MIN_SIDE_PX = 32  # of what a network is given
-
 Item = TypeVar('Item')
 Result = TypeVar('Result')
 
 
 @dataclass(frozen=True)
-class LoadedImage(Generic[Item]):
-    """An image on its way to the network.
+class Loaded(Generic[Item]):
+    """Something on its way to the network.
 
     Attributes:
-        item: What it was read from.
-        image: (H, W, 3) uint8 RGB as read.
-        resized: At the network's size.
+        item: What it was read from, and whatever is to be known of it.
+        pixels: (h, w, 3) uint8 RGB, as the network is given it; None: there is nothing to predict.
+        group: What shares a batch is of one group, and of one size.
+        image: (H, W, 3) uint8 RGB as read, where that is needed once more.
     """
 
     item: Item
-    image: np.ndarray
-    resized: np.ndarray
-
-
-@dataclass(frozen=True)
-class PredictedImage(Generic[Item]):
-    """An image with its prediction, in its own pixels."""
-
-    item: Item
-    image: np.ndarray
-    prediction: Prediction
+    pixels: np.ndarray | None
+    group: Hashable = None
+    image: np.ndarray | None = None
 
 
 class FailedImage(Exception):  # noqa: N818 (it is listed, and ends nothing)
@@ -64,106 +42,67 @@ class FailedImage(Exception):  # noqa: N818 (it is listed, and ends nothing)
         self.item, self.reason = item, reason
 
 
-def predict_each(
-    predictor: Predictor,
+def through_network(
+    network: Callable[[np.ndarray], Sequence[Any]],
     items: Iterable[Item],
-    read: Callable[[Item], np.ndarray],
-    finish: Callable[[PredictedImage[Item]], Result],
+    load: Callable[[Item], Loaded | FailedImage],
+    finish: Callable[[Loaded, Any], Result],
     *,
-    batch_size: int = 1,
-    score_threshold: float = 0.0,
+    batch_size: int,
+    is_fixed: bool = False,
+    in_order: bool = False,
     readers: int = 2,
     writers: int = 2,
-) -> Iterator[Result | FailedImage]:
-    """Read, predict and finish any number of images at the same time, of which a few are held at once.
+    close: Callable[[], None] = lambda: None,
+) -> Generator[Result | FailedImage, None, None]:
+    """Load, predict and finish any number of items at the same time, of which a few are held at once.
 
-    Images whose network sizes are equal share a batch; their order changes only where sizes do.
+    Items of one group share a batch; their order changes only where groups do. When the iterator ends, is closed, or
+    anything fails, what was begun of reading and finishing is done: who opened a file may close it.
 
     Args:
-        predictor: The model.
-        items: What to read.
-        read: Gives (H, W, 3) uint8 RGB; its `OSError`s, `ValueError`s and `MemoryError`s are the image's fault. With
-            one reader it is called in order.
-        finish: Takes each prediction, in one of the writers; its errors are raised.
-        batch_size: Images per call; a graph that is fixed to another number has its way.
-        score_threshold: Detections below it are left out.
-        readers: Threads that read and resize.
-        writers: Threads that bring predictions to the image's size and finish.
+        network: From images (B, h, w, 3) to a result for each.
+        items: What to load.
+        load: Called in one of the readers, with one reader in order; its errors are raised.
+        finish: Takes each item with its result (None: nothing was to be predicted), in one of the writers, with one
+            writer in order; its errors are raised.
+        batch_size: Images per call.
+        is_fixed: Whether the network takes no fewer: a batch is filled with its last image.
+        in_order: Items leave in their order, and what the network raises is raised. Else groups may overtake one
+            another, and where the network fails, the images of the batch are tried alone and those at fault named.
+        readers: Threads that load.
+        writers: Threads that finish.
+        close: Called by a writer in the end, whatever happened.
 
     Yields:
         What `finish` returned, or the failure, as they are done and in the order of prediction.
 
     Raises:
-        ValueError: Not one of the images that were read could be predicted.
+        ValueError: Not one of the images that were loaded could be predicted.
     """
-    info = predictor.info
-    batch_size = info.batch_size or batch_size
-
-    def load(item: Item) -> LoadedImage[Item] | FailedImage:
-        try:
-            image = read(item)
-            size = fit_size(info, image.shape[:2])
-            if min(size) < MIN_SIDE_PX:
-                raise ValueError(f'the network needs {MIN_SIDE_PX} px at least, it would see {size[1]}x{size[0]}')
-            return LoadedImage(item, image, fit_image(image, info))
-        except (OSError, ValueError, MemoryError) as error:
-            return FailedImage(item, str(error) or type(error).__name__)
-
-    def end(loaded: LoadedImage[Item], prediction: Prediction) -> Result:
-        mine = to_image(predictor, loaded, prediction, score_threshold)
-        return finish(PredictedImage(loaded.item, loaded.image, mine))
-
-    with ThreadPoolExecutor(readers, 'reader') as reading, ThreadPoolExecutor(writers, 'writer') as writing:
+    with ThreadPoolExecutor(readers, 'read ahead') as reading, ThreadPoolExecutor(writers, 'writer') as writing:
         held: deque[Future] = deque()
         num_predicted, first_failure = 0, None
         try:
-            for batch in _batches(read_ahead(reading, load, items, readers + batch_size), batch_size):
+            for batch in _batches(read_ahead(reading, load, items, readers + batch_size), batch_size, in_order):
                 if isinstance(batch, FailedImage):
                     yield batch
                     continue
-                for loaded, prediction in _predict(predictor, batch):
-                    if isinstance(prediction, FailedImage):
-                        first_failure = first_failure or prediction
-                        yield prediction
+                for loaded, result in _predict(network, batch, batch_size * is_fixed, in_order):
+                    if isinstance(result, FailedImage):
+                        first_failure = first_failure or result
+                        yield result
                         continue
                     num_predicted += 1
-                    held.append(writing.submit(end, loaded, prediction))
+                    held.append(writing.submit(finish, loaded, result))
                     while len(held) > writers + 1:
                         yield held.popleft().result()
             while held:
                 yield held.popleft().result()
         finally:
-            for future in held:
-                future.cancel()
+            writing.submit(close).result()
     if first_failure is not None and not num_predicted:
         raise ValueError(f'the model could predict none of the images; the first: {first_failure.reason}')
-
-
-def to_image(
-    predictor: Predictor, loaded: LoadedImage, prediction: Prediction, score_threshold: float = 0.0
-) -> Prediction:
-    """Bring a prediction from the network's size to the image's; a segmentor's labels alone."""
-    size = loaded.image.shape[:2]
-    content = content_size(predictor.info, size)
-    prediction = crop_prediction(prediction, content)
-    if isinstance(prediction, Segmentation):
-        return Segmentation(labels_at(prediction, size, predictor))
-    return rescale_detections(prediction.select(prediction.scores >= score_threshold), content, size)
-
-
-def labels_at(segmentation: Segmentation, size: tuple[int, int], predictor: Predictor) -> np.ndarray:
-    """What `resize_segmentation` gives as labels, one class at a time: memory does not grow with their number."""
-    probabilities = segmentation.probabilities
-    if probabilities is None or len(probabilities) == 1 or segmentation.labels.shape == size:
-        return resize_whole(segmentation, size, predictor.info).labels
-    labels = np.zeros(size, dtype=segmentation.labels.dtype)
-    best = np.full(size, -np.inf, dtype=np.float32)
-    for index, probability in enumerate(probabilities):
-        logits = resize_image(np.log(np.clip(probability, 1e-30, None)), size)
-        better = logits > best
-        best[better] = logits[better]
-        labels[better] = index
-    return labels
 
 
 def read_ahead(
@@ -186,33 +125,44 @@ def read_ahead(
             future.cancel()
 
 
-def _batches(images: Iterable[LoadedImage | FailedImage], batch_size: int) -> Iterator[list[LoadedImage] | FailedImage]:
-    """Groups of equal size; a group goes incomplete when too many images wait."""
-    waiting: dict[tuple[int, ...], list[LoadedImage]] = {}
-    for image in images:
-        if isinstance(image, FailedImage):
-            yield image
+def _batches(
+    loaded: Iterable[Loaded | FailedImage], batch_size: int, in_order: bool
+) -> Iterator[list[Loaded] | FailedImage]:
+    """Items of one group; one goes incomplete when too many items wait, or where another follows and order matters."""
+    waiting: dict[Hashable, list[Loaded]] = {}
+    for one in loaded:
+        if isinstance(one, FailedImage):
+            yield one
             continue
-        group = waiting.setdefault(image.resized.shape, [])
-        group.append(image)
-        if len(group) == batch_size:
-            yield waiting.pop(image.resized.shape)
-        elif sum(map(len, waiting.values())) >= 4 * batch_size:
+        if in_order and waiting and one.group not in waiting:
+            yield from waiting.values()
+            waiting.clear()
+        batch = waiting.setdefault(one.group, [])
+        batch.append(one)
+        if sum(other.pixels is not None for other in batch) == batch_size:
+            yield waiting.pop(one.group)
+        elif not in_order and sum(map(len, waiting.values())) >= 4 * batch_size:
             yield waiting.pop(next(iter(waiting)))
     yield from waiting.values()
 
 
-def _predict(predictor: Predictor, batch: list[LoadedImage]) -> Iterator[tuple[LoadedImage, Prediction | FailedImage]]:
-    missing = (predictor.info.batch_size or len(batch)) - len(batch)
+def _predict(
+    network: Callable[[np.ndarray], Sequence[Any]], batch: list[Loaded], least: int, in_order: bool
+) -> Iterator[tuple[Loaded, Any]]:
+    images = [one.pixels for one in batch if one.pixels is not None]
+    images += images[-1:] * (least - len(images))
     try:
-        predictions = predictor(np.stack([one.resized for one in [*batch, *[batch[-1]] * missing]]))
+        results = iter(network(np.stack(images)) if images else ())
     except Exception as error:  # runtimes raise their own
+        if in_order:
+            raise
         if len(batch) == 1:
             reason = f'{type(error).__name__}: {error}'.strip().splitlines()[0]
             yield batch[0], FailedImage(batch[0].item, reason)
             return
     else:
-        yield from zip(batch, predictions, strict=False)
+        for one in batch:
+            yield one, None if one.pixels is None else next(results)
         return
     for one in batch:  # which of them was it?
-        yield from _predict(predictor, [one])
+        yield from _predict(network, [one], least, in_order)

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from PIL import Image
 from projects.deployment.model_info import INSTANCES, SEGMENTATION, ModelInfo
 from projects.deployment.prediction.coco_results import InstanceMask, paste_masks, to_annotations, write_coco
 from projects.deployment.prediction.drawing import draw_detections, draw_segmentation
+from projects.deployment.prediction.fitted_images import PredictedImage, predict_each
 from projects.deployment.prediction.image_files import InputFile, read_image
-from projects.deployment.prediction.journal import Entry, Journal
-from projects.deployment.prediction.pipeline import FailedImage, PredictedImage, predict_each
+from projects.deployment.prediction.journal import Entry, InputJournal
+from projects.deployment.prediction.pipeline import FailedImage
+from projects.deployment.prediction.rasters.settings import PolygonSettings, RasterSettings
 from projects.deployment.predictions import Prediction, Segmentation
 from projects.deployment.predictor import Predictor
 from projects.storage.atomic_files import replacing
@@ -33,12 +35,16 @@ class PredictionSettings:
         score_threshold: Detections below it are left out of everything.
         batch_size: Images of equal size that are predicted at once.
         writers: Threads that draw and write.
+        rasters: How rasters are predicted; batch size and threshold are those above.
+        polygons: Which of rasters are written; None: none.
     """
 
     write: tuple[str, ...]
     score_threshold: float = 0.3
     batch_size: int = 1
     writers: int = 2
+    rasters: RasterSettings = field(default_factory=RasterSettings)
+    polygons: PolygonSettings | None = None
 
 
 def writable(info: ModelInfo) -> tuple[str, ...]:
@@ -96,7 +102,7 @@ def instance_map(masks: Sequence[InstanceMask] | None, size: tuple[int, int]) ->
 def predict_files(
     predictor: Predictor,
     files: Sequence[InputFile],
-    journal: Journal,
+    journal: InputJournal,
     settings: PredictionSettings,
     done: Callable[[InputFile], None] = lambda file: None,
 ) -> None:
@@ -152,7 +158,7 @@ def write_picture(path: Path, pixels: np.ndarray, info: ModelInfo) -> None:
         picture.save(partial, **(JPEG if path.suffix == '.jpg' else {}))
 
 
-def merge(files: Sequence[InputFile], journal: Journal, info: ModelInfo, write: Sequence[str]) -> None:
+def merge(files: Sequence[InputFile], journal: InputJournal, info: ModelInfo, write: Sequence[str]) -> None:
     """Make one COCO file or table of all images' facts; those that failed are not in it.
 
     Args:
@@ -178,6 +184,6 @@ def merge(files: Sequence[InputFile], journal: Journal, info: ModelInfo, write: 
                 table.writerow([entry['file_name'], entry['width'], entry['height'], *entry['shares']])
 
 
-def _predicted(files: Sequence[InputFile], journal: Journal) -> Iterator[tuple[int, Entry]]:
+def _predicted(files: Sequence[InputFile], journal: InputJournal) -> Iterator[tuple[int, Entry]]:
     """Identifiers and entries of the images that were predicted."""
     return ((number, entry) for number, entry in enumerate(journal.entries(files), 1) if 'error' not in entry)

@@ -10,9 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from projects.deployment.prediction.fitted_images import PredictedImage, predict_each
 from projects.deployment.prediction.image_files import InputFile
-from projects.deployment.prediction.journal import Journal
-from projects.deployment.prediction.pipeline import FailedImage, PredictedImage, predict_each, read_ahead
+from projects.deployment.prediction.journal import InputJournal
+from projects.deployment.prediction.pipeline import FailedImage, read_ahead
 from projects.deployment.prediction.prediction_files import (
     MASKS,
     OVERLAYS,
@@ -73,7 +74,7 @@ class Video:
 def predict_video(
     predictor: Predictor,
     file: InputFile,
-    journal: Journal,
+    journal: InputJournal,
     settings: PredictionSettings,
     done: Callable[[int, int], None] = lambda read, announced: None,
 ) -> None:

@@ -13,11 +13,15 @@ from PIL import Image
 
 from projects.deployment.model_info import INSTANCES, SEGMENTATION, ModelInfo
 from projects.deployment.prediction.coco_results import InstanceMask
+from projects.deployment.prediction.command import digest
+from projects.deployment.prediction.fitted_images import labels_at, predict_each
 from projects.deployment.prediction.image_files import find_inputs
-from projects.deployment.prediction.journal import Journal
-from projects.deployment.prediction.pipeline import labels_at, predict_each
+from projects.deployment.prediction.journal import InputJournal
 from projects.deployment.prediction.prediction_files import PredictionSettings, instance_map, writable
-from projects.deployment.prediction.run import digest, leave_processes, predict_inputs, raster_folder
+from projects.deployment.prediction.processes import leave_processes
+from projects.deployment.prediction.rasters import input_rasters
+from projects.deployment.prediction.rasters.input_rasters import raster_folder
+from projects.deployment.prediction.run import predict_inputs
 from projects.deployment.predictions import Segmentation, resize_segmentation
 from projects.deployment.predictor import Predictor
 
@@ -62,10 +66,10 @@ def write_images(folder, number, size=(48, 64)):
     return folder
 
 
-def run(session, info, inputs, out, resume=False, identity=None, rasters=None, **options):
+def run(session, info, inputs, out, resume=False, identity=None, **options):
     settings = PredictionSettings(options.pop('write', writable(info)), **options)
     files = find_inputs([inputs], out)
-    options = {'identity': identity or {'weights': 'a'}, 'resume': resume, 'predict_raster': rasters}
+    options = {'identity': identity or {'weights': 'a'}, 'resume': resume}
     return predict_inputs(Predictor(session, info), files, out, settings, **options)
 
 
@@ -212,10 +216,10 @@ def test_the_last_word_on_an_image_counts_whoever_said_it(tmp_path):
     write_images(tmp_path / 'in', 2)
     run(detect, DETECTOR, tmp_path / 'in', tmp_path / 'out')
     files = find_inputs([tmp_path / 'in'])
-    Journal(tmp_path / 'out', 1).add(files[0], {'error': 'lost'})
-    assert Journal(tmp_path / 'out').missing(files) == [files[0]]
-    Journal(tmp_path / 'out', 0).add(files[0], {'files': []})
-    assert Journal(tmp_path / 'out').missing(files) == []
+    InputJournal(tmp_path / 'out', 1).add(files[0], {'error': 'lost'})
+    assert InputJournal(tmp_path / 'out').missing(files) == [files[0]]
+    InputJournal(tmp_path / 'out', 0).add(files[0], {'files': []})
+    assert InputJournal(tmp_path / 'out').missing(files) == []
 
 
 def test_files_of_one_name_in_two_folders_are_two(tmp_path):
@@ -325,34 +329,35 @@ def test_a_file_that_is_no_video_is_reported(tmp_path):
     assert list((tmp_path / 'out' / 'videos').iterdir()) == []
 
 
-def test_rasters_are_handed_on_and_remembered(tmp_path):
+def test_rasters_are_handed_on_and_remembered(tmp_path, monkeypatch):
     (tmp_path / 'a').mkdir()
     (tmp_path / 'a' / 'city.vrt').write_bytes(b'x')
     (tmp_path / 'bad.vrt').write_bytes(b'x')
     given = []
 
-    def predict_raster(file, folder):
-        given.append((file.name, folder))
-        if file.name == 'bad':
+    def predict_raster(_, path, folder, *settings, **options):
+        given.append((path.stem, folder))
+        if path.stem == 'bad':
             raise ValueError('no data')
         (folder / 'city_labels.tif').write_bytes(b'')
         files = {'labels': folder / 'city_labels.tif'}
         return SimpleNamespace(
-            files=files, notes=['grey'], unreadable=[(0, 512, 512, 512)], num_windows=9, instances=None
+            files=files, notes=['grey'], unreadable=[(0, 512, 512, 512)], num_windows=9, instances=None, polygons=None
         )
 
-    report = run(detect, DETECTOR, tmp_path, tmp_path / 'out', rasters=predict_raster)
-    assert given == [('a/city', tmp_path / 'out' / 'rasters' / 'a'), ('bad', tmp_path / 'out' / 'rasters')]
+    monkeypatch.setattr(input_rasters, 'predict_raster', predict_raster)
+    report = run(detect, DETECTOR, tmp_path, tmp_path / 'out')
+    assert given == [('city', tmp_path / 'out' / 'rasters' / 'a'), ('bad', tmp_path / 'out' / 'rasters')]
     assert report.rasters == {'a/city': {'labels': tmp_path / 'out' / 'rasters' / 'a' / 'city_labels.tif'}}
     assert [reason for _, reason in report.failed][1] == 'no data'
     assert report.failed[0][1].startswith('1 of 9 windows')
     assert report.notes[0].endswith('city.vrt: grey')
-    again = run(detect, DETECTOR, tmp_path, tmp_path / 'out', rasters=predict_raster, resume=True)
+    again = run(detect, DETECTOR, tmp_path, tmp_path / 'out', resume=True)
     assert len(given) == 3
     assert again.rasters == report.rasters
 
 
-def test_objects_of_a_raster_are_written_in_its_pixels(tmp_path):
+def test_objects_of_a_raster_are_written_in_its_pixels(tmp_path, monkeypatch):
     (tmp_path / 'city.vrt').write_bytes(b'x')
     ring = [(1, 2), (5, 2), (5, 4), (1, 4)]
     objects = SimpleNamespace(
@@ -361,8 +366,9 @@ def test_objects_of_a_raster_are_written_in_its_pixels(tmp_path):
         labels=np.array([1]),
         polygons=np.array([shapely.Polygon(ring)], dtype=object),
     )
-    result = SimpleNamespace(files={}, notes=[], unreadable=[], num_windows=1, instances=objects)
-    run(detect, DETECTOR, tmp_path, tmp_path / 'out', rasters=lambda file, folder: result)
+    result = SimpleNamespace(files={}, notes=[], unreadable=[], num_windows=1, instances=objects, polygons=None)
+    monkeypatch.setattr(input_rasters, 'predict_raster', lambda *_, **__: result)
+    run(detect, DETECTOR, tmp_path, tmp_path / 'out')
     content = json.loads((tmp_path / 'out' / 'rasters' / 'city_instances.json').read_text())
     (annotation,) = content['annotations']
     assert annotation['bbox'] == [1, 2, 4, 2]
@@ -411,4 +417,4 @@ def test_processes_share_the_images_and_one_merges(tmp_path, clean_processes):
         3,
         2,
     ]
-    assert Journal(tmp_path / 'two').missing(files) == []
+    assert InputJournal(tmp_path / 'two').missing(files) == []

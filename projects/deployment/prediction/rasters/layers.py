@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from projects.command_line import UsageError
 from projects.deployment.model_info import ModelInfo
 from projects.deployment.predictions import labels_of
 from projects.geodata.raster_strips import RasterLayer
@@ -24,21 +25,21 @@ def layers_of(info: ModelInfo, names: tuple[str, ...], classes: tuple[str, ...],
         dtype: Of probabilities, one of `DTYPES`.
 
     Raises:
-        ValueError: The model has no such layer or class, or the type is another.
+        UsageError: The model has no such layer or class, or the type is another.
     """
     accepted = LABELS_ALONE if info.output == 'labels' else SEVERAL if info.threshold is None else ONE_LOGIT
     names = names or (ONE_LOGIT[:1] if accepted == ONE_LOGIT else accepted[:2])
     if unknown := [name for name in names if name not in accepted]:
         reason = '; export the model with --output probabilities for more' if accepted == LABELS_ALONE else ''
-        raise ValueError(f'layers {unknown}: {info.config or "this model"} gives {", ".join(accepted)}{reason}')
+        raise UsageError(f'layers {unknown}: {info.config or "this model"} gives {", ".join(accepted)}{reason}')
     if unknown := [name for name in classes if name not in info.classes]:
-        raise ValueError(f'classes {unknown}: the model knows {", ".join(info.classes)}')
+        raise UsageError(f'classes {unknown}: the model knows {", ".join(info.classes)}')
     if classes and 'probabilities' not in names:
-        raise ValueError(
+        raise UsageError(
             f"classes {list(classes)} choose bands of the layer 'probabilities', which is not among {names}"
         )
     if dtype not in DTYPES:
-        raise ValueError(f'probability_dtype {dtype!r}: expected one of {", ".join(DTYPES)}')
+        raise UsageError(f'probability_dtype {dtype!r}: expected one of {", ".join(DTYPES)}')
     few = len(info.classes) <= 256
     layers = {
         'labels': RasterLayer('uint8' if few else 'uint16', ('class',), 'mode', info.palette if few else ()),

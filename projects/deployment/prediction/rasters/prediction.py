@@ -1,63 +1,42 @@
 """Prediction on georeferenced images of any size, in constant memory, in as many processes as there are.
 
-Windows are read in one thread, predicted in another, and blended and written in the caller's. Rows of windows are
-finished as strips (`run.py`), so that a killed run continues, and processes share the work.
+Windows are read in one thread, predicted in the caller's, and blended and written in another. Rows of windows are
+finished as strips (`strips.py`), so that a killed run continues, and processes share the work.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from projects.deployment.model_info import ModelInfo
-from projects.deployment.prediction.rasters.blending import RowBlender
-from projects.deployment.prediction.rasters.instances import RasterInstances
+from projects.deployment.prediction.pipeline import through_network
+from projects.deployment.prediction.processes import join_processes, together
+from projects.deployment.prediction.rasters.finishing import finish_raster
+from projects.deployment.prediction.rasters.instances import RasterInstances, to_map
+from projects.deployment.prediction.rasters.job import RasterJob
 from projects.deployment.prediction.rasters.layers import layers_of
-from projects.deployment.prediction.rasters.pipeline import WindowResult, predict_windows
-from projects.deployment.prediction.rasters.results import (
-    RasterJob,
-    detected_strip,
-    finish_raster,
-    segmented_strip,
+from projects.deployment.prediction.rasters.polygons import (
+    INSTANCES,
+    PROBABILITY,
+    StripPolygons,
+    polygons_of_files,
+    polygons_of_objects,
+    vectorization_of,
 )
-from projects.deployment.prediction.rasters.run import RasterRun, join_processes, together
+from projects.deployment.prediction.rasters.settings import PolygonSettings, RasterSettings
+from projects.deployment.prediction.rasters.state import RasterState
+from projects.deployment.prediction.rasters.strips import DetectedStrips, SegmentedStrips
 from projects.deployment.prediction.rasters.windows import WindowAxis, window_side
 from projects.deployment.predictor import Predictor
 from projects.geodata.raster_files import Raster, open_raster
+from projects.geodata.vector_files import geopandas
 from projects.reporting.progress import progress_bar
 
+PolygonMaker = Callable[[], geopandas.GeoDataFrame | None]
 BATCH_BYTES = 256 * 2**20  # of probabilities that a call returns; there are up to three such results at a time
-
-
-@dataclass(frozen=True)
-class RasterSettings:
-    """How a raster is predicted.
-
-    Attributes:
-        window_px: Side of the square windows; a model of fixed size has its own.
-        overlap_px: What neighbouring windows share at least, at most half a window. None: an eighth of the window for
-            segmentors, a quarter for detectors, for which it should exceed the size of most objects.
-        batch_size: Windows per call, at most; a model of fixed batch has its own. Fewer, where the probabilities of
-            many classes would take more than `BATCH_BYTES`.
-        bands: One or three bands to read, from 1; None: as `open_raster` chooses.
-        gsd_m: Resample the image to this ground sample distance as it is read; None: its own pixels, wherever it lies.
-        layers: What is written of a segmentor; see `layers_of`.
-        classes: Bands of the layer 'probabilities'; (): all.
-        probability_dtype: 'uint8', whose 255 means 1, or 'float32'.
-        min_score: Objects with a lower score are left out.
-    """
-
-    window_px: int = 512
-    overlap_px: int | None = None
-    batch_size: int = 4
-    bands: tuple[int, ...] | None = None
-    gsd_m: float | None = None
-    layers: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
-    probability_dtype: str = 'uint8'
-    min_score: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +51,7 @@ class RasterResult:
         num_windows: All windows.
         num_predicted: Those that hold data and could be read.
         instances: Objects that a detector found.
+        polygons: Makes those that were asked for, or raises why there are none; may return None: the layers have none.
     """
 
     files: dict[str, Path]
@@ -80,14 +60,16 @@ class RasterResult:
     num_windows: int
     num_predicted: int
     instances: RasterInstances | None = None
+    polygons: PolygonMaker | None = field(default=None, compare=False)
 
 
 def predict_raster(
     predictor: Predictor,
     path: str | Path,
     out_dir: str | Path,
-    settings: RasterSettings = RasterSettings(),
+    settings: RasterSettings | None = None,
     *,
+    polygons: PolygonSettings | None = None,
     resume: bool = False,
     model_id: str = '',
 ) -> RasterResult | None:
@@ -102,7 +84,8 @@ def predict_raster(
         predictor: The model.
         path: Any image that GDAL reads; see `open_raster` for what is done with its bands and values.
         out_dir: Existing folder. Results appear complete or not at all; those of the same name are replaced.
-        settings: How.
+        settings: How; None: as usual.
+        polygons: Of buildings or objects, made while the raster is predicted; None: none.
         resume: Continue a run that was interrupted, with the same image, model and settings; the result is the same.
         model_id: What names the weights, such as a checksum; another one is not resumed.
 
@@ -110,62 +93,74 @@ def predict_raster(
         What was predicted; None from all processes but rank 0.
 
     Raises:
+        FileExistsError: Another run is at it.
         FileNotFoundError: There is no such image or folder.
         ValueError: The image or settings are unfit, no window can be read, or the run cannot be continued.
     """
     path, out_dir = Path(path), Path(out_dir)
     if not out_dir.is_dir():
         raise FileNotFoundError(f'the folder {out_dir} for results does not exist; create it first')
+    settings = settings or RasterSettings()
     rank, num_processes = join_processes()
+    how = None if polygons is None else vectorization_of(polygons, predictor.info)
+    make: PolygonMaker | None = None
     with ExitStack() as stack:
         with together(num_processes):
-            as_stored = settings.gsd_m is None
             cached_rows = 2 * max(predictor.info.input_size or (settings.window_px,))
-            raster = stack.enter_context(
-                open_raster(
-                    path, bands=settings.bands, gsd_m=settings.gsd_m, as_stored=as_stored, cached_rows=cached_rows
-                )
-            )
+            options: dict[str, Any] = {'bands': settings.bands, 'gsd_m': settings.gsd_m, 'cached_rows': cached_rows}
+            raster = stack.enter_context(open_raster(path, as_stored=settings.gsd_m is None, **options))
             job = _plan(predictor, raster, settings)
-            run = RasterRun(out_dir, path.stem, _identity(path, predictor.info, settings, model_id))
-            stack.enter_context(run)
-            earlier = run.finished_report() if resume else None
-            pending = [row for row in range(len(job.rows.starts)) if not run.is_finished(row)]
-            if earlier is None and rank == 0:
-                run.begin(resume)
-        if earlier is None:
+            state = RasterState(out_dir, path.stem, _identity(path, predictor.info, settings, model_id), rank)
+            report = state.finished_report() if resume else None
+            if report is None:
+                state.look(resume)
+        if report is None:
             with together(num_processes):
+                if rank == 0:
+                    stack.enter_context(state.working())
+            buildings = None
+            if rank == 0 and how is not None and PROBABILITY in job.layers:
+                buildings = StripPolygons(job, state, how)
+                make = buildings.finish
+            with together(num_processes):
+                pending = [row for row in range(len(job.rows.starts)) if row not in state.finished]
                 share = slice(len(pending) * rank // num_processes, len(pending) * (rank + 1) // num_processes)
-                _predict_strips(job, run, pending[share], rank == 0)
+                _predict_strips(job, state, pending[share], buildings, rank == 0)
             if rank == 0:
-                earlier = finish_raster(job, run, path)
-    return None if rank or earlier is None else _result(earlier, out_dir)
+                report = finish_raster(job, state, path, buildings)
+        if rank or report is None:
+            return None
+        files = {name: out_dir / file for name, file in report['files'].items()}
+        found = RasterInstances.from_record(report['instances']) if 'instances' in report else None
+        if how is not None and found is not None and INSTANCES in files:
+            placed = to_map(found, raster.transform, raster.dataset.crs, predictor.info)
+            make = partial(polygons_of_objects, placed, raster.size_px, raster.transform, how)
+        elif how is not None and make is None:
+            make = partial(polygons_of_files, files, path, settings.gsd_m, how)
+    return RasterResult(
+        files=files,
+        notes=report['notes'],
+        unreadable=[tuple(window) for window in report['unreadable']],
+        num_windows=report['num_windows'],
+        num_predicted=report['num_predicted'],
+        instances=found,
+        polygons=make,
+    )
 
 
 def _plan(predictor: Predictor, raster: Raster, settings: RasterSettings) -> RasterJob:
     info = predictor.info
     width, height = raster.size_px
+    overlap = settings.overlap_for(info)
     sides = info.input_size or (window_side(height, settings.window_px), window_side(width, settings.window_px))
-    smallest = min(info.input_size or (settings.window_px,))
-    if smallest < 32 or settings.batch_size < 1:
-        raise ValueError(
-            f'window_px {settings.window_px}, batch_size {settings.batch_size}: expected at least 32 and 1'
-        )
-    overlap = smallest // (8 if info.is_segmentor else 4) if settings.overlap_px is None else settings.overlap_px
-    if not 0 <= overlap <= smallest // 2:
-        raise ValueError(f'overlap_px {overlap}: expected 0 to {smallest // 2}, half of the window')
     blend = info.is_segmentor and info.output != 'labels'
     rows, columns = (
         WindowAxis(length, side, min(overlap, side // 2), blend)
         for length, side in zip((height, width), sides, strict=True)
     )
-    layers = {}
+    layers, batch_size = {}, settings.batch_size
     if info.is_segmentor:
         layers = layers_of(info, settings.layers, settings.classes, settings.probability_dtype)
-    elif settings.layers or settings.classes:
-        raise ValueError(f'layers {list(settings.layers)}, classes {list(settings.classes)}: a detector has none')
-    batch_size = settings.batch_size
-    if info.is_segmentor:
         window_bytes = 4 * sides[0] * sides[1] * (1 if info.threshold is not None else len(info.classes))
         batch_size = min(batch_size, max(BATCH_BYTES // window_bytes, 1))
     return RasterJob(predictor, raster, rows, columns, layers, info.batch_size or batch_size, settings.min_score)
@@ -177,37 +172,26 @@ def _identity(path: Path, info: ModelInfo, settings: RasterSettings, model_id: s
     return {'image': image, 'model': {**asdict(info), 'id': model_id}, 'settings': asdict(settings)}
 
 
-def _predict_strips(job: RasterJob, run: RasterRun, mine: list[int], shown: bool) -> None:
+def _predict_strips(
+    job: RasterJob, state: RasterState, mine: list[int], polygons: StripPolygons | None, shown: bool
+) -> None:
     """Predict this process's share of the strips."""
     above = {row - 1 for row in mine if row} if job.rows.ramp_px else set()  # their lower ramps are blended in
-    sequence = sorted({*mine, *above})
-    blender = RowBlender(job.rows, job.columns)
-    per_row = len(job.columns.starts)
-    results = predict_windows(job.predictor, job.raster, job.rows, job.columns, sequence, job.batch_size)
-    with closing(results), progress_bar('Predicting', len(sequence) * per_row, shown) as advance:
-        for row in sequence:
-            windows = _counted(islice(results, per_row), advance)
-            if row not in mine:
-                for window in windows:
-                    blender.add(row, window.column, window.patch)
-            elif job.info.is_segmentor:
-                run.finish_strip(row, segmented_strip(job, run, row, windows, blender))
-            else:
-                run.finish_strip(row, detected_strip(job, windows))
-
-
-def _result(report: dict[str, Any], out_dir: Path) -> RasterResult:
-    return RasterResult(
-        files={name: out_dir / file for name, file in report['files'].items()},
-        notes=report['notes'],
-        unreadable=[tuple(window) for window in report['unreadable']],
-        num_windows=report['num_windows'],
-        num_predicted=report['num_predicted'],
-        instances=RasterInstances.from_record(report['instances']) if 'instances' in report else None,
+    places = [(row, column) for row in sorted({*mine, *above}) for column in range(len(job.columns.starts))]
+    is_segmentor = job.info.is_segmentor
+    strips = SegmentedStrips(job, state, {*mine}, polygons) if is_segmentor else DetectedStrips(job, state, {*mine})
+    done = through_network(
+        job.network,
+        places,
+        job.load,
+        strips.add,
+        batch_size=job.batch_size,
+        is_fixed=job.info.batch_size is not None,
+        in_order=True,
+        readers=1,
+        writers=1,
+        close=strips.close,
     )
-
-
-def _counted(windows: Iterable[WindowResult], advance: Callable[[int], None]) -> Iterator[WindowResult]:
-    for window in windows:
-        yield window
-        advance(1)
+    with closing(done), progress_bar('Predicting', len(places), shown) as advance:
+        for _ in done:
+            advance(1)

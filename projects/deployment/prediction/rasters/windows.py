@@ -1,18 +1,12 @@
-"""Overlapping windows over a raster, and a queue between the threads that work on them."""
+"""Overlapping windows over a raster."""
 
-import queue
-import threading
-from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, TypeVar
 
 import numpy as np
 
-Item = TypeVar('Item')
-SMALLEST_PX = 32  # a graph of any size takes images from here on; the sides of windows are multiples of it
-POLL_S = 0.1
+from projects.deployment.prediction.rasters.settings import SMALLEST_PX
 
 
 @dataclass(frozen=True)
@@ -74,48 +68,3 @@ class WindowAxis:
 def window_side(length_px: int, window_px: int) -> int:
     """Side of windows over a raster that may be smaller than one: the multiple of 32 that holds it is enough."""
     return min(window_px, -(-length_px // SMALLEST_PX) * SMALLEST_PX)
-
-
-def in_background(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
-    """Compute the items of an iterator in a thread of its own, at most `depth` of them ahead of their use.
-
-    What it raises is raised here. When this iterator is closed, the thread ends after the item that it is at.
-    """
-    ready: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
-    closed = threading.Event()
-
-    def put(kind: str, value: Any) -> bool:
-        while not closed.is_set():
-            try:
-                ready.put((kind, value), timeout=POLL_S)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def work() -> None:
-        try:
-            for item in items:
-                if not put('item', item):
-                    return
-            put('end', None)
-        except BaseException as error:
-            put('error', error)
-        finally:
-            if hasattr(items, 'close'):
-                items.close()
-
-    thread = threading.Thread(target=work, name='read ahead', daemon=True)
-    thread.start()
-    try:
-        while True:
-            kind, value = ready.get()
-            if kind == 'end':
-                return
-            if kind == 'error':
-                raise value
-            yield value
-            del value
-    finally:
-        closed.set()
-        thread.join()

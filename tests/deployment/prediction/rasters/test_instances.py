@@ -10,7 +10,8 @@ from rasterio import Affine
 
 from projects.deployment.model_info import DETECTION, INSTANCES, ModelInfo
 from projects.deployment.prediction.rasters.instances import RasterInstances, merge_instances, place_detections
-from projects.deployment.prediction.rasters.prediction import RasterSettings, predict_raster
+from projects.deployment.prediction.rasters.prediction import predict_raster
+from projects.deployment.prediction.rasters.settings import RasterSettings
 from projects.deployment.prediction.rasters.windows import WindowAxis
 from projects.deployment.predictions import Detections
 from projects.deployment.predictor import Predictor

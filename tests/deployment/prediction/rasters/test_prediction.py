@@ -8,7 +8,8 @@ from rasterio import Affine
 from scipy.ndimage import uniform_filter
 
 from projects.deployment.model_info import SEGMENTATION, ModelInfo
-from projects.deployment.prediction.rasters.prediction import RasterSettings, predict_raster
+from projects.deployment.prediction.rasters.prediction import predict_raster
+from projects.deployment.prediction.rasters.settings import RasterSettings
 from projects.deployment.predictor import Predictor
 
 PLACE = Affine(0.5, 0, 500000, 0, -0.5, 5_000_000)

@@ -16,7 +16,8 @@ import pytest
 import rasterio
 
 from projects.deployment.model_info import SEGMENTATION, ModelInfo
-from projects.deployment.prediction.rasters.prediction import RasterSettings, predict_raster
+from projects.deployment.prediction.rasters.prediction import predict_raster
+from projects.deployment.prediction.rasters.settings import RasterSettings
 from projects.deployment.predictor import Predictor
 
 INFO = ModelInfo(SEGMENTATION, ('ground', 'building'), ((0, 0, 0), (9, 0, 0)), (0, 0, 0), (1, 1, 1), threshold=0.5)
@@ -96,7 +97,10 @@ def work_in_other_processes(folder):
         port = str(free.getsockname()[1])
     os.environ |= {'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
     sharing = [start(share_work, folder, rank) for rank in (0, 1)]
-    while not (folder / 'killed/.a.partial/strip_000002.json').exists() and not os.waitpid(killed, os.WNOHANG)[0]:
+    while (
+        not (folder / 'killed/.a.partial/strip_000003_probability.tif').exists()
+        and not os.waitpid(killed, os.WNOHANG)[0]
+    ):
         time.sleep(0.02)
     os.kill(killed, signal.SIGKILL)
     assert [os.waitpid(process, 0)[1] for process in (killed, *sharing)] == [signal.SIGKILL, 0, 0]
@@ -152,7 +156,7 @@ def test_nothing_reads_an_image_that_a_failed_run_has_closed(image, tmp_path):
     with pytest.raises(RuntimeError, match='out of memory') as failure:  # holds the frames in which it was raised
         predict_raster(Predictor(Model(3), INFO), image, tmp_path, SETTINGS)
     assert failure.traceback
-    assert [thread for thread in threading.enumerate() if thread.name == 'read ahead'] == []
+    assert [thread for thread in threading.enumerate() if thread.name.startswith(('read ahead', 'writer'))] == []
 
 
 def test_a_killed_process_continues_to_the_same_pixels(other_processes):
@@ -196,7 +200,7 @@ def test_two_processes_do_not_write_the_same_result(image, tmp_path):
     class Nested(Model):
         def __call__(self, images):
             if not self.calls:
-                with pytest.raises(ValueError, match='another process is writing'):
+                with pytest.raises(FileExistsError, match='another process is writing'):
                     predict_raster(Predictor(Model(), INFO), image, tmp_path, SETTINGS)
             return super().__call__(images)
 

@@ -1,10 +1,8 @@
-import threading
-
 import numpy as np
 import pytest
 
 from projects.deployment.prediction.rasters.blending import Patch, RowBlender
-from projects.deployment.prediction.rasters.windows import WindowAxis, in_background, window_side
+from projects.deployment.prediction.rasters.windows import WindowAxis, window_side
 
 
 @pytest.mark.parametrize(('window', 'overlap'), [(64, 0), (64, 8), (64, 21), (64, 32), (96, 17)])
@@ -78,28 +76,6 @@ def test_a_window_without_result_leaves_its_ramps_to_its_neighbours():
                     values[place], valid[place] = patch.values[0], patch.valid
         np.testing.assert_array_equal(valid, expected)
         assert (values[valid] == np.float32(0.3)).all()
-
-
-def test_a_background_thread_stays_a_few_items_ahead_and_hands_its_error_over():
-    made = []
-
-    def items():
-        for number in range(100):
-            made.append(number)
-            yield number
-            if number == 50:
-                raise KeyError('broken')
-
-    taken = in_background(items(), 2)
-    for expected in range(20):
-        assert next(taken) == expected
-        assert len(made) <= expected + 5
-    with pytest.raises(KeyError, match='broken'):
-        list(taken)
-    early = in_background(items(), 2)
-    next(early)
-    early.close()
-    assert threading.active_count() == 1 or not any('work' in thread.name for thread in threading.enumerate())
 
 
 def test_windows_that_disagree_fade_into_one_another_in_both_directions():

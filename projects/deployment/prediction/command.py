@@ -1,0 +1,143 @@
+"""From what is typed to predictions: which model, which inputs, and whether they go together."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import MMLogger
+
+from projects.command_line import UsageError
+from projects.deployment.model_info import ModelInfo
+from projects.deployment.prediction.image_files import RASTER, find_inputs
+from projects.deployment.prediction.prediction_files import PredictionSettings, writable
+from projects.deployment.prediction.processes import leave_processes
+from projects.deployment.prediction.run import RunReport, predict_inputs
+from projects.deployment.predictor import Predictor, open_predictor
+from projects.training.config import load_config, locate
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model, and how it is run.
+
+    Attributes:
+        model: Config (`.py`), or exported file.
+        checkpoint: Weights, of a config.
+        runtime: See `open_predictor`, as the following.
+        device: 'cpu' or 'cuda'.
+        precision: To compute in.
+        threads: Of the processor.
+        cfg_options: What overrides the config, by dotted keys.
+    """
+
+    model: str
+    checkpoint: str | None = None
+    runtime: str | None = None
+    device: str = 'cpu'
+    precision: str | None = None
+    threads: int | None = None
+    cfg_options: dict[str, Any] | None = None
+
+    def open(self) -> Predictor:
+        """The predictor.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            UsageError: The options do not go together.
+        """
+        model = locate(self.model)
+        options: dict[str, Any] = {key: getattr(self, key) for key in ('runtime', 'device', 'precision', 'threads')}
+        if self.device == 'cuda' and 'LOCAL_RANK' in os.environ:
+            torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
+        if model.suffix != '.py':
+            if self.cfg_options:
+                raise UsageError(f'--cfg-options are for configs; {model.name} is as it was exported')
+            return open_predictor(model, self.checkpoint, **options)
+        if self.checkpoint is None:
+            raise UsageError(f'{model.name} is a config, whose weights are random; name its --checkpoint')
+        logger = MMLogger.get_current_instance()
+        level = logger.level
+        logger.setLevel('WARNING')  # mmengine tells of each weight how it was initialised
+        try:
+            return open_predictor(load_config(model, self.cfg_options), self.checkpoint, **options)
+        finally:
+            logger.setLevel(level)
+
+    def weights(self) -> str:
+        """A short name for the content of the files that the model is in."""
+        model = locate(self.model)
+        files = [model, model.with_suffix('.bin'), *([Path(self.checkpoint)] if self.checkpoint else [])]
+        return digest(*(file for file in files if file.is_file()))
+
+
+def predict(
+    choice: ModelChoice, inputs: Sequence[str], out: Path, settings: PredictionSettings, *, resume: bool = False
+) -> RunReport | None:
+    """Predict inputs of any kind into a folder.
+
+    Args:
+        choice: The model.
+        inputs: Files, folders and globs.
+        out: Folder of the results.
+        settings: What to write; nothing named: all that the model gives.
+        resume: Go on where another run was stopped.
+
+    Returns:
+        What came of it, in the first process; None in the others.
+
+    Raises:
+        FileExistsError: The folder has results, and they are not to be continued.
+        FileNotFoundError: There is no such model or input.
+        UsageError: The options do not go together, or do not fit the model.
+        ValueError: Nothing can be predicted, or the results come from another model or other settings.
+    """
+    files = find_inputs(inputs, out)
+    has_rasters = any(file.kind == RASTER for file in files)
+    if has_rasters:
+        from projects.deployment.prediction.rasters.layers import layers_of  # needs the extra 'geo'
+    predictor = choice.open()
+    info = predictor.info
+    possible = writable(info)
+    if unfit := set(settings.write) - set(possible):
+        raise UsageError(f'--write {" ".join(sorted(unfit))}: {info.task} gives {" ".join(possible)}')
+    if has_rasters:
+        rasters = settings.rasters
+        rasters.overlap_for(info)
+        if info.is_segmentor:
+            layers_of(info, rasters.layers, rasters.classes, rasters.probability_dtype)
+    settings = replace(settings, write=settings.write or possible)
+    report = predict_inputs(
+        predictor, files, out, settings, identity=identity_of(choice, info, settings), resume=resume
+    )
+    leave_processes()
+    return report
+
+
+def identity_of(choice: ModelChoice, info: ModelInfo, settings: PredictionSettings) -> dict[str, Any]:
+    """What results depend on, for who resumes: the weights, and the options of model and rasters."""
+    rasters = settings.rasters
+    return {
+        'model': info.config,
+        'weights': choice.weights(),
+        'runtime': choice.runtime,
+        'precision': choice.precision,
+        'cfg_options': choice.cfg_options,
+        'window': rasters.window_px,
+        'overlap': rasters.overlap_px,
+        'bands': rasters.bands,
+        'gsd': rasters.gsd_m,
+        'layers': rasters.layers,
+    }
+
+
+def digest(*paths: str | Path) -> str:
+    """A short name for the content of files."""
+    total = hashlib.sha256()
+    for path in paths:
+        with Path(path).open('rb') as file:
+            total.update(hashlib.file_digest(file, 'sha256').digest())
+    return total.hexdigest()[:16]

@@ -1,0 +1,113 @@
+"""Rasters among the inputs of a run: their layers, objects and polygons in its folder."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from projects.deployment.model_info import ModelInfo
+from projects.deployment.prediction.coco_results import polygons_to_annotations, write_coco
+from projects.deployment.prediction.image_files import InputFile
+from projects.deployment.prediction.journal import InputJournal
+from projects.deployment.prediction.prediction_files import PredictionSettings
+from projects.deployment.prediction.rasters.instances import RasterInstances
+from projects.deployment.prediction.rasters.polygons import polygons_of_files, vectorization_of
+from projects.deployment.prediction.rasters.prediction import PolygonMaker, predict_raster
+from projects.deployment.predictor import Predictor
+from projects.geodata.raster_files import NoDataError, UnplacedError
+from projects.geodata.vector_files import write_polygons
+
+
+def raster_folder(file: InputFile, out: Path) -> Path:
+    """Where a raster's layers go: beside one another, apart where names are equal up to their suffix."""
+    return out / 'rasters' / (file.name if file.name == file.file_name else Path(file.name).parent)
+
+
+class InputRasters:
+    """Predicts rasters one by one, and writes their polygons.
+
+    Args:
+        predictor: The model.
+        journal: Takes an entry for each raster, in the first process.
+        settings: What to write.
+        resume: See `predict_raster`.
+        model_id: See `predict_raster`.
+
+    Attributes:
+        lines: What became of the polygons, in words, by name of the raster.
+        failed: Why there are none, where there should be.
+    """
+
+    def __init__(
+        self, predictor: Predictor, journal: InputJournal, settings: PredictionSettings, resume: bool, model_id: str
+    ) -> None:
+        self._predictor, self._journal, self._settings = predictor, journal, settings
+        self._how = replace(settings.rasters, batch_size=settings.batch_size, min_score=settings.score_threshold)
+        self._resume, self._model_id = resume, model_id
+        self.lines: dict[str, str] = {}
+        self.failed: dict[str, str] = {}
+
+    def predict(self, file: InputFile, rank: int) -> None:
+        """Predict a raster, together with all other processes."""
+        folder = raster_folder(file, self._journal.out)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            result = predict_raster(
+                self._predictor,
+                file.path,
+                folder,
+                self._how,
+                polygons=self._settings.polygons,
+                resume=self._resume,
+                model_id=self._model_id,
+            )
+        except Exception as error:  # whatever it is, the other inputs are predicted
+            if rank == 0:
+                named = '' if isinstance(error, ValueError | OSError) else f'{type(error).__name__}: '
+                self._journal.add(file, {'error': f'{named}{error}'})
+            return
+        if result is None:  # the first process has it
+            return
+        damage = ''
+        if result.unreadable:
+            places = ', '.join(str(window) for window in result.unreadable[:5])
+            damage = (
+                f'{len(result.unreadable)} of {result.num_windows} windows cannot be read and have no data in the '
+                f'results (column, row, width, height: {places}{", ..." if len(result.unreadable) > 5 else ""})'
+            )
+        layers = {layer: os.path.relpath(path, self._journal.out) for layer, path in result.files.items()}
+        names = list(layers.values())
+        if result.instances is not None:
+            names.append(_write_objects(file, result.instances, self._journal.out, self._predictor.info))
+        self._write_polygons(file, result.polygons)
+        self._journal.add(file, {'files': names, 'layers': layers, 'notes': result.notes, 'damage': damage})
+
+    def write_again(self, file: InputFile, layers: dict[str, Path]) -> None:
+        """Write the polygons of a raster that was complete before: what is asked of them may be something else now."""
+        if self._settings.polygons is not None:
+            how = vectorization_of(self._settings.polygons, self._predictor.info)
+            self._write_polygons(file, lambda: polygons_of_files(layers, file.path, self._how.gsd_m, how))
+
+    def _write_polygons(self, file: InputFile, make: PolygonMaker | None) -> None:
+        """Write polygons; a raster that has no data, or does not say where it lies, has none."""
+        if make is None or self._settings.polygons is None:
+            return
+        path = self._journal.out / 'polygons' / f'{file.name}.{self._settings.polygons.format}'
+        try:
+            polygons = make()
+            if polygons is None:
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_polygons(polygons, path)
+            self.lines[file.name] = f'wrote {path}: {len(polygons)} polygons'
+        except (NoDataError, UnplacedError) as error:
+            self.lines[file.name] = f'{file.name}: no polygons: {error}'
+        except Exception as error:  # the raster itself is predicted
+            self.failed[file.name] = f'no polygons: {type(error).__name__}: {error}'
+
+
+def _write_objects(file: InputFile, instances: RasterInstances, out: Path, info: ModelInfo) -> str:
+    """Write a raster's objects in its pixels, which is possible without a coordinate system too."""
+    name = os.path.relpath(raster_folder(file, out) / f'{file.path.stem}_instances.json', out)
+    annotations = ({'image_id': 1, **one} for one in polygons_to_annotations(instances))
+    write_coco(out / name, info.classes, [{'id': 1, 'file_name': file.file_name}], annotations)
+    return name

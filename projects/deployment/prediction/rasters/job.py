@@ -1,0 +1,75 @@
+"""What is done to a raster, and one window of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from projects.deployment.model_info import ModelInfo
+from projects.deployment.prediction.pipeline import Loaded
+from projects.deployment.prediction.rasters.windows import WindowAxis
+from projects.deployment.predictor import Predictor
+from projects.geodata.raster_files import Raster, UnreadableWindowError
+from projects.geodata.raster_strips import RasterLayer
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window.
+
+    Attributes:
+        row: Number of its row of windows.
+        column: Its place in that row.
+        valid: (h, w) pixels with data; None: there are none.
+        is_readable: Whether it could be read.
+    """
+
+    row: int
+    column: int
+    valid: np.ndarray | None = None
+    is_readable: bool = True
+
+
+@dataclass(frozen=True)
+class RasterJob:
+    """What is the same for all strips.
+
+    Attributes:
+        predictor: The model.
+        raster: The open image.
+        rows: Windows from top to bottom.
+        columns: Windows from left to right.
+        layers: What is written of a segmentor.
+        batch_size: Windows per call.
+        min_score: Objects with a lower score are left out.
+    """
+
+    predictor: Predictor
+    raster: Raster
+    rows: WindowAxis
+    columns: WindowAxis
+    layers: dict[str, RasterLayer]
+    batch_size: int
+    min_score: float
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model is."""
+        return self.predictor.info
+
+    def load(self, place: tuple[int, int]) -> Loaded[Window]:
+        """Read the window of a row and column; those of a row may share a batch."""
+        row, column = place
+        left, top = self.columns.starts[column], self.rows.starts[row]
+        try:
+            image, valid = self.raster.read(left, top, self.columns.window_px, self.rows.window_px)
+        except UnreadableWindowError:
+            return Loaded(Window(row, column, is_readable=False), None, row)
+        return Loaded(Window(row, column, valid), image, row) if valid.any() else Loaded(Window(row, column), None, row)
+
+    def network(self, images: np.ndarray) -> Any:
+        """Detections of each window, or values (C, h, w): labels are taken when probabilities are blended, not here."""
+        if not self.info.is_segmentor:
+            return self.predictor(images)
+        outputs = self.predictor.session(images)
+        return outputs['probabilities'] if 'probabilities' in outputs else outputs['labels'][:, None]
