@@ -12,8 +12,15 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import folder_to_write, image_size, number, told_in_one_line, whole_number
-from projects.deployment.runtimes import PRECISIONS, TIMED_RUNTIMES
+from projects.command_line import (
+    PRECISIONS,
+    TIMED_RUNTIMES,
+    folder_to_write,
+    image_size,
+    number,
+    told_in_one_line,
+    whole_number,
+)
 
 PAGE = Path(__file__).resolve().parents[1] / 'projects/deployment/speed_claims/README.md'
 

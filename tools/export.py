@@ -13,8 +13,14 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import ConfigOptions, file_to_write, image_size, told_in_one_line, whole_number
-from projects.deployment.runtimes import EXPORTED_PRECISIONS
+from projects.command_line import (
+    EXPORTED_PRECISIONS,
+    ConfigOptions,
+    file_to_write,
+    image_size,
+    told_in_one_line,
+    whole_number,
+)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:

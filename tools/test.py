@@ -11,8 +11,15 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import ConfigOptions, Parser, folder_to_write, told_in_one_line, whole_number
-from projects.deployment.runtimes import PRECISIONS, RUNTIMES
+from projects.command_line import (
+    PRECISIONS,
+    RUNTIMES,
+    ConfigOptions,
+    Parser,
+    folder_to_write,
+    told_in_one_line,
+    whole_number,
+)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from mmengine.config import Config
 
-from projects.command_line import UsageError
+from projects.command_line import PRECISIONS, UsageError
 from projects.deployment.model_info import ModelInfo
 from projects.deployment.predictions import (
     Detections,
@@ -20,7 +20,7 @@ from projects.deployment.predictions import (
     rescale_detections,
     resize_segmentation,
 )
-from projects.deployment.runtimes import BY_SUFFIX, OPENED_BY, PRECISIONS
+from projects.deployment.runtimes import BY_SUFFIX, OPENED_BY
 from projects.training.config import load_config
 
 

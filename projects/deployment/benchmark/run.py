@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
+from projects.command_line import PRECISIONS
 from projects.deployment.benchmark.machine import measure_ceiling
 from projects.deployment.benchmark.peak_memory import peak_memory_mb
 from projects.deployment.benchmark.results import Results
 from projects.deployment.benchmark.sessions import cases_of, open_case, opener
 from projects.deployment.benchmark.subjects import Subject
 from projects.deployment.benchmark.timing import Case, Measurement, time_in_turns
-from projects.deployment.runtimes import PRECISIONS
 
 Note = Callable[[str, float], None]
 """Told what is being done, and which share of that is done."""
@@ -26,7 +26,7 @@ class Settings:
     """How a benchmark measures.
 
     Attributes:
-        runtimes: Of `runtimes.TIMED_RUNTIMES`.
+        runtimes: Of `TIMED_RUNTIMES`.
         precisions: See `cases_of`.
         batch_sizes: Images per call, one after another.
         threads: Threads of the processor, one after another.

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from projects.command_line import TORCH_RUNTIMES
 from projects.deployment.benchmark.machine import synchronise
 from projects.deployment.benchmark.subjects import Fold, Subject, open_subject
 from projects.deployment.benchmark.timing import Case
-from projects.deployment.runtimes import TORCH_RUNTIMES
 from projects.deployment.runtimes.torch_session import DTYPES
 
 OPSET = 17

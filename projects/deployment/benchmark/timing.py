@@ -32,8 +32,8 @@ class Case:
 
     Attributes:
         subject: Name of the model.
-        runtime: One of `runtimes.TIMED_RUNTIMES`.
-        precision: One of `runtimes.PRECISIONS`; 'file': that of an exported file.
+        runtime: One of `TIMED_RUNTIMES`.
+        precision: One of `PRECISIONS`; 'file': that of an exported file.
     """
 
     subject: str

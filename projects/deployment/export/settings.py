@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from projects.command_line import EXPORTED_PRECISIONS
 from projects.deployment.export.onnx_files import FORMATS
-from projects.deployment.runtimes import EXPORTED_PRECISIONS
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ import json
 import numpy as np
 import pytest
 
+from projects.command_line import EXPORTED_PRECISIONS
 from projects.deployment.export.comparison import verify
 from projects.deployment.export.detection_matching import Cutoffs, match_detections, pairwise_iou
 from projects.deployment.export.verification import BOUNDS, DeviationError
 from projects.deployment.model_info import DETECTION, INSTANCES, SEGMENTATION, ModelInfo
 from projects.deployment.predictions import Detections, Segmentation
-from projects.deployment.runtimes import EXPORTED_PRECISIONS
 
 IMAGES = np.zeros((1, 100, 100, 3), dtype=np.uint8)
 

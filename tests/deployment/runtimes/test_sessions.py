@@ -12,11 +12,13 @@ import pytest
 import torch
 from torch import nn
 
+from projects.command_line import PRECISIONS, RUNTIMES, TIMED_RUNTIMES
 from projects.deployment.export.onnx_files import read_info
 from projects.deployment.predictor import open_predictor
+from projects.deployment.runtimes import BY_SUFFIX, OPENED_BY
 from projects.deployment.runtimes.onnxruntime_session import OnnxRuntimeSession
-from projects.deployment.runtimes.openvino_session import OpenVINOSession, convert_onnx
-from projects.deployment.runtimes.torch_session import TorchSession
+from projects.deployment.runtimes.openvino_session import HINTS, OpenVINOSession, convert_onnx
+from projects.deployment.runtimes.torch_session import DTYPES, TorchSession
 
 SESSIONS = {'onnxruntime': OnnxRuntimeSession, 'openvino': OpenVINOSession}
 
@@ -157,3 +159,9 @@ def test_onnx_runtime_runs_no_graph_with_unknown_operators(tmp_path):
     onnx.save(onnx.helper.make_model(graph), tmp_path / 'nonsense.onnx')
     with pytest.raises(ValueError, match='is no model that ONNX Runtime reads'):
         OnnxRuntimeSession(tmp_path / 'nonsense.onnx')
+
+
+def test_tools_offer_the_runtimes_and_precisions_that_there_are():
+    assert tuple(OPENED_BY) == RUNTIMES
+    assert {*BY_SUFFIX.values()} <= {*RUNTIMES} < {*TIMED_RUNTIMES}
+    assert tuple(DTYPES) == tuple(HINTS) == PRECISIONS
