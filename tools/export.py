@@ -21,6 +21,7 @@ from projects.command_line import (
     told_in_one_line,
     whole_number,
 )
+from projects.reporting.number_format import file_size, fixed, three_digits
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -87,10 +88,10 @@ def main(arguments: list[str] | None = None) -> None:
     for metric, before in exported.scores.get('pytorch', {}).items():
         print(f'{metric}: {before:.4g} before, {exported.scores["exported"].get(metric, float("nan")):.4g} after')
     print(
-        f'{latency_ms["pytorch"]:.0f} ms in PyTorch, {latency_ms["exported"]:.0f} ms exported '
-        f'({latency_ms["pytorch"] / latency_ms["exported"]:.2f} times as fast)'
+        f'{three_digits(latency_ms["pytorch"])} ms in PyTorch, {three_digits(latency_ms["exported"])} ms exported '
+        f'({fixed(latency_ms["pytorch"] / latency_ms["exported"], 2)} times as fast)'
     )
-    print(f'wrote {exported.path} ({exported.file_bytes / 2**20:.1f} MiB), {", ".join(map(str, reports))}')
+    print(f'wrote {exported.path} ({file_size(exported.file_bytes)}), {", ".join(map(str, reports))}')
 
 
 if __name__ == '__main__':

@@ -37,9 +37,9 @@ def with_range(low: float, middle: float, high: float) -> str:
     return f'{three_digits(middle)} ({three_digits(low)}–{three_digits(high)})'
 
 
-def file_size(size_bytes: float) -> str:
+def file_size(size_bytes: float, digits: int = 1) -> str:
     """Such as '12.3 MiB'."""
-    return f'{fixed(size_bytes / 2**20)} MiB'
+    return f'{fixed(size_bytes / 2**20, digits)} MiB'
 
 
 def plain(value: Any) -> str:

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import METRICS
 
 from projects.command_line import UsageError
+from projects.reporting.number_format import file_size
 
 from .annotations import require_file
 from .run_values import TESTING, TRAINING, check_values, require_parts
@@ -241,6 +242,6 @@ def _check_room(runner: Runner, cfg: Config) -> None:
     free = shutil.disk_usage(cfg.work_dir).free
     if free < needed:
         raise OSError(
-            f'{cfg.work_dir} has {free / 2**20:.0f} MiB free; two checkpoints of this model need {needed / 2**20:.0f} '
-            'MiB. Make room or choose another --work-dir'
+            f'{cfg.work_dir} has {file_size(free, 0)} free; two checkpoints of this model need {file_size(needed, 0)}. '
+            'Make room or choose another --work-dir'
         )

@@ -14,6 +14,8 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import Runner as _Runner
 from torch import nn
 
+from projects.reporting.number_format import file_size
+
 from .channels import misfits_named
 
 FUSED_OPTIMIZERS = ('Adam', 'AdamW', 'SGD')  # torch's that have one kernel for all parameters on CPU and GPU
@@ -45,7 +47,7 @@ class AtomicLocalBackend(LocalBackend):
                 temporary.unlink()
             raise OSError(
                 error.errno,
-                f'Cannot write {path} ({len(obj) / 2**20:.1f} MiB): {error.strerror}. Earlier files are intact; make '
+                f'Cannot write {path} ({file_size(len(obj))}): {error.strerror}. Earlier files are intact; make '
                 'room or choose another --work-dir, then continue with --resume',
             ) from error
 

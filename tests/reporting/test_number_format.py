@@ -68,6 +68,7 @@ def test_a_range_stands_in_brackets():
 def test_sizes_of_files():
     assert file_size(3 * 2**20) == '3.0 MiB'
     assert file_size(2**19) == '0.5 MiB'
+    assert file_size(20 * 2**20 + 1, 0) == '20 MiB'
 
 
 @pytest.mark.parametrize(

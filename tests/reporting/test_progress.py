@@ -29,7 +29,7 @@ def test_a_log_has_no_bar(monkeypatch, capsys):
     assert list(track([1], 'Tiles')) == [1]
     with progress_bar('Rows', 4) as advance:
         advance(4)
-    assert capsys.readouterr() == ('', '')
+    assert ''.join(capsys.readouterr()).strip() == ''  # rich 13.0 prints empty lines
 
 
 def test_other_processes_show_nothing_but_count(terminal, capsys):
@@ -37,4 +37,4 @@ def test_other_processes_show_nothing_but_count(terminal, capsys):
         task = bars.add_task('images', total=2)
         bars.advance(task)
         assert bars.tasks[task].completed == 1
-    assert capsys.readouterr().err == ''
+    assert capsys.readouterr().err.strip() == ''

@@ -24,8 +24,6 @@ import numpy as np
 import timm
 import torch
 from authors_efficientmod import compute_like_authors
-from rich.console import Console
-from rich.progress import track
 from timm.models.efficientvit_mit import LiteMLA
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
@@ -40,6 +38,8 @@ from projects.efficient_models.backbones import (
 )
 from projects.efficient_models.backbones.efficientvit_mit import ATTENTION_EPS
 from projects.efficient_models.backbones.turbovit import resize_positions
+from projects.reporting.progress import track
+from projects.reporting.tables import Table
 
 os.environ.setdefault('KINETO_LOG_LEVEL', '5')  # the profiler reports each start and stop otherwise
 
@@ -175,9 +175,8 @@ def main() -> None:
     columns = ['network', 'images', 'threads', 'step']
     for unit in ('ms', 'MiB'):
         columns += [f'ours, {unit}', f'theirs, {unit}', 'ratio']
-    for row in (columns, ['---'] * len(columns)):
-        print(f'| {" | ".join(row)} |')
-    for name, size, batch_size, threads, training in track(settings, 'Measuring', console=Console(stderr=True)):
+    print(Table('', columns, []).markdown())
+    for name, size, batch_size, threads, training in track(settings, 'Measuring'):
         height, width = map(int, size.split('x'))
         torch.set_num_threads(threads)
         torch.manual_seed(0)
@@ -185,8 +184,8 @@ def main() -> None:
         images = torch.randn(batch_size, 3, height, width)
         check_same_maps(pair, images)
         step = 'training' if training else 'inference'
-        cells = measure(pair, images, training, args.rounds, clock)
-        print(f'| {name} | {batch_size} x {size} | {threads} | {step} | {" | ".join(cells)} |', flush=True)
+        row = [name, f'{batch_size} x {size}', str(threads), step, *measure(pair, images, training, args.rounds, clock)]
+        print(Table('', columns, [row]).markdown().splitlines()[-1], flush=True)
 
 
 if __name__ == '__main__':

@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import DictAction
-from rich.console import Console
-from rich.table import Table
 
 from projects.deployment.export.detection_matching import match_detections
 from projects.deployment.export.file_verification import cutoffs_of
@@ -25,6 +23,8 @@ from projects.deployment.export.pytorch_reference import PyTorchReference
 from projects.deployment.inference_graphs import load_model
 from projects.deployment.predictions import Detections, paste_whole_masks
 from projects.deployment.predictor import Predictor, open_predictor
+from projects.reporting.number_format import with_range
+from projects.reporting.tables import Table
 from projects.training.config import load_config
 from projects.training.datasets import LoadImage
 
@@ -59,14 +59,13 @@ def main() -> None:
             sides[name](image)
             times_ms[name].append((time.perf_counter() - start) * 1e3)
 
-    table = Table('what', 'ms (quartiles)', 'times as fast (quartiles)', 'same')
+    rows = []
     reference = next(iter(sides))
     for name in sides:
-        low, median, high = np.percentile(times_ms[name], (25, 50, 75))
-        ratios = np.percentile(np.divide(times_ms[reference], times_ms[name]), (25, 50, 75))
-        cells = f'{median:.0f} ({low:.0f}–{high:.0f})', f'{ratios[1]:.2f} ({ratios[0]:.2f}–{ratios[2]:.2f})'
-        table.add_row(name, *cells, agreement(results[reference], results[name], model))
-    Console().print(table)
+        ratios = np.divide(times_ms[reference], times_ms[name])
+        ranges = [with_range(*np.percentile(values, (25, 50, 75))) for values in (times_ms[name], ratios)]
+        rows.append([name, *ranges, agreement(results[reference], results[name], model)])
+    print(Table('', ['what', 'ms (quartiles)', 'times as fast (quartiles)', 'same'], rows).text())
 
 
 def mosaic(folder: Path, size: tuple[int, int]) -> np.ndarray:

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config, DictAction
-from rich.console import Console
-from rich.progress import track
 from torch import nn
 
+from projects.reporting.progress import track
+from projects.reporting.tables import Table
 from projects.sample_data import use_sample
 from projects.training.config import load_config
 from projects.training.experiments.runs import load_run
@@ -140,19 +140,19 @@ def main() -> None:
         source, data_ms = batches(variants[0]), []
         for variant in variants:
             variant.runner.train_loop.start_epoch(0, 0)
-        for index in track(range(args.rounds + WARM_UP), 'Measuring', console=Console(stderr=True)):
+        for index in track(range(args.rounds + WARM_UP), 'Measuring'):
             start = time.process_time()
             batch = next(source)
             data_ms.append(1000 * (time.process_time() - start))
             for variant in variants if index % 2 else variants[::-1]:
                 variant.step(index, deepcopy(batch))
-    print(f'data: {np.median(data_ms[WARM_UP:]):.1f} ms per step\n\n| stage, ms (ratio) | {" | ".join(names)} |')
-    print('|---' * (len(names) + 1) + '|')
     base = {stage: np.array(times[-args.rounds :]) for stage, times in variants[0].times_ms.items()}
+    rows = []
     for stage in base:
         times = [np.array(variant.times_ms[stage][-args.rounds :]) for variant in variants]
-        cells = [f'{np.median(each):.1f} ({np.median(each / base[stage]):.2f})' for each in times]
-        print(f'| {stage} | {" | ".join(cells)} |')
+        rows.append([stage, *(f'{np.median(each):.1f} ({np.median(each / base[stage]):.2f})' for each in times)])
+    print(f'data: {np.median(data_ms[WARM_UP:]):.1f} ms per step\n')
+    print(Table('', ['stage, ms (ratio)', *names], rows).markdown())
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ from projects.deployment.prediction.coco_results import InstanceMask, paste_mask
 from projects.deployment.prediction.drawing import draw_detections, draw_segmentation
 from projects.deployment.predictions import Detections, Prediction, Segmentation
 from projects.reporting.figures import hide_axes, new_figure, write_figure
-from projects.reporting.number_format import file_size
+from projects.reporting.number_format import file_size, fixed, three_digits
 from projects.reporting.tables import Table
 from projects.storage.atomic_files import replacing
 
@@ -62,8 +62,8 @@ def render(content: dict[str, Any], picture: str) -> str:
     rows = [
         [
             'latency of a batch (median, in turns)',
-            f'{latency_ms["pytorch"]:.0f} ms',
-            f'{latency_ms["exported"]:.0f} ms ({content["speedup"]:.2f} times as fast)',
+            f'{three_digits(latency_ms["pytorch"])} ms',
+            f'{three_digits(latency_ms["exported"])} ms ({fixed(content["speedup"], 2)} times as fast)',
         ],
         [
             f'equal {what} on {verification["images"]} images',
