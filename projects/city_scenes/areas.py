@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from projects.city_scenes.city import City
+from .city import City
 
 NUM_CUTS, NUM_TRIED = 500, 20
 """So many ways to cut the ground are drawn; tiles are laid out on the most promising ones."""

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import shapely
 
-from projects.city_scenes.buildings import Buildings
+from .buildings import Buildings
 
 UNKNOWN_HEIGHT_M = 6.0
 """Two floors: what a building of unknown height is drawn with; its record keeps the height as unknown."""

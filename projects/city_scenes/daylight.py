@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from projects.city_scenes.sunlight import Sun
+from .sunlight import Sun
 
 MELBOURNE_LATITUDE_DEG = -37.8
 """Where the invented city lies."""

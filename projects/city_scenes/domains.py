@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from projects.city_scenes.daylight import Daylight
-from projects.city_scenes.sunlight import Sun
-from projects.city_scenes.view import View
+from .daylight import Daylight
+from .sunlight import Sun
+from .view import View
 
 LABELS = ('roof', 'footprint', 'visible')
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from projects.city_scenes.city import City
-from projects.city_scenes.points import Points
-from projects.city_scenes.sunlight import Sun
-from projects.city_scenes.textures import uniform
-from projects.city_scenes.view import View
+from .city import City
+from .points import Points
+from .sunlight import Sun
+from .textures import uniform
+from .view import View
 
 _WALLS = np.array(
     [(176, 170, 160), (150, 146, 140), (124, 121, 118), (196, 192, 184), (142, 118, 100),

@@ -7,9 +7,9 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 
-from projects.city_scenes.buildings import Buildings
-from projects.city_scenes.city import City
-from projects.city_scenes.outliers import leave_out_outliers
+from .buildings import Buildings
+from .city import City
+from .outliers import leave_out_outliers
 
 HEIGHT_COLUMNS = (
     'structure_height_m', 'building_height_m', 'building_height', 'height_m', 'height', 'bldg_height', 'bldgheight',
@@ -58,9 +58,10 @@ def read_city(
         FileNotFoundError: There is no such file.
         ValueError: It holds no polygons, a column is missing, or no column has a usual name.
     """
-    from projects.city_scenes.ground_layers import read_ground
     from projects.geodata.coordinate_systems import metres_per_unit
     from projects.geodata.vector_files import column_names, read_buildings
+
+    from .ground_layers import read_ground
 
     columns = column_names(path, layer)
     height_column = height_column or _usual(columns, HEIGHT_COLUMNS)

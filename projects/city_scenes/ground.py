@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import shapely
 
-from projects.city_scenes.city import City, Walls, walls_of
-from projects.city_scenes.frame import Frame
-from projects.city_scenes.points import Points
-from projects.city_scenes.spans import polygon_spans
-from projects.city_scenes.textures import anchor, clouds
+from .city import City, Walls, walls_of
+from .frame import Frame
+from .points import Points
+from .spans import polygon_spans
+from .textures import anchor, clouds
 
 _GAP_M, _PAVEMENT_M, _FAR_M = 5.0, 3.0, 24.0
 _WIDE_M, _LOW_M, _SMOOTH_M = 13.0, 9.0, 1.5

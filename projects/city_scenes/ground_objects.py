@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from projects.city_scenes.frame import Frame
-from projects.city_scenes.ground import Plan
-from projects.city_scenes.textures import uniform
+from .frame import Frame
+from .ground import Plan
+from .textures import uniform
 
 _CAR_COLOURS = np.array(
     [(232, 232, 230), (205, 207, 209), (150, 153, 156), (96, 98, 102), (44, 45, 48), (38, 38, 42), (140, 36, 34),

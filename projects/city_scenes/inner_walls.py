@@ -3,9 +3,9 @@
 import numpy as np
 import shapely
 
-from projects.city_scenes.city import City
-from projects.city_scenes.frame import Frame
-from projects.city_scenes.surfaces import GROUND, Seen
+from .city import City
+from .frame import Frame
+from .surfaces import GROUND, Seen
 
 STEP_M = 0.25
 """A wall stands on its own building if that goes on so far outside of it: survey gaps between tiers are narrower."""

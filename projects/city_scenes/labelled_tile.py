@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from projects.city_scenes.city import City
-from projects.city_scenes.domains import Domain, Flight
-from projects.city_scenes.frame import Frame
-from projects.city_scenes.labels import BuildingRecord, label
-from projects.city_scenes.render import RenderedTile, render_tile
-from projects.city_scenes.surfaces import GROUND, Seen, see
+from .city import City
+from .domains import Domain, Flight
+from .frame import Frame
+from .labels import BuildingRecord, label
+from .render import RenderedTile, render_tile
+from .surfaces import GROUND, Seen, see
 
 ROOF, FACADE, FOOTPRINT = 1, 2, 4
 

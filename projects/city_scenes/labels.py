@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from projects.city_scenes.city import City
-from projects.city_scenes.frame import Frame
-from projects.city_scenes.inner_walls import inner_walls
-from projects.city_scenes.surfaces import GROUND, Seen, see
-from projects.city_scenes.view import View
+from .city import City
+from .frame import Frame
+from .inner_walls import inner_walls
+from .surfaces import GROUND, Seen, see
+from .view import View
 
 
 @dataclass(frozen=True)

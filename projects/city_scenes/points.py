@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from projects.city_scenes.frame import Frame
-from projects.city_scenes.surfaces import Seen
-from projects.city_scenes.textures import anchor, clouds, grain, texel_m
+from .frame import Frame
+from .surfaces import Seen
+from .textures import anchor, clouds, grain, texel_m
 
 
 @dataclass(frozen=True)

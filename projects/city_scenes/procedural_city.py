@@ -6,9 +6,9 @@ import numpy as np
 import shapely
 from shapely import affinity
 
-from projects.city_scenes.buildings import Buildings
-from projects.city_scenes.city import City
-from projects.city_scenes.city_plan import box_around, divide, plan_city
+from .buildings import Buildings
+from .city import City
+from .city_plan import box_around, divide, plan_city
 
 MIN_SIZE_M = 200.0
 MAX_HEIGHT_M = 250.0

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from projects.city_scenes.camera import Camera
-from projects.city_scenes.city import City
-from projects.city_scenes.facades import paint_facades
-from projects.city_scenes.frame import Frame
-from projects.city_scenes.ground import paint_ground, plan_ground
-from projects.city_scenes.ground_objects import cars, trees
-from projects.city_scenes.labels import BuildingRecord, label
-from projects.city_scenes.points import seen_points
-from projects.city_scenes.roofs import paint_roofs, rims
-from projects.city_scenes.sunlight import Sun, lit
-from projects.city_scenes.surfaces import GROUND, Seen, see
-from projects.city_scenes.view import View
+from .camera import Camera
+from .city import City
+from .facades import paint_facades
+from .frame import Frame
+from .ground import paint_ground, plan_ground
+from .ground_objects import cars, trees
+from .labels import BuildingRecord, label
+from .points import seen_points
+from .roofs import paint_roofs, rims
+from .sunlight import Sun, lit
+from .surfaces import GROUND, Seen, see
+from .view import View
 
 _SKY = np.array([0.46, 0.50, 0.57], dtype=np.float32)
 _SUNLIGHT = np.array([0.80, 0.76, 0.68], dtype=np.float32)

@@ -3,12 +3,12 @@
 import cv2
 import numpy as np
 
-from projects.city_scenes.city import City
-from projects.city_scenes.frame import Frame
-from projects.city_scenes.points import Points
-from projects.city_scenes.sunlight import Sun
-from projects.city_scenes.textures import uniform
-from projects.city_scenes.view import View
+from .city import City
+from .frame import Frame
+from .points import Points
+from .sunlight import Sun
+from .textures import uniform
+from .view import View
 
 _FLAT = np.array(
     [(176, 173, 167), (152, 149, 144), (128, 126, 123), (107, 106, 106), (88, 87, 88), (141, 134, 122), (160, 152, 138),

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from projects.city_scenes.city import City
-from projects.city_scenes.frame import Frame
-from projects.city_scenes.points import Points
-from projects.city_scenes.surfaces import GROUND, Seen, see
+from .city import City
+from .frame import Frame
+from .points import Points
+from .surfaces import GROUND, Seen, see
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import shapely
 
-from projects.city_scenes.city import City
-from projects.city_scenes.frame import Frame
-from projects.city_scenes.spans import parallelogram_spans, polygon_spans
+from .city import City
+from .frame import Frame
+from .spans import parallelogram_spans, polygon_spans
 
 GROUND = -1
 """Surface number of the ground."""

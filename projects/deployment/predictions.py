@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from projects.deployment.model_info import ModelInfo
+from .model_info import ModelInfo
 
 
 @dataclass(frozen=True)

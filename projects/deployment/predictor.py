@@ -8,8 +8,10 @@ import numpy as np
 from mmengine.config import Config
 
 from projects.command_line import PRECISIONS, UsageError
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.predictions import (
+from projects.training.config import load_config
+
+from .model_info import ModelInfo
+from .predictions import (
     Detections,
     Prediction,
     Segmentation,
@@ -20,8 +22,7 @@ from projects.deployment.predictions import (
     rescale_detections,
     resize_segmentation,
 )
-from projects.deployment.runtimes import BY_SUFFIX, OPENED_BY
-from projects.training.config import load_config
+from .runtimes import BY_SUFFIX, OPENED_BY
 
 
 class Session(Protocol):
@@ -140,8 +141,8 @@ def open_predictor(
             raise UsageError(f'{path.name} holds its weights; a checkpoint ({checkpoint}) belongs to a config')
         return _open_exported(path, runtime, device, precision, threads)
 
-    from projects.deployment.inference_graphs import build_graph, load_model
-    from projects.deployment.runtimes.torch_session import TorchSession, check_device
+    from .inference_graphs import build_graph, load_model
+    from .runtimes.torch_session import TorchSession, check_device
 
     check_device(device, precision or 'fp32')  # before weights are fetched
     cfg = model if isinstance(model, Config) else load_config(path)
@@ -152,11 +153,11 @@ def open_predictor(
 
 
 def _open_exported(path: Path, runtime: str, device: str, precision: str | None, threads: int | None) -> Predictor:
-    from projects.deployment.export.onnx_files import read_info
+    from .export.onnx_files import read_info
 
     info = read_info(path)
     if runtime == 'openvino':
-        from projects.deployment.runtimes.openvino_session import OpenVINOSession
+        from .runtimes.openvino_session import OpenVINOSession
 
         if info.precision == 'int8':
             return Predictor(OpenVINOSession(path, precision, threads), info)
@@ -165,6 +166,6 @@ def _open_exported(path: Path, runtime: str, device: str, precision: str | None,
     if precision not in (None, info.precision):
         raise UsageError(f'{path.name} computes in {info.precision}; for {precision}, export it with --precision')
 
-    from projects.deployment.runtimes.onnxruntime_session import OnnxRuntimeSession
+    from .runtimes.onnxruntime_session import OnnxRuntimeSession
 
     return Predictor(OnnxRuntimeSession(path, device, threads), info)

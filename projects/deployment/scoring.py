@@ -19,8 +19,10 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.predictions import (
+from projects.training.launch import score, test
+
+from .model_info import ModelInfo
+from .predictions import (
     Detections,
     Segmentation,
     content_size,
@@ -31,8 +33,7 @@ from projects.deployment.predictions import (
     resize_segmentation,
     rgb_pixels,
 )
-from projects.deployment.predictor import open_predictor
-from projects.training.launch import score, test
+from .predictor import open_predictor
 
 EXPORTED = ('.onnx', '.xml')
 

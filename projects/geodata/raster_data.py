@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from projects.bit_depth import sample_windows
-from projects.geodata.gdal import rasterio
 from projects.undeclared_data import EDGE_SHARE, find_undeclared, holds, is_number
+
+from .gdal import rasterio
 
 ColorInterp, MaskFlags = rasterio.enums.ColorInterp, rasterio.enums.MaskFlags
 OPAQUE = 128  # of 255: a pixel that is at least half opaque has data

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from projects.bit_depth import eight_bits
-from projects.geodata.coordinate_systems import metres_per_unit, parse_crs
-from projects.geodata.gdal import rasterio
-from projects.geodata.raster_data import DataRule, NoDataError, UnreadableWindowError, find_data_rule, read_bands
-from projects.geodata.raster_resampling import fit_to_resample, resampled
-from projects.geodata.raster_rules import (
+
+from .coordinate_systems import metres_per_unit, parse_crs
+from .gdal import rasterio
+from .raster_data import DataRule, NoDataError, UnreadableWindowError, find_data_rule, read_bands
+from .raster_resampling import fit_to_resample, resampled
+from .raster_rules import (
     UnplacedError,
     check_placed,
     choose_bands,
@@ -22,7 +23,7 @@ from projects.geodata.raster_rules import (
     is_north_up,
     placement_notes,
 )
-from projects.geodata.raster_writing import rasterise, write_geotiff
+from .raster_writing import rasterise, write_geotiff
 
 __all__ = [
     'NoDataError',

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import numpy as np
 
-from projects.geodata.coordinate_systems import metres_per_unit, to_degrees, utm_zone
-from projects.geodata.gdal import rasterio
-from projects.geodata.raster_data import OPAQUE, ColorInterp, DataRule
+from .coordinate_systems import metres_per_unit, to_degrees, utm_zone
+from .gdal import rasterio
+from .raster_data import OPAQUE, ColorInterp, DataRule
 
 MAX_SIDE_PX = 400_000  # rows of windows must fit into memory
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from projects.bit_depth import PERCENTILES, value_limits
-from projects.geodata.gdal import rasterio
-from projects.geodata.raster_data import Sample
+
+from .gdal import rasterio
+from .raster_data import Sample
 
 ColorInterp = rasterio.enums.ColorInterp
 RGB = ColorInterp.red, ColorInterp.green, ColorInterp.blue

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from projects.geodata.gdal import rasterio
+from .gdal import rasterio
 
 TILE_PX = 256
 CHUNK_BYTES = 64 * 2**20  # read, and written, at once when strips become one file

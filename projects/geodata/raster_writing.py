@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import shapely
 
-from projects.geodata.coordinate_systems import parse_crs
-from projects.geodata.gdal import rasterio
 from projects.storage.atomic_files import replacing
+
+from .coordinate_systems import parse_crs
+from .gdal import rasterio
 
 
 def rasterise(

@@ -10,13 +10,14 @@ import shapely
 from mmengine.logging import print_log
 
 from projects.command_line import UsageError
-from projects.geodata.coordinate_systems import is_local
-from projects.geodata.degrees import turn_towards
-from projects.geodata.heights import read_heights
-from projects.geodata.polygonal import ENDLESS_HOLES, mend_outlines
-from projects.geodata.vector_layers import Bounds, VectorLayer, open_layer, pyogrio
-from projects.geodata.vector_places import choose_systems, explain_miss, place_outlines, search_box
 from projects.storage.atomic_files import replacing
+
+from .coordinate_systems import is_local
+from .degrees import turn_towards
+from .heights import read_heights
+from .polygonal import ENDLESS_HOLES, mend_outlines
+from .vector_layers import Bounds, VectorLayer, open_layer, pyogrio
+from .vector_places import choose_systems, explain_miss, place_outlines, search_box
 
 try:
     import geopandas

@@ -13,8 +13,8 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 
-from projects.geodata.coordinate_systems import is_local, parse_crs
-from projects.geodata.degrees import are_degrees
+from .coordinate_systems import is_local, parse_crs
+from .degrees import are_degrees
 
 try:
     import pyogrio

@@ -8,9 +8,9 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 
-from projects.geodata.coordinate_systems import CRS, WGS84, Transformer, is_local, parse_crs
-from projects.geodata.degrees import SWAPPED, are_degrees, place_on_earth
-from projects.geodata.vector_layers import Bounds, VectorLayer
+from .coordinate_systems import CRS, WGS84, Transformer, is_local, parse_crs
+from .degrees import SWAPPED, are_degrees, place_on_earth
+from .vector_layers import Bounds, VectorLayer
 
 TINY_UNITS = 0.01  # half of the buildings are not smaller than that in metres or feet, but all are in degrees
 SIDE_POINTS = 64

@@ -11,7 +11,7 @@ Importing this package puts all of it in place. Configs do so through `custom_im
 `projects` with a module that imports one of them.
 """
 
-from projects.openmmlab_compat import checkpoints, ops, packages, upstream_faults
+from . import checkpoints, ops, packages, upstream_faults
 
 for _part in (ops, checkpoints, packages, upstream_faults):
     _part.install()

@@ -8,8 +8,8 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 
-from projects.sample_data.ade20k import write_ade20k_sample
-from projects.sample_data.buildings import (
+from .ade20k import write_ade20k_sample
+from .buildings import (
     NOISY_SPLIT,
     BonaiFile,
     MaskFolders,
@@ -17,8 +17,8 @@ from projects.sample_data.buildings import (
     write_mask_sample,
     write_scenes_sample,
 )
-from projects.sample_data.cityscapes import write_cityscapes_sample
-from projects.sample_data.coco import CocoSplit, write_coco_sample
+from .cityscapes import write_cityscapes_sample
+from .coco import CocoSplit, write_coco_sample
 
 TINY_SIDE_PX = 64
 CLEAN_SHARE = 4  # one tile of the clean target for so many of the noisy source

@@ -8,9 +8,10 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from projects.efficient_models.backbones.weights import has_installed
-from projects.sample_data.samples import SAMPLES, Sample
 from projects.training.optim_wrapper import has_bfloat16_units
 from projects.training.run_values import TRAINING, require_parts
+
+from .samples import SAMPLES, Sample
 
 SAMPLE_ROOT = Path(__file__).resolve().parents[2] / 'data' / 'sample'
 NUM_ROIS = 64  # per image, of which at most a quarter are positives; 512 in the recipes, and most of a step's time

@@ -9,8 +9,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from projects.storage.atomic_files import replacing
-from projects.storage.parameters import differences
+from .atomic_files import replacing
+from .parameters import differences
 
 PARAMETERS = 'made_with.json'  # of what is kept to be continued
 

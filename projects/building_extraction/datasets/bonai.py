@@ -11,12 +11,12 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, METRICS
 from mmseg.datasets import BaseSegDataset
 
-from projects.building_extraction.bonai_annotations import check_label, contradiction_px, labelled
 from projects.training.annotation_findings import Findings
 from projects.training.annotations import forget_annotations, read_annotations
 from projects.training.coco_scores import CocoScores
 from projects.training.datasets import SurvivingDataset
 
+from ..bonai_annotations import check_label, contradiction_px, labelled
 from .building_instances import BuildingInstanceDataset
 from .building_masks import BuildingMaskDataset
 

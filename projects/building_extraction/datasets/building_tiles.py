@@ -5,8 +5,7 @@ from typing import Any
 
 from mmengine.registry import DATASETS
 
-from projects.building_extraction.mask_codes import BUILDING_GREY, IGNORED_GREY
-
+from ..mask_codes import BUILDING_GREY, IGNORED_GREY
 from .building_masks import BuildingMaskDataset
 
 

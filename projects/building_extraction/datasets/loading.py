@@ -17,12 +17,12 @@ from mmengine.registry import TRANSFORMS
 from PIL import Image
 from pycocotools import mask as mask_api
 
-from projects.building_extraction.mask_codes import BUILDING
 from projects.storage.image_errors import PILLOW_ERRORS
 from projects.training.datasets import LoadImage, UnreadableImageError
 from projects.training.label_survey import IGNORED
 from projects.training.segmentation_datasets import LoadSegmentation
 
+from ..mask_codes import BUILDING
 from .mask_values import MaskValues
 
 

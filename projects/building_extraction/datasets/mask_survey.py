@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from mmengine.logging import print_log
 
-from projects.building_extraction.mask_codes import BACKGROUND, BUILDING
 from projects.training.datasets import UnreadableImageError
 from projects.training.label_survey import IGNORED
 from projects.training.segmentation_datasets import decoded_size
 
+from ..mask_codes import BACKGROUND, BUILDING
 from .mask_values import MaskValues
 
 MAX_PIXELS = 400_000_000  # half a minute at most, for sets of huge masks

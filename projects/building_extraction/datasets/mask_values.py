@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from projects.building_extraction.mask_codes import BACKGROUND, BUILDING
 from projects.geodata.raster_values import MASK_VALUES
 from projects.storage.image_errors import PILLOW_ERRORS
 from projects.training.datasets import UnreadableImageError
 from projects.training.label_survey import IGNORED, UNKNOWN
+
+from ..mask_codes import BACKGROUND, BUILDING
 
 Value = int | Sequence[int]
 

@@ -6,8 +6,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from projects.building_extraction.evaluation.object_matching import Objects, match
-from projects.building_extraction.height_classes import HeightClasses
+from ..height_classes import HeightClasses
+from .object_matching import Objects, match
 
 TP, FP, FN = range(3)
 

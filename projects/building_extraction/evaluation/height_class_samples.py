@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from projects.building_extraction.evaluation.object_matching import Objects, connected_parts
-from projects.building_extraction.mask_codes import BUILDING
 from projects.training.label_survey import IGNORED
+
+from ..mask_codes import BUILDING
+from .object_matching import Objects, connected_parts
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,15 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
-from projects.building_extraction.evaluation.height_class_counts import FN, FP, TP, Counts, count_image
-from projects.building_extraction.evaluation.height_class_samples import read_labels, read_objects
-from projects.building_extraction.evaluation.object_matching import MIN_IOU, Objects
-from projects.building_extraction.height_classes import OVERALL, HeightClasses
 from projects.reporting.number_format import fixed
 from projects.reporting.tables import Table
 from projects.storage.atomic_files import replacing
 from projects.training.score_line import describes_scores
+
+from ..height_classes import OVERALL, HeightClasses
+from .height_class_counts import FN, FP, TP, Counts, count_image
+from .height_class_samples import read_labels, read_objects
+from .object_matching import MIN_IOU, Objects
 
 
 @METRICS.register_module()

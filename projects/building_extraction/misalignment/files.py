@@ -5,17 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
-from projects.building_extraction.misalignment.measurement import (
-    Misalignment,
-    MisalignmentSettings,
-    measure_against_mask,
-    measure_against_polygons,
-)
 from projects.geodata.coordinate_systems import metres_per_unit
 from projects.geodata.raster_files import open_band
 from projects.geodata.raster_values import check_one_band
 from projects.geodata.vector_files import geopandas, read_buildings
 from projects.geodata.vector_layers import Bounds, open_layer
+
+from .measurement import (
+    Misalignment,
+    MisalignmentSettings,
+    measure_against_mask,
+    measure_against_polygons,
+)
 
 SEEN_RADII = 20  # of the search around the labels are read of a reference
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import special, stats
 
-from projects.building_extraction.misalignment.lean import (
+from .lean import (
     LEAN,
     MIN_BUILDINGS,
     SHIFT,

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import shapely
 
-from projects.building_extraction.misalignment.matching import PRIOR_WEIGHT
 from projects.geodata.polygonal import translate
 from projects.geodata.raster_files import Raster, rasterise
 from projects.geodata.raster_values import ValueMeaning
+
+from .matching import PRIOR_WEIGHT
 
 MIN_FREE_SHARE = 0.5  # of the ring around a label must be free of other labels for a mask to say where it belongs
 RING_M = np.array([4.0, 8.0])  # width of the ring; masks wider than labels by half of it are no matter

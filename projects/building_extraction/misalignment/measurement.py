@@ -19,16 +19,17 @@ import numpy as np
 import shapely
 from scipy import stats
 
-from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.misalignment.fit import fit_trend
-from projects.building_extraction.misalignment.lean import Trend
-from projects.building_extraction.misalignment.mask import MaskReference
-from projects.building_extraction.misalignment.matching import Reference, VectorReference, common_shift_m
-from projects.building_extraction.misalignment.spread import Spread, find_spread
 from projects.geodata.coordinate_systems import metres_per_unit
 from projects.geodata.raster_files import Raster
 from projects.geodata.raster_values import value_meaning
 from projects.geodata.vector_files import geopandas
+
+from ..height_classes import HeightClasses
+from .fit import fit_trend
+from .lean import Trend
+from .mask import MaskReference
+from .matching import Reference, VectorReference, common_shift_m
+from .spread import Spread, find_spread
 
 NEAR_RADIUS = 0.9  # share of the radius beyond which a displacement may be cut off by it
 FAR_SHARE = 0.05  # of the matched labels may lie there by chance

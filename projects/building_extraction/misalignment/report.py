@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.misalignment.lean import Trend, lean_obstacle
-from projects.building_extraction.misalignment.measurement import Misalignment
 from projects.reporting.figures import new_figure, style_axes, write_figure
 from projects.reporting.number_format import fixed, with_spread
 from projects.reporting.palette import VERMILLION
 from projects.reporting.tables import Table
+
+from ..height_classes import HeightClasses
+from .lean import Trend, lean_obstacle
+from .measurement import Misalignment
 
 MAX_ARROWS = 4000
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from projects.building_extraction.misalignment.fit import MAX_FALSE_ALARMS, MIN_CONSENSUS, TRIALS, log_false_alarms
-from projects.building_extraction.misalignment.lean import MIN_BUILDINGS
+from .fit import MAX_FALSE_ALARMS, MIN_CONSENSUS, TRIALS, log_false_alarms
+from .lean import MIN_BUILDINGS
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from projects.building_extraction.transfer_study.plan import CURVES, SCORES
 from projects.training.experiments.runs import Run
 from projects.training.experiments.settings import read_settings
+
+from ..transfer_study.plan import CURVES, SCORES
 
 AXES = ('encoders', 'decoders', 'losses', 'optimizers')
 

@@ -8,20 +8,21 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from projects.building_extraction.height_classes import OVERALL
-from projects.building_extraction.transfer_study.comparison import Spread, summarise
-from projects.building_extraction.transfer_study.completeness import last_line
-from projects.building_extraction.transfer_study.records import FAILED, FINISHED, Results, RunRecord
-from projects.building_extraction.transfer_study.results import (
+from projects.reporting.figures import new_figure, style_axes, write_figure
+from projects.reporting.palette import distinct_colors
+from projects.reporting.tables import Table
+
+from ..height_classes import OVERALL
+from ..transfer_study.comparison import Spread, summarise
+from ..transfer_study.completeness import last_line
+from ..transfer_study.records import FAILED, FINISHED, Results, RunRecord
+from ..transfer_study.results import (
     read_results,
     status_counts,
     write_atomically,
     write_results,
 )
-from projects.building_extraction.transfer_study.tables import figure_text
-from projects.reporting.figures import new_figure, style_axes, write_figure
-from projects.reporting.palette import distinct_colors
-from projects.reporting.tables import Table
+from ..transfer_study.tables import figure_text
 
 COMBINATION = ('encoder', 'decoder', 'loss', 'optimizer')
 CHARTED_ROWS = 40

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from projects.building_extraction.preparation.geotiles_report import GeotilesReport, SplitCounts
-from projects.building_extraction.preparation.spatial_split import Block, SplitError, choose_val_blocks, shared_sides
-from projects.building_extraction.preparation.tile_set import WrittenTile, coco_file, skyline_version
-from projects.building_extraction.preparation.web_mercator import Tile
+from .geotiles_report import GeotilesReport, SplitCounts
+from .spatial_split import Block, SplitError, choose_val_blocks, shared_sides
+from .tile_set import WrittenTile, coco_file, skyline_version
+from .web_mercator import Tile
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ import numpy as np
 from mmengine.logging import print_log
 from PIL import Image
 
-from projects.building_extraction.bonai_annotations import contradiction_px
-from projects.building_extraction.preparation.tile_set import CATEGORY_ID, WrittenTile, coco_file
 from projects.geodata.heights import read_heights
 from projects.reporting.progress import track
 from projects.storage.atomic_files import replacing
 from projects.storage.image_errors import PILLOW_ERRORS
+
+from ..bonai_annotations import contradiction_px
+from .tile_set import CATEGORY_ID, WrittenTile, coco_file
 
 IMAGE_SUFFIXES = {'.png', '.jpg', '.jpeg', '.tif', '.tiff'}
 SHOWN = 5

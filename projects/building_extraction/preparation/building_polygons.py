@@ -11,9 +11,10 @@ import numpy as np
 import shapely
 from shapely.geometry import shape
 
-from projects.building_extraction.preparation.web_mercator import to_grid, to_lon_lat_deg
 from projects.geodata.degrees import place_on_earth
 from projects.geodata.polygonal import mend_outlines
+
+from .web_mercator import to_grid, to_lon_lat_deg
 
 # What a `crs` member may say (upper case, last part of a URN, URL or AUTHORITY:CODE) for longitude, latitude on WGS 84.
 WGS84_NAMES = frozenset({'4326', 'CRS84', 'WGS84', 'WGS 84'})

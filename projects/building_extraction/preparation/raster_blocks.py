@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from projects.building_extraction.preparation.spatial_split import Block, SplitError, choose_val_blocks
+from .spatial_split import Block, SplitError, choose_val_blocks
 
 PARTS = ('train', 'val', 'test')
 BLOCKS_PER_SIDE = 6  # wanted along the image's side where no block size is asked for

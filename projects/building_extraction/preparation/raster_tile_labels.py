@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import shapely
 
-from projects.building_extraction.preparation.tile_set import TileLabels, instance_masks
 from projects.geodata.raster_files import rasterise
 from projects.geodata.vector_files import geopandas
+
+from .tile_set import TileLabels, instance_masks
 
 MIN_AREA_PX = 16  # smaller pieces, at a tile's border, are ignored by COCO evaluation (iscrowd)
 

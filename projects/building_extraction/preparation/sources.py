@@ -47,7 +47,7 @@ def _add_geotiles(commands: argparse._SubParsersAction) -> None:
 
 
 def _geotiles(args: argparse.Namespace) -> object:
-    from projects.building_extraction.preparation.geotiles import GeotilesSettings, convert_geotiles
+    from .geotiles import GeotilesSettings, convert_geotiles
 
     settings = GeotilesSettings(**{field.name: getattr(args, field.name) for field in fields(GeotilesSettings)})
     show_progress = partial(track, description='Tiles')
@@ -105,9 +105,9 @@ def _add_geotiff(commands: argparse._SubParsersAction) -> None:
 
 
 def _geotiff(args: argparse.Namespace) -> object:
-    from projects.building_extraction.preparation.label_displacement import Displacement
-    from projects.building_extraction.preparation.raster_blocks import BlockSettings
-    from projects.building_extraction.preparation.raster_tiles import RasterTilesSettings, convert_raster
+    from .label_displacement import Displacement
+    from .raster_blocks import BlockSettings
+    from .raster_tiles import RasterTilesSettings, convert_raster
 
     (image, *others) = args.image
     if others or image.is_dir() or (glob.has_magic(str(image)) and not image.exists()):
@@ -175,11 +175,12 @@ def _add_scenes(commands: argparse._SubParsersAction) -> None:
 
 
 def _scenes(args: argparse.Namespace) -> object:
-    from projects.building_extraction.preparation.scenes.tiles import write_scenes
     from projects.city_scenes.daylight import MELBOURNE_LATITUDE_DEG, Daylight
     from projects.city_scenes.domains import default_domains
     from projects.city_scenes.footprints import latitude_deg, read_city
     from projects.city_scenes.procedural_city import procedural_city
+
+    from .scenes.tiles import write_scenes
 
     layers = {'roads': args.roads, 'vegetation': args.vegetation}
     if args.footprints is None and any(layers.values()):
@@ -224,7 +225,7 @@ def _add_bonai(commands: argparse._SubParsersAction) -> None:
 
 
 def _bonai(args: argparse.Namespace) -> object:
-    from projects.building_extraction.preparation.bonai_files import convert_bonai
+    from .bonai_files import convert_bonai
 
     counts = convert_bonai(args.labels, args.out, args.images)
     return '\n'.join(f'{name.replace("_", " "):<16}{count}' for name, count in counts.items())

@@ -12,10 +12,11 @@ import shapely
 from PIL import Image
 from pycocotools import mask as mask_api
 
-from projects.building_extraction.preparation.tile_set import CATEGORY_ID
-from projects.building_extraction.preparation.web_mercator import Tile
 from projects.geodata.polygonal import polygonal
 from projects.storage.image_errors import PILLOW_ERRORS
+
+from .tile_set import CATEGORY_ID
+from .web_mercator import Tile
 
 FILL_RGB = (0, 0, 0)
 OPAQUE_ALPHA = 128  # of 255: a pixel that is at least half opaque counts as visible

@@ -16,7 +16,7 @@ from PIL import Image
 from pycocotools import mask as mask_api
 from scipy import ndimage
 
-from projects.building_extraction.mask_codes import BUILDING_GREY, IGNORED_GREY
+from ..mask_codes import BUILDING_GREY, IGNORED_GREY
 
 LAYERS = {'images': '.png', 'masks': '.png', 'instances': '.png', 'heights': '.tif', 'buildings': '.json'}
 CATEGORY_ID = 1

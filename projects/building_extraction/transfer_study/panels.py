@@ -15,12 +15,12 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from PIL import Image
 
-from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.mask_codes import BUILDING_GREY, IGNORED_GREY
 from projects.reporting.figures import add_legend, hide_axes, new_figure
 from projects.reporting.number_format import fixed
 from projects.reporting.palette import SKY, VERMILLION, WHITE, YELLOW, rgb
 
+from ..height_classes import HeightClasses
+from ..mask_codes import BUILDING_GREY, IGNORED_GREY
 from .records import MAIN, Results, RunRecord, StudyRecord
 from .results import finished_runs, method_titles
 

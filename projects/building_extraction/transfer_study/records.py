@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from projects.building_extraction.height_classes import HeightClasses
-
+from ..height_classes import HeightClasses
 from .comparison import Comparison, Spread
 
 FINISHED, FAILED, MISSING = 'finished', 'failed', 'missing'

@@ -10,9 +10,6 @@ import numpy as np
 from mmengine.fileio import put_text
 from mmengine.registry import METRICS
 
-from projects.building_extraction.evaluation.height_class_scores import HeightClassScores
-from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.preparation.scenes.tiles import write_scenes
 from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain
 from projects.city_scenes.footprints import read_city
@@ -21,6 +18,9 @@ from projects.training.config import load_config, locate
 from projects.training.experiments.runs import Run
 from projects.training.experiments.schedule import Outcome, run_all
 
+from ..evaluation.height_class_scores import HeightClassScores
+from ..height_classes import HeightClasses
+from ..preparation.scenes.tiles import write_scenes
 from .plan import Study, plan_runs
 from .records import MAIN, Method, StudyRecord
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from projects.building_extraction.height_classes import OVERALL, UNKNOWN
 from projects.reporting.number_format import NOTHING, fixed, plain, with_spread
 from projects.reporting.tables import Table
 from projects.storage.parameters import flatten
 
+from ..height_classes import OVERALL, UNKNOWN
 from .comparison import Spread
 from .records import MAIN, Results, StudyRecord
 from .results import SCORES, angle_domains, method_titles, scores_by_seed, source_domains

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from projects.building_extraction.height_classes import OVERALL, UNKNOWN
 from projects.reporting.number_format import NOTHING, fixed, with_spread
 from projects.reporting.tables import Table
 
+from ..height_classes import OVERALL, UNKNOWN
 from .comparison import (
     CLEAR_STANDARD_ERRORS,
     JUDGED,

@@ -7,10 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from projects.deployment.benchmark.report import Row
 from projects.reporting.figures import add_legend, new_figure, style_axes, write_figure
 from projects.reporting.number_format import three_digits
 from projects.reporting.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
+
+from .report import Row
 
 COLORS = {
     'eager': GREY,

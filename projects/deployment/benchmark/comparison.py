@@ -12,16 +12,17 @@ from mmengine.logging import MMLogger
 from mmengine.utils import import_modules_from_strings
 from rich.console import Console
 
-from projects.deployment.benchmark.chart import write_chart
-from projects.deployment.benchmark.report import caption, markdown, rows_of, table_of
-from projects.deployment.benchmark.results import Results
-from projects.deployment.benchmark.run import Settings, question_of, run_benchmark
-from projects.deployment.benchmark.subjects import open_subject
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
 from projects.reporting.progress import progress_bars
 from projects.reporting.tables import LOG_WIDTH
 from projects.storage.atomic_files import replacing
 from projects.training.config import locate
+
+from .chart import write_chart
+from .report import caption, markdown, rows_of, table_of
+from .results import Results
+from .run import Settings, question_of, run_benchmark
+from .subjects import open_subject
 
 REGISTERING = 'configs/_base_/segmentation_runtime.py'  # imports all networks
 

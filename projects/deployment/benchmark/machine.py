@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from projects.deployment.benchmark.timing import clock
-from projects.deployment.runtimes.torch_session import DTYPES
+from ..runtimes.torch_session import DTYPES
+from .timing import clock
 
 PACKAGES = ('torch', 'torchvision', 'timm', 'mmdet', 'mmsegmentation', 'onnx', 'onnxruntime', 'openvino', 'numpy')
 MATRIX_UNITS = ('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16', 'amx_int8', 'asimd', 'bf16', 'i8mm', 'sve')

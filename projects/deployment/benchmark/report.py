@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from projects.deployment.benchmark.results import Results
-from projects.deployment.benchmark.timing import Case, Measurement, Quartiles, ratios
 from projects.reporting.number_format import NOTHING, fixed, three_digits, with_range
 from projects.reporting.tables import Table
+
+from .results import Results
+from .timing import Case, Measurement, Quartiles, ratios
 
 COLUMNS = (
     'model',

@@ -9,10 +9,11 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from projects.deployment.benchmark.machine import describe_machine
-from projects.deployment.benchmark.subjects import Subject
-from projects.deployment.benchmark.timing import Measurement
 from projects.storage.atomic_files import replacing
+
+from .machine import describe_machine
+from .subjects import Subject
+from .timing import Measurement
 
 FORMAT = 1
 

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from projects.command_line import PRECISIONS
-from projects.deployment.benchmark.machine import measure_ceiling
-from projects.deployment.benchmark.peak_memory import peak_memory_mb
-from projects.deployment.benchmark.results import Results
-from projects.deployment.benchmark.sessions import cases_of, open_case, opener
-from projects.deployment.benchmark.subjects import Subject
-from projects.deployment.benchmark.timing import Case, Measurement, time_in_turns
+
+from .machine import measure_ceiling
+from .peak_memory import peak_memory_mb
+from .results import Results
+from .sessions import cases_of, open_case, opener
+from .subjects import Subject
+from .timing import Case, Measurement, time_in_turns
 
 Note = Callable[[str, float], None]
 """Told what is being done, and which share of that is done."""

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from projects.command_line import TORCH_RUNTIMES
-from projects.deployment.benchmark.machine import synchronise
-from projects.deployment.benchmark.subjects import Fold, Subject, open_subject
-from projects.deployment.benchmark.timing import Case
-from projects.deployment.runtimes.torch_session import DTYPES
+
+from ..runtimes.torch_session import DTYPES
+from .machine import synchronise
+from .subjects import Fold, Subject, open_subject
+from .timing import Case
 
 OPSET = 17
 
@@ -143,10 +144,10 @@ def _autocast(device: str, dtype: torch.dtype) -> AbstractContextManager:
 
 def _open_session(case: Case, path: Path, device: str, threads: int) -> Callable[[np.ndarray], Any]:
     if case.runtime == 'onnxruntime':
-        from projects.deployment.runtimes.onnxruntime_session import OnnxRuntimeSession
+        from ..runtimes.onnxruntime_session import OnnxRuntimeSession
 
         return OnnxRuntimeSession(path, device=device, threads=threads)
-    from projects.deployment.runtimes.openvino_session import OpenVINOSession
+    from ..runtimes.openvino_session import OpenVINOSession
 
     return OpenVINOSession(path, precision=None if case.precision == 'file' else case.precision, threads=threads)
 

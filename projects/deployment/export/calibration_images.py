@@ -8,10 +8,11 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope, init_default_scope
 
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.prediction.image_files import IMAGE, find_inputs, read_image
-from projects.deployment.predictions import fit_image, rgb_pixels
 from projects.training.config import load_config
+
+from ..model_info import ModelInfo
+from ..prediction.image_files import IMAGE, find_inputs, read_image
+from ..predictions import fit_image, rgb_pixels
 
 
 class NamedImage(NamedTuple):

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from projects.deployment.export.detection_matching import Cutoffs, match_detections, pairwise_iou
-from projects.deployment.export.verification import Bounds, Case, Verification
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.predictions import Detections, Prediction, Segmentation, paste_mask
+from ..model_info import ModelInfo
+from ..predictions import Detections, Prediction, Segmentation, paste_mask
+from .detection_matching import Cutoffs, match_detections, pairwise_iou
+from .verification import Bounds, Case, Verification
 
 WORST_CASES = 10
 

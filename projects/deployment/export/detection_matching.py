@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from projects.deployment.predictions import Detections
+from ..predictions import Detections
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from projects.deployment.export.onnx_files import write_onnx
-from projects.deployment.export.quantization import quantize_onnx
-from projects.deployment.inference_graphs.images import ImageGraph
-from projects.deployment.inference_graphs.segmentation import SegmentationGraph
-from projects.deployment.model_info import KEY, ModelInfo
-from projects.deployment.runtimes.openvino_session import convert_onnx, read_model
+from ..inference_graphs.images import ImageGraph
+from ..inference_graphs.segmentation import SegmentationGraph
+from ..model_info import KEY, ModelInfo
+from ..runtimes.openvino_session import convert_onnx, read_model
+from .onnx_files import write_onnx
+from .quantization import quantize_onnx
 
 try:
     import onnx

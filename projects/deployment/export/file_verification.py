@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from projects.deployment.export.calibration_images import NamedImage
-from projects.deployment.export.comparison import verify
-from projects.deployment.export.detection_matching import Cutoffs
-from projects.deployment.export.exported_file import write_exported
-from projects.deployment.export.pytorch_reference import PyTorchReference
-from projects.deployment.export.verification import BOUNDS, Verification
-from projects.deployment.inference_graphs import build_graph
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.predictor import open_predictor
+from ..inference_graphs import build_graph
+from ..model_info import ModelInfo
+from ..predictor import open_predictor
+from .calibration_images import NamedImage
+from .comparison import verify
+from .detection_matching import Cutoffs
+from .exported_file import write_exported
+from .pytorch_reference import PyTorchReference
+from .verification import BOUNDS, Verification
 
 MIN_SIDE_PX = 64  # of the other size that a graph of open size is verified at
 

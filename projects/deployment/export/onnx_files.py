@@ -5,9 +5,10 @@ from pathlib import Path
 
 import torch
 
-from projects.deployment.inference_graphs.images import ImageGraph
-from projects.deployment.model_info import KEY, ModelInfo
 from projects.storage.atomic_files import replacing
+
+from ..inference_graphs.images import ImageGraph
+from ..model_info import KEY, ModelInfo
 
 try:
     import onnx
@@ -78,7 +79,7 @@ def read_info(path: str | Path) -> ModelInfo:
             raise ValueError(f'{path} is no ONNX file: {error}') from error
         found = {prop.key: prop.value for prop in model.metadata_props}
     else:
-        from projects.deployment.runtimes.openvino_session import read_metadata
+        from ..runtimes.openvino_session import read_metadata
 
         found = read_metadata(path)
     if KEY not in found:

@@ -8,7 +8,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import BaseDataElement
 from mmseg.structures import SegDataSample
 
-from projects.deployment.predictions import Detections, Prediction, Segmentation
+from ..predictions import Detections, Prediction, Segmentation
 
 
 class PyTorchReference:

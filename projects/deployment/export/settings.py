@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from projects.command_line import EXPORTED_PRECISIONS
-from projects.deployment.export.onnx_files import FORMATS
+
+from .onnx_files import FORMATS
 
 
 @dataclass(frozen=True)

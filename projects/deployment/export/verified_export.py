@@ -12,27 +12,28 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from projects.deployment.benchmark.timing import time_in_turns
-from projects.deployment.export.calibration_images import (
+from projects.storage.folders import working_folder
+
+from ..benchmark.timing import time_in_turns
+from ..inference_graphs import load_model
+from ..model_info import ModelInfo
+from ..model_table.table import CUSTOMARY_SIZES
+from ..predictions import fit_size
+from ..predictor import Predictor, open_predictor
+from ..scoring import scores_of
+from .calibration_images import (
     NamedImage,
     calibration_images,
     images_of_dataset,
     images_of_files,
 )
-from projects.deployment.export.detection_matching import Cutoffs
-from projects.deployment.export.exported_file import move_exported, write_description
-from projects.deployment.export.file_verification import batches_of, cutoffs_of, verify_file, verify_twin, write
-from projects.deployment.export.onnx_files import FORMATS
-from projects.deployment.export.pytorch_reference import PyTorchReference
-from projects.deployment.export.settings import ExportSettings
-from projects.deployment.export.verification import DeviationError, Verification
-from projects.deployment.inference_graphs import load_model
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.model_table.table import CUSTOMARY_SIZES
-from projects.deployment.predictions import fit_size
-from projects.deployment.predictor import Predictor, open_predictor
-from projects.deployment.scoring import scores_of
-from projects.storage.folders import working_folder
+from .detection_matching import Cutoffs
+from .exported_file import move_exported, write_description
+from .file_verification import batches_of, cutoffs_of, verify_file, verify_twin, write
+from .onnx_files import FORMATS
+from .pytorch_reference import PyTorchReference
+from .settings import ExportSettings
+from .verification import DeviationError, Verification
 
 NUM_IMAGES = 8  # to verify with, if they come from a data set
 NUM_CALIBRATION_IMAGES = 300  # NNCF's own choice

@@ -12,7 +12,7 @@ from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
 from mmseg.models import EncoderDecoder
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from projects.deployment.multiply_adds import Macs, count_macs
+from ..multiply_adds import Macs, count_macs
 
 Model: TypeAlias = EncoderDecoder | SingleStageDetector | TwoStageDetector
 

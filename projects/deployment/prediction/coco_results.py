@@ -11,11 +11,12 @@ import numpy as np
 import shapely
 from pycocotools import mask as coco_mask
 
-from projects.deployment.predictions import Detections, paste_mask
 from projects.storage.atomic_files import replacing
 
+from ..predictions import Detections, paste_mask
+
 if TYPE_CHECKING:  # it needs the extra 'geo'
-    from projects.deployment.prediction.rasters.instances import RasterInstances
+    from .rasters.instances import RasterInstances
 
 
 class InstanceMask(NamedTuple):

@@ -11,13 +11,14 @@ import torch
 from mmengine.logging import MMLogger
 
 from projects.command_line import UsageError
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.prediction.image_files import RASTER, find_inputs
-from projects.deployment.prediction.prediction_files import PredictionSettings, writable
-from projects.deployment.prediction.processes import leave_processes
-from projects.deployment.prediction.run import RunReport, predict_inputs
-from projects.deployment.predictor import Predictor, open_predictor
 from projects.training.config import load_config, locate
+
+from ..model_info import ModelInfo
+from ..predictor import Predictor, open_predictor
+from .image_files import RASTER, find_inputs
+from .prediction_files import PredictionSettings, writable
+from .processes import leave_processes
+from .run import RunReport, predict_inputs
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def predict(
     files = find_inputs(inputs, out)
     has_rasters = any(file.kind == RASTER for file in files)
     if has_rasters:
-        from projects.deployment.prediction.rasters.layers import layers_of  # needs the extra 'geo'
+        from .rasters.layers import layers_of  # needs the extra 'geo'
     predictor = choice.open()
     info = predictor.info
     possible = writable(info)

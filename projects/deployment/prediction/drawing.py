@@ -9,9 +9,10 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from projects.deployment.prediction.coco_results import InstanceMask
-from projects.deployment.predictions import Detections
 from projects.reporting.palette import readable_on
+
+from ..predictions import Detections
+from .coco_results import InstanceMask
 
 Colour = tuple[int, int, int]
 

@@ -6,8 +6,7 @@ from typing import Generic
 
 import numpy as np
 
-from projects.deployment.prediction.pipeline import FailedImage, Item, Loaded, Result, through_network
-from projects.deployment.predictions import (
+from ..predictions import (
     Prediction,
     Segmentation,
     content_size,
@@ -17,8 +16,9 @@ from projects.deployment.predictions import (
     rescale_detections,
     resize_image,
 )
-from projects.deployment.predictions import resize_segmentation as resize_whole
-from projects.deployment.predictor import Predictor
+from ..predictions import resize_segmentation as resize_whole
+from ..predictor import Predictor
+from .pipeline import FailedImage, Item, Loaded, Result, through_network
 
 MIN_SIDE_PX = 32  # of what a network is given
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from projects.deployment.prediction.image_files import InputFile
 from projects.storage.atomic_files import replacing
 from projects.storage.parameters import differences
+
+from .image_files import InputFile
 
 Entry = dict[str, Any]
 FOLDER, SETTINGS = '.journal', 'settings.json'

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from projects.deployment.model_info import INSTANCES, SEGMENTATION, ModelInfo
-from projects.deployment.prediction.coco_results import InstanceMask, paste_masks, to_annotations, write_coco
-from projects.deployment.prediction.drawing import draw_detections, draw_segmentation
-from projects.deployment.prediction.fitted_images import PredictedImage, predict_each
-from projects.deployment.prediction.image_files import InputFile, read_image
-from projects.deployment.prediction.journal import Entry, InputJournal
-from projects.deployment.prediction.pipeline import FailedImage
-from projects.deployment.prediction.rasters.settings import PolygonSettings, RasterSettings
-from projects.deployment.predictions import Prediction, Segmentation
-from projects.deployment.predictor import Predictor
 from projects.storage.atomic_files import replacing
+
+from ..model_info import INSTANCES, SEGMENTATION, ModelInfo
+from ..predictions import Prediction, Segmentation
+from ..predictor import Predictor
+from .coco_results import InstanceMask, paste_masks, to_annotations, write_coco
+from .drawing import draw_detections, draw_segmentation
+from .fitted_images import PredictedImage, predict_each
+from .image_files import InputFile, read_image
+from .journal import Entry, InputJournal
+from .pipeline import FailedImage
+from .rasters.settings import PolygonSettings, RasterSettings
 
 OVERLAYS, MASKS, COCO, SHARES = 'overlays', 'masks', 'coco', 'shares'
 COCO_FILE, SHARES_FILE = 'detections.json', 'class_shares.csv'

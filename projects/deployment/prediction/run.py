@@ -8,14 +8,15 @@ from typing import Any
 from rich.progress import Progress, ProgressColumn, Task, TaskID
 from rich.text import Text
 
-from projects.deployment.benchmark.timing import clock
-from projects.deployment.prediction.image_files import IMAGE, RASTER, VIDEO, InputFile
-from projects.deployment.prediction.journal import InputJournal
-from projects.deployment.prediction.prediction_files import PredictionSettings, merge, predict_files
-from projects.deployment.prediction.processes import join_processes, wait_for_all
-from projects.deployment.prediction.videos import predict_video
-from projects.deployment.predictor import Predictor
 from projects.reporting.progress import progress_bars
+
+from ..benchmark.timing import clock
+from ..predictor import Predictor
+from .image_files import IMAGE, RASTER, VIDEO, InputFile
+from .journal import InputJournal
+from .prediction_files import PredictionSettings, merge, predict_files
+from .processes import join_processes, wait_for_all
+from .videos import predict_video
 
 
 @dataclass
@@ -86,7 +87,7 @@ def predict_inputs(
     report.images_per_s = _predict_shares(predictor, missing, journal, settings, rank, num_processes)
     rasters = None
     if any(file.kind == RASTER for file in files):  # which need the extra 'geo'
-        from projects.deployment.prediction.rasters.input_rasters import InputRasters
+        from .rasters.input_rasters import InputRasters
 
         rasters = InputRasters(predictor, journal, settings, resume, identity['weights'])
         for file in missing:

@@ -10,11 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from projects.deployment.prediction.fitted_images import PredictedImage, predict_each
-from projects.deployment.prediction.image_files import InputFile
-from projects.deployment.prediction.journal import InputJournal
-from projects.deployment.prediction.pipeline import FailedImage, read_ahead
-from projects.deployment.prediction.prediction_files import (
+from projects.storage.atomic_files import replacing
+
+from ..predictor import Predictor
+from .fitted_images import PredictedImage, predict_each
+from .image_files import InputFile
+from .journal import InputJournal
+from .pipeline import FailedImage, read_ahead
+from .prediction_files import (
     MASKS,
     OVERLAYS,
     PredictionSettings,
@@ -22,8 +25,6 @@ from projects.deployment.prediction.prediction_files import (
     render,
     write_picture,
 )
-from projects.deployment.predictor import Predictor
-from projects.storage.atomic_files import replacing
 
 CODEC = 'mp4v'  # MPEG-4 part 2, the one that every build of OpenCV can write
 MAX_FPS = 120.0  # a container that claims more counts in milliseconds or is broken

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from projects.deployment.model_info import KEY
+from ..model_info import KEY
 
 try:
     import openvino

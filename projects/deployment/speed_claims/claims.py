@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from projects.deployment.speed_claims.rule import Claim, Network, Unmeasured
+from .rule import Claim, Network, Unmeasured
 
 
 def _timm(name: str, arch: str, side: int = 224) -> Network:

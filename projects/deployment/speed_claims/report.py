@@ -4,12 +4,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from projects.deployment.benchmark.results import Results
-from projects.deployment.benchmark.timing import Case, Measurement, Quartiles, ratios
-from projects.deployment.speed_claims.claims import CLAIMS, UNMEASURED
-from projects.deployment.speed_claims.rule import HOLDS, LESS, SLOWER, Claim, Unmeasured
 from projects.reporting.number_format import NOTHING, three_digits, with_range
 from projects.reporting.tables import Table
+
+from ..benchmark.results import Results
+from ..benchmark.timing import Case, Measurement, Quartiles, ratios
+from .claims import CLAIMS, UNMEASURED
+from .rule import HOLDS, LESS, SLOWER, Claim, Unmeasured
 
 MARKS = {HOLDS: '✓', LESS: '◐', SLOWER: '✗'}
 Column = tuple[str, str]  # runtime and precision

@@ -9,16 +9,17 @@ from typing import Any
 import torch
 from mmengine.registry import MODELS
 
-from projects.deployment.benchmark.comparison import import_networks, progress, write_text
-from projects.deployment.benchmark.networks import TensorsOut
-from projects.deployment.benchmark.results import Results
-from projects.deployment.benchmark.run import Note, Settings, measure, measure_ceilings
-from projects.deployment.benchmark.subjects import Fold, Subject, network_subject, open_subject
-from projects.deployment.speed_claims.claims import BATCH_SIZES, CLAIMS
-from projects.deployment.speed_claims.report import render_claims
-from projects.deployment.speed_claims.rule import Claim, Network
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
 from projects.reporting.sections import replace_section
+
+from ..benchmark.comparison import import_networks, progress, write_text
+from ..benchmark.networks import TensorsOut
+from ..benchmark.results import Results
+from ..benchmark.run import Note, Settings, measure, measure_ceilings
+from ..benchmark.subjects import Fold, Subject, network_subject, open_subject
+from .claims import BATCH_SIZES, CLAIMS
+from .report import render_claims
+from .rule import Claim, Network
 
 USUAL = Settings(runtimes=('eager', 'traced', 'onnxruntime', 'openvino'), batch_sizes=(), seconds=1.5)
 

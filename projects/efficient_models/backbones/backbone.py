@@ -14,9 +14,8 @@ from timm.models import is_model_pretrained
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from projects.efficient_models.checkpoint_keys import accept_foreign_keys, rename_keys
-from projects.efficient_models.layers.conv_norm import fuse
-
+from ..checkpoint_keys import accept_foreign_keys, rename_keys
+from ..layers.conv_norm import fuse
 from .weights import read_checkpoint, read_published_weights, select_backbone
 
 

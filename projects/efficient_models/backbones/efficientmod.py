@@ -23,9 +23,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from projects.efficient_models.layers.block_sequence import BlockSequence
-from projects.efficient_models.layers.conv_norm import Residual
-
+from ..layers.block_sequence import BlockSequence
+from ..layers.conv_norm import Residual
 from .backbone import Backbone, Level
 
 NUM_HEADS = 8

@@ -19,8 +19,8 @@ from mmengine.registry import MODELS
 from torch import nn
 from torch.nn import functional as F
 
-from projects.efficient_models.layers.block_sequence import BlockSequence
-from projects.efficient_models.layers.mbconv import (
+from ..layers.block_sequence import BlockSequence
+from ..layers.mbconv import (
     Activation,
     ConvNormAct,
     FusedMBConv,
@@ -30,8 +30,7 @@ from projects.efficient_models.layers.mbconv import (
     ResidualBlock,
     set_norm_eps,
 )
-from projects.efficient_models.layers.memory_layout import convolution_layout
-
+from ..layers.memory_layout import convolution_layout
 from .backbone import Backbone, Level
 
 ATTENTION_EPS = 1e-15  # as in the authors' code; underflows to zero in half precision

@@ -20,9 +20,8 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import nn
 
-from projects.efficient_models.layers.conv_norm import ConvNorm, Residual
-from projects.efficient_models.layers.patch_merging import FFN
-
+from ..layers.conv_norm import ConvNorm, Residual
+from ..layers.patch_merging import FFN
 from .stride16_backbone import Stride16Backbone
 
 WINDOW_SIZE = 7  # of attention, in every stage, as in the authors' detection code

@@ -15,9 +15,8 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 
-from projects.efficient_models.layers.conv_norm import ConvNorm, Residual
-from projects.efficient_models.layers.patch_merging import FFN
-
+from ..layers.conv_norm import ConvNorm, Residual
+from ..layers.patch_merging import FFN
 from .stride16_backbone import Stride16Backbone
 
 

@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from projects.efficient_models.layers.block_sequence import BlockSequence
-from projects.efficient_models.layers.conv_norm import ConvNorm
-from projects.efficient_models.layers.memory_layout import convolution_layout
-from projects.efficient_models.layers.patch_merging import downsample
-
+from ..layers.block_sequence import BlockSequence
+from ..layers.conv_norm import ConvNorm
+from ..layers.memory_layout import convolution_layout
+from ..layers.patch_merging import downsample
 from .backbone import Backbone, Level
 
 

@@ -32,9 +32,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
-from projects.efficient_models.layers.block_sequence import constant_running_statistics
-
+from ..layers.batch_norm_folding import fold_batch_norms
+from ..layers.block_sequence import constant_running_statistics
 from .backbone import Backbone, Level
 from .timm_any_size import accept_any_size
 from .timm_levels import find_properties, prune, run

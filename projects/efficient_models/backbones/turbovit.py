@@ -32,8 +32,7 @@ from timm.layers import DropPath
 from torch import nn
 from torch.nn import functional as F
 
-from projects.efficient_models.layers.block_sequence import BlockSequence
-
+from ..layers.block_sequence import BlockSequence
 from .backbone import Backbone, Level
 
 GRID_SIZE = 56  # cells per side for which positions are learnt: 224 pixels

@@ -13,8 +13,8 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 from torch.nn import functional as F
 
-from projects.efficient_models.checkpoint_keys import accept_foreign_keys
-from projects.efficient_models.layers.mbconv import (
+from ..checkpoint_keys import accept_foreign_keys
+from ..layers.mbconv import (
     ConvNormAct,
     FusedMBConv,
     GELUTanh,

@@ -11,7 +11,7 @@ from mmengine.registry import MODELS
 from torch import nn
 from torch.nn import functional as F
 
-from projects.efficient_models.checkpoint_keys import accept_foreign_keys
+from ..checkpoint_keys import accept_foreign_keys
 
 
 @MODELS.register_module()

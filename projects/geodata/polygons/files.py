@@ -12,13 +12,14 @@ from mmengine.logging import print_log
 from PIL import Image
 
 from projects.command_line import UsageError
-from projects.geodata.polygons.vectorization import VectorizationSettings, vectorise_windows
-from projects.geodata.polygons.windows import PredictionWindow
-from projects.geodata.raster_files import NoDataError, Raster, open_band, open_raster
-from projects.geodata.raster_values import WINDOW_PX, ValueMeaning, check_one_band, value_meaning, windows_of
-from projects.geodata.vector_files import geopandas
 from projects.reporting.progress import track
 from projects.storage.atomic_files import replacing
+
+from ..raster_files import NoDataError, Raster, open_band, open_raster
+from ..raster_values import WINDOW_PX, ValueMeaning, check_one_band, value_meaning, windows_of
+from ..vector_files import geopandas
+from .vectorization import VectorizationSettings, vectorise_windows
+from .windows import PredictionWindow
 
 PICTURE_PX = 2000  # the longer side of the picture, at most
 OUTLINE_RGB = (255, 60, 0)

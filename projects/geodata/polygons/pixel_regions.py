@@ -7,7 +7,7 @@ import shapely
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from projects.geodata.raster_files import rasterio, rasterise
+from ..raster_files import rasterio, rasterise
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 

@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 
-from projects.geodata.vector_files import geopandas
+from ..vector_files import geopandas
 
 try:
     from buildingregulariser import regularize_geodataframe

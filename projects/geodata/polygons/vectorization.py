@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import shapely
 
-from projects.geodata.coordinate_systems import WGS84, is_local, metres_per_unit, parse_crs
-from projects.geodata.polygons.pixel_regions import (
+from ..coordinate_systems import WGS84, is_local, metres_per_unit, parse_crs
+from ..vector_files import geopandas, pd
+from .pixel_regions import (
     Regions,
     concatenate,
     fill_holes,
@@ -17,10 +18,9 @@ from projects.geodata.polygons.pixel_regions import (
     merge_equal,
     touches_other_windows,
 )
-from projects.geodata.polygons.regularization import regularise
-from projects.geodata.polygons.simplification import simplify_outlines
-from projects.geodata.polygons.windows import PredictionWindow, regions_of
-from projects.geodata.vector_files import geopandas, pd
+from .regularization import regularise
+from .simplification import simplify_outlines
+from .windows import PredictionWindow, regions_of
 
 COLUMNS = 'score', 'area_m2', 'height_m', 'instance', 'geometry'
 LAYERS = {'score': 'probabilities', 'height_m': 'heights_m', 'instance': 'instances'}  # that columns come from

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from projects.geodata.heights import LIMIT_M
-from projects.geodata.polygons.pixel_regions import Regions, find_regions
+from ..heights import LIMIT_M
+from .pixel_regions import Regions, find_regions
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from projects.openmmlab_compat.roi_align_cpu import roi_align_gradient, roi_align_product
-
+from ..roi_align_cpu import roi_align_gradient, roi_align_product
 from .derivatives import widen
 from .missing import missing
 

@@ -21,8 +21,8 @@ from rich.progress import TextColumn
 
 from projects.reporting.progress import progress_bars
 from projects.storage.parameters import differences
-from projects.training.config import locate
 
+from ..config import locate
 from .runs import ERROR, RESULT, SPEC, Run
 
 CONSOLE = 'console.log'

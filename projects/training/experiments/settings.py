@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from projects.training.config import read_config
+from ..config import read_config
 
 OPTION = re.compile(r'((?:methods\.[^.]+\.)?options)\.(.+)')
 

@@ -6,8 +6,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from projects.building_extraction.preparation.tile_set import boxes, instance_masks
 from projects.city_scenes.labels import BuildingRecord
+
+from ..tile_set import boxes, instance_masks
 
 Box = tuple[int, ...]
 

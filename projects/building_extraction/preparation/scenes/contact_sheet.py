@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from projects.building_extraction.height_classes import HeightClasses
 from projects.reporting.palette import bright
+
+from ...height_classes import HeightClasses
 
 COLUMNS, MAX_ROWS, GAP_PX, LEGEND_PX = 6, 4, 4, 28
 MAX_TILE_PX = 384

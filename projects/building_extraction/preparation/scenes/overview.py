@@ -8,9 +8,10 @@ import numpy as np
 import shapely
 from PIL import Image
 
-from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.preparation.scenes.contact_sheet import class_colors
 from projects.city_scenes.city import City
+
+from ...height_classes import HeightClasses
+from .contact_sheet import class_colors
 
 SIZE_PX, LEGEND_PX = 1200, 28
 SPLIT_COLOURS = ((0, 0, 0), (0, 70, 220), (200, 0, 160), (200, 30, 0), (0, 120, 60), (120, 90, 0))

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import shapely
 
-from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.preparation.scenes.report import ScenesReport, SplitCounts
-from projects.building_extraction.preparation.scenes.shared_splits import DIGESTS
 from projects.city_scenes.city import City
 from projects.storage.parameters import differences
+
+from ...height_classes import HeightClasses
+from .report import ScenesReport, SplitCounts
+from .shared_splits import DIGESTS
 
 
 def fingerprint(city: City) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from projects.building_extraction.preparation.scenes.report import SplitCounts
-from projects.building_extraction.preparation.scenes.tile_files import TileJob
+from .report import SplitCounts
+from .tile_files import TileJob
 
 DIGESTS = 'split_digests'
 DECIDE_BESIDE_JOBS = ('layout', 'city', 'crs')

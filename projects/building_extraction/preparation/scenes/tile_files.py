@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.preparation.scenes.building_coco import annotate
-from projects.building_extraction.preparation.scenes.contact_sheet import outlined
-from projects.building_extraction.preparation.tile_set import TileLabels, WrittenTile, write_image
 from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain, Flight
 from projects.city_scenes.labelled_tile import LabelledTile, label_tile
+
+from ...height_classes import HeightClasses
+from ..tile_set import TileLabels, WrittenTile, write_image
+from .building_coco import annotate
+from .contact_sheet import outlined
 
 
 @dataclass(frozen=True)

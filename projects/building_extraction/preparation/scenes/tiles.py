@@ -23,19 +23,20 @@ import numpy as np
 from filelock import FileLock
 from mmengine.logging import print_log
 
-from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.preparation.scenes.contact_sheet import sheet_indices, write_sheet
-from projects.building_extraction.preparation.scenes.overview import write_overview
-from projects.building_extraction.preparation.scenes.report import ScenesReport, SplitCounts
-from projects.building_extraction.preparation.scenes.set_parameters import find_finished, fingerprint
-from projects.building_extraction.preparation.scenes.shared_splits import DIGESTS, copy_split, digest, shared_splits
-from projects.building_extraction.preparation.scenes.tile_files import RenderedTile, TileJob, write_tile
-from projects.building_extraction.preparation.tile_set import coco_file, make_folders
 from projects.city_scenes.areas import Demand, Places, divide_ground, place_tiles
 from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain, Flight
 from projects.reporting.progress import track
 from projects.storage.folders import replacing_folder
+
+from ...height_classes import HeightClasses
+from ..tile_set import coco_file, make_folders
+from .contact_sheet import sheet_indices, write_sheet
+from .overview import write_overview
+from .report import ScenesReport, SplitCounts
+from .set_parameters import find_finished, fingerprint
+from .shared_splits import DIGESTS, copy_split, digest, shared_splits
+from .tile_files import RenderedTile, TileJob, write_tile
 
 LAYOUT = 3
 """Raised when the contents of the files change, so that an old set is not taken for a new one."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from projects.deployment.prediction.rasters.windows import WindowAxis
+from .windows import WindowAxis
 
 
 @dataclass

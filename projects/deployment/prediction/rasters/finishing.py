@@ -7,14 +7,15 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from projects.deployment.prediction.rasters.instances import RasterInstances, merge_instances, to_map
-from projects.deployment.prediction.rasters.job import RasterJob
-from projects.deployment.prediction.rasters.polygons import INSTANCES, StripPolygons
-from projects.deployment.prediction.rasters.state import RasterState
 from projects.geodata.raster_strips import RasterGrid, join_strips
 from projects.geodata.raster_values import BYTE_SCALE, SCALE_TAG
 from projects.geodata.vector_files import write_polygons
 from projects.reporting.progress import progress_bar
+
+from .instances import RasterInstances, merge_instances, to_map
+from .job import RasterJob
+from .polygons import INSTANCES, StripPolygons
+from .state import RasterState
 
 
 def finish_raster(job: RasterJob, state: RasterState, path: Path, polygons: StripPolygons | None) -> dict[str, Any]:

@@ -4,17 +4,18 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.prediction.coco_results import polygons_to_annotations, write_coco
-from projects.deployment.prediction.image_files import InputFile
-from projects.deployment.prediction.journal import InputJournal
-from projects.deployment.prediction.prediction_files import PredictionSettings
-from projects.deployment.prediction.rasters.instances import RasterInstances
-from projects.deployment.prediction.rasters.polygons import polygons_of_files, vectorization_of
-from projects.deployment.prediction.rasters.prediction import PolygonMaker, predict_raster
-from projects.deployment.predictor import Predictor
 from projects.geodata.raster_files import NoDataError, UnplacedError
 from projects.geodata.vector_files import write_polygons
+
+from ...model_info import ModelInfo
+from ...predictor import Predictor
+from ..coco_results import polygons_to_annotations, write_coco
+from ..image_files import InputFile
+from ..journal import InputJournal
+from ..prediction_files import PredictionSettings
+from .instances import RasterInstances
+from .polygons import polygons_of_files, vectorization_of
+from .prediction import PolygonMaker, predict_raster
 
 
 def raster_folder(file: InputFile, out: Path) -> Path:

@@ -8,11 +8,12 @@ import numpy as np
 import shapely
 from shapely import STRtree
 
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.prediction.rasters.windows import WindowAxis
-from projects.deployment.predictions import Detections, paste_mask
 from projects.geodata.raster_writing import mask_outline
 from projects.geodata.vector_files import geopandas
+
+from ...model_info import ModelInfo
+from ...predictions import Detections, paste_mask
+from .windows import WindowAxis
 
 CUT_PX = 2  # a box that comes so close to a border of its window, where the raster goes on, may be cut off there
 MARGIN_PX = 16  # windows disagree a little on where an object's centre is

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.prediction.pipeline import Loaded
-from projects.deployment.prediction.rasters.windows import WindowAxis
-from projects.deployment.predictor import Predictor
 from projects.geodata.raster_files import Raster, UnreadableWindowError
 from projects.geodata.raster_strips import RasterLayer
+
+from ...model_info import ModelInfo
+from ...predictor import Predictor
+from ..pipeline import Loaded
+from .windows import WindowAxis
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 import numpy as np
 
 from projects.command_line import UsageError
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.predictions import labels_of
 from projects.geodata.raster_strips import RasterLayer
+
+from ...model_info import ModelInfo
+from ...predictions import labels_of
 
 DTYPES = ('uint8', 'float32')
 ONE_LOGIT, SEVERAL, LABELS_ALONE = ('probability', 'labels'), ('labels', 'confidence', 'probabilities'), ('labels',)

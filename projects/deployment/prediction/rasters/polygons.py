@@ -6,10 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.prediction.rasters.job import RasterJob
-from projects.deployment.prediction.rasters.settings import PolygonSettings
-from projects.deployment.prediction.rasters.state import RasterState
 from projects.geodata.polygons.files import check_coverage, vectorise_raster
 from projects.geodata.polygons.vectorization import Vectoriser, VectorizationSettings, refine_polygons
 from projects.geodata.polygons.windows import PredictionWindow
@@ -18,6 +14,11 @@ from projects.geodata.raster_rules import check_placed
 from projects.geodata.raster_strips import read_strip
 from projects.geodata.raster_values import ValueMeaning
 from projects.geodata.vector_files import geopandas
+
+from ...model_info import ModelInfo
+from .job import RasterJob
+from .settings import PolygonSettings
+from .state import RasterState
 
 PROBABILITY, INSTANCES = 'probability', 'instances'  # the layers that have polygons
 

@@ -11,14 +11,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.prediction.pipeline import through_network
-from projects.deployment.prediction.processes import join_processes, together
-from projects.deployment.prediction.rasters.finishing import finish_raster
-from projects.deployment.prediction.rasters.instances import RasterInstances, to_map
-from projects.deployment.prediction.rasters.job import RasterJob
-from projects.deployment.prediction.rasters.layers import layers_of
-from projects.deployment.prediction.rasters.polygons import (
+from projects.geodata.raster_files import Raster, open_raster
+from projects.geodata.vector_files import geopandas
+from projects.reporting.progress import progress_bar
+
+from ...model_info import ModelInfo
+from ...predictor import Predictor
+from ..pipeline import through_network
+from ..processes import join_processes, together
+from .finishing import finish_raster
+from .instances import RasterInstances, to_map
+from .job import RasterJob
+from .layers import layers_of
+from .polygons import (
     INSTANCES,
     PROBABILITY,
     StripPolygons,
@@ -26,14 +31,10 @@ from projects.deployment.prediction.rasters.polygons import (
     polygons_of_objects,
     vectorization_of,
 )
-from projects.deployment.prediction.rasters.settings import PolygonSettings, RasterSettings
-from projects.deployment.prediction.rasters.state import RasterState
-from projects.deployment.prediction.rasters.strips import DetectedStrips, SegmentedStrips
-from projects.deployment.prediction.rasters.windows import WindowAxis, window_side
-from projects.deployment.predictor import Predictor
-from projects.geodata.raster_files import Raster, open_raster
-from projects.geodata.vector_files import geopandas
-from projects.reporting.progress import progress_bar
+from .settings import PolygonSettings, RasterSettings
+from .state import RasterState
+from .strips import DetectedStrips, SegmentedStrips
+from .windows import WindowAxis, window_side
 
 PolygonMaker = Callable[[], geopandas.GeoDataFrame | None]
 BATCH_BYTES = 256 * 2**20  # of probabilities that a call returns; there are up to three such results at a time

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from projects.command_line import UsageError
-from projects.deployment.model_info import ModelInfo
+
+from ...model_info import ModelInfo
 
 SMALLEST_PX = 32  # a graph of any size takes images from here on; the sides of windows are multiples of it
 

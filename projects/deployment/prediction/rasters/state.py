@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from projects.deployment.prediction.journal import Journal
 from projects.storage.atomic_files import replacing
 from projects.storage.folders import PARAMETERS, working_folder
 from projects.storage.parameters import differences
+
+from ..journal import Journal
 
 EARLIER = 'run.json'  # of a version that had a file for each strip
 

@@ -3,15 +3,16 @@
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from projects.deployment.prediction.pipeline import Loaded
-from projects.deployment.prediction.rasters.blending import Patch, RowBlender
-from projects.deployment.prediction.rasters.instances import RasterInstances, place_detections
-from projects.deployment.prediction.rasters.job import RasterJob, Window
-from projects.deployment.prediction.rasters.layers import layer_values
-from projects.deployment.prediction.rasters.polygons import PROBABILITY, StripPolygons
-from projects.deployment.prediction.rasters.state import RasterState
 from projects.geodata.raster_strips import LayerFile, create_strip
 from projects.storage.atomic_files import replacing
+
+from ..pipeline import Loaded
+from .blending import Patch, RowBlender
+from .instances import RasterInstances, place_detections
+from .job import RasterJob, Window
+from .layers import layer_values
+from .polygons import PROBABILITY, StripPolygons
+from .state import RasterState
 
 
 class Strips:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from projects.deployment.prediction.rasters.settings import SMALLEST_PX
+from .settings import SMALLEST_PX
 
 
 @dataclass(frozen=True)
