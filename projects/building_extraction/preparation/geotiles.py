@@ -33,7 +33,8 @@ from projects.building_extraction.preparation.building_polygons import (
     describe_extent,
     read_building_polygons,
 )
-from projects.building_extraction.preparation.geotiles_report import GeotilesReport, OverviewMap
+from projects.building_extraction.preparation.geotiles_report import GeotilesReport
+from projects.building_extraction.preparation.set_pictures import OverviewMap
 from projects.building_extraction.preparation.tile_instances import (
     UnreadableTileError,
     annotate_tile,

@@ -1,22 +1,7 @@
-"""What the conversion of map tiles did: in words, and as a map to look at."""
+"""What the conversion of map tiles did, in words."""
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import shapely
-from matplotlib.collections import PolyCollection
-from matplotlib.patches import Patch
-from PIL import Image
-
-from projects.building_extraction.preparation.web_mercator import Tile, to_lon_lat_deg
-from projects.reporting.figures import add_legend, new_figure, write_figure
-from projects.reporting.palette import LABELS, PARTS
-
-MAP_SIDE_PX = 1600
 MAX_LISTED = 20
 
 
@@ -90,70 +75,6 @@ class GeotilesReport:
             if len(names) > MAX_LISTED:
                 lines.append(f'{title}: {len(names) - MAX_LISTED} more, listed under info in train.json')
         return '\n'.join(lines)
-
-
-class OverviewMap:
-    """A map of all tiles in at most `MAP_SIDE_PX` pixels, filled tile by tile.
-
-    Args:
-        tiles: The tiles that there are, sorted by zoom, so that finer ones come to lie on top.
-    """
-
-    def __init__(self, tiles: Iterable[Tile]) -> None:
-        self.boxes = {tile: tile.bounds() for tile in tiles}
-        bounds = np.array(list(self.boxes.values()))
-        self.west, self.north = bounds[:, :2].min(axis=0)
-        self.east, self.south = bounds[:, 2:].max(axis=0)
-        self.px_per_unit = MAP_SIDE_PX / max(self.east - self.west, self.south - self.north)
-        size = np.ceil(self.px_per_unit * np.array([self.east - self.west, self.south - self.north])).astype(int)
-        self.mosaic = Image.new('RGB', tuple(np.maximum(size, 1).tolist()), 'white')
-
-    def paste(self, tile: Tile, rgb: Image.Image) -> None:
-        """Add a tile's image."""
-        corners = (np.array(self.boxes[tile]) - (self.west, self.north) * 2) * self.px_per_unit
-        left, top, right, bottom = corners.round().astype(int).tolist()
-        self.mosaic.paste(rgb.resize((max(right - left, 1), max(bottom - top, 1))), (left, top))
-
-    def save(self, path: Path, split_of: dict[Tile, str], polygons: np.ndarray) -> None:
-        """Write the map with the tiles coloured by split and the buildings outlined.
-
-        Args:
-            path: PNG file.
-            split_of: `train` or `val` for every tile that was used.
-            polygons: Outlines in grid units.
-        """
-        width, height = (max(16 * side / max(self.mosaic.size), 3) for side in self.mosaic.size)
-        figure = new_figure(width, height + 1.5)
-        axes = figure.add_subplot()
-        axes.imshow(self.mosaic, extent=(self.west, self.east, self.south, self.north))
-        groups = defaultdict(list)
-        for tile in self.boxes:
-            groups[split_of.get(tile, 'left out')].append(tile)
-        legend = []
-        for name, colour in PARTS.items():
-            if not groups[name]:
-                continue
-            boxes = shapely.box(*np.array([self.boxes[tile] for tile in groups[name]]).reshape(-1, 4).T)
-            ground = shapely.get_parts(shapely.union_all(boxes))
-            axes.add_collection(PolyCollection(_rings(ground), facecolor=colour, alpha=0.25))
-            axes.add_collection(PolyCollection(_rings(boxes), facecolor='none', edgecolor=colour, linewidth=0.8))
-            legend.append(Patch(color=colour, label=f'{name}: {len(groups[name])} tiles'))
-        outlines = shapely.get_parts(polygons[shapely.intersects(polygons, shapely.box(*self._bounds()))])
-        axes.add_collection(PolyCollection(_rings(outlines), facecolor='none', edgecolor=LABELS[0], linewidth=0.7))
-        legend.append(Patch(facecolor='none', edgecolor=LABELS[0], label=f'{len(outlines)} building outlines'))
-        axes.set(xlim=(self.west, self.east), ylim=(self.south, self.north), xlabel='longitude °', ylabel='latitude °')
-        middle = [(self.west + self.east) / 2, (self.north + self.south) / 2]
-        axes.xaxis.set_major_formatter(lambda x, _: f'{to_lon_lat_deg(np.array([[x, middle[1]]]))[0, 0]:.5f}')
-        axes.yaxis.set_major_formatter(lambda y, _: f'{to_lon_lat_deg(np.array([[middle[0], y]]))[0, 1]:.5f}')
-        add_legend(figure, legend, 'lower center', 4)
-        write_figure(figure, path)
-
-    def _bounds(self) -> tuple[float, float, float, float]:
-        return self.west, self.north, self.east, self.south
-
-
-def _rings(polygons: Iterable[Any]) -> list[np.ndarray]:
-    return [shapely.get_coordinates(polygon.exterior) for polygon in polygons]
 
 
 def _listing(counts: dict[str, int]) -> str:

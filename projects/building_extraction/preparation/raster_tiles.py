@@ -23,7 +23,8 @@ from projects.building_extraction.mask_codes import IGNORED_GREY
 from projects.building_extraction.preparation.label_displacement import Displacement, displace
 from projects.building_extraction.preparation.raster_blocks import PARTS, BlockSettings, split_grid
 from projects.building_extraction.preparation.raster_tile_labels import LabelIndex
-from projects.building_extraction.preparation.raster_tiles_report import RasterTilesReport, write_contact_sheet
+from projects.building_extraction.preparation.raster_tiles_report import RasterTilesReport
+from projects.building_extraction.preparation.set_pictures import write_contact_sheet
 from projects.building_extraction.preparation.tile_set import (
     WrittenTile,
     coco_file,
@@ -184,9 +185,11 @@ def _write_set(
     write_polygons(clean, out / 'labels' / 'clean.gpkg')
     if drawn is not clean:
         write_polygons(drawn, out / 'labels' / 'displaced.gpkg')
-    transforms = {tile.name: tile.image['transform'] for tile in kept}
-    part_of = dict(zip(transforms, split.parts.tolist(), strict=True))
-    write_contact_sheet(out, transforms, settings.tile_px, part_of, clean, drawn)
+    shown = [
+        (tile.name, part if part in PARTS else 'left out', tile.image['transform'])
+        for tile, part in zip(kept, split.parts.tolist(), strict=True)
+    ]
+    write_contact_sheet(out, shown, settings.tile_px, clean, drawn)
     (out / 'parameters.json').write_text(json.dumps(parameters | {'result': asdict(report)}, indent=1))
 
 
