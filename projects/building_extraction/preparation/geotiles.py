@@ -27,24 +27,25 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from projects.building_extraction.preparation.annotated_tiles import AnnotatedTile, split_tiles, write_annotations
-from projects.building_extraction.preparation.building_polygons import (
+from projects.geodata.degrees import SWAPPED
+from projects.storage.folders import check_folder, replacing_folder
+
+from .annotated_tiles import AnnotatedTile, split_tiles, write_annotations
+from .building_polygons import (
     BuildingPolygons,
     describe_extent,
     read_building_polygons,
 )
-from projects.building_extraction.preparation.geotiles_report import GeotilesReport
-from projects.building_extraction.preparation.set_pictures import OverviewMap
-from projects.building_extraction.preparation.tile_instances import (
+from .geotiles_report import GeotilesReport
+from .set_pictures import OverviewMap
+from .tile_instances import (
     UnreadableTileError,
     annotate_tile,
     building_share,
     read_tile,
 )
-from projects.building_extraction.preparation.tile_set import write_image
-from projects.building_extraction.preparation.web_mercator import Tile, find_tiles, to_grid, to_lon_lat_deg
-from projects.geodata.degrees import SWAPPED
-from projects.storage.folders import check_folder, replacing_folder
+from .tile_set import write_image
+from .web_mercator import Tile, find_tiles, to_grid, to_lon_lat_deg
 
 SET_ENTRIES = {'images', 'annotations', 'overview.png'}
 

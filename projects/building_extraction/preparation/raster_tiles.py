@@ -19,13 +19,19 @@ from typing import Any
 import numpy as np
 import shapely
 
-from projects.building_extraction.mask_codes import IGNORED_GREY
-from projects.building_extraction.preparation.label_displacement import Displacement, displace
-from projects.building_extraction.preparation.raster_blocks import PARTS, BlockSettings, split_grid
-from projects.building_extraction.preparation.raster_tile_labels import LabelIndex
-from projects.building_extraction.preparation.raster_tiles_report import RasterTilesReport
-from projects.building_extraction.preparation.set_pictures import write_contact_sheet
-from projects.building_extraction.preparation.tile_set import (
+from projects.geodata.coordinate_systems import metres_per_unit
+from projects.geodata.raster_files import Raster, UnreadableWindowError, open_raster
+from projects.geodata.vector_files import geopandas, read_buildings, write_polygons
+from projects.storage.atomic_files import replacing
+from projects.storage.folders import check_folder, take_place, working_folder
+
+from ..mask_codes import IGNORED_GREY
+from .label_displacement import Displacement, displace
+from .raster_blocks import PARTS, BlockSettings, split_grid
+from .raster_tile_labels import LabelIndex
+from .raster_tiles_report import RasterTilesReport
+from .set_pictures import write_contact_sheet
+from .tile_set import (
     WrittenTile,
     coco_file,
     copy_tile,
@@ -33,11 +39,6 @@ from projects.building_extraction.preparation.tile_set import (
     skyline_version,
     write_image,
 )
-from projects.geodata.coordinate_systems import metres_per_unit
-from projects.geodata.raster_files import Raster, UnreadableWindowError, open_raster
-from projects.geodata.vector_files import geopandas, read_buildings, write_polygons
-from projects.storage.atomic_files import replacing
-from projects.storage.folders import check_folder, take_place, working_folder
 
 SET_ENTRIES = {*PARTS, 'labels', 'parameters.json', 'overview.png'}
 MIN_VALID_SHARE = 0.1  # tiles of which less has data, at the edge of a flight, are left out

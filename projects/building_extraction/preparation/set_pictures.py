@@ -12,10 +12,11 @@ from matplotlib.collections import PolyCollection
 from matplotlib.patches import Patch
 from PIL import Image
 
-from projects.building_extraction.preparation.web_mercator import Tile, to_lon_lat_deg
 from projects.geodata.vector_files import geopandas
 from projects.reporting.figures import add_legend, hide_axes, new_figure, write_figure
 from projects.reporting.palette import LABELS, PARTS
+
+from .web_mercator import Tile, to_lon_lat_deg
 
 MAP_SIDE_PX = 1600
 TILES_PER_PART = 6
