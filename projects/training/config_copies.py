@@ -111,6 +111,11 @@ def _is_set(key: str, options: Mapping[str, Any]) -> bool:
     return any(f'{key}.'.startswith(f'{other}.') or f'{other}.'.startswith(f'{key}.') for other in options)
 
 
+def value_at(content: Any, key: str) -> Any:
+    """The value that a dotted key leads to in the content of a config; MISSING if there is none."""
+    return _at(content, key)[1]
+
+
 def _at(content: Any, key: str) -> tuple[list[Any], Any]:
     """The types of the dicts that a dotted key leads through, and the value there."""
     types: list[Any] = []
@@ -131,7 +136,7 @@ def _of_evaluators(content: Mapping[str, Any], options: Mapping[str, Any], split
     """What the evaluators of a split must be told of its data set, as far as options change it."""
     prefix = f'{split}_dataloader.dataset.'
     changed = {key.removeprefix(prefix): value for key, value in options.items() if key.startswith(prefix)}
-    dataset = _at(content, prefix[:-1])[1]
+    dataset = value_at(content, prefix[:-1])
     evaluators = content.get(f'{split}_evaluator')
     if not changed or not isinstance(dataset, dict) or not evaluators:
         return {}
@@ -162,7 +167,7 @@ def _of_augmented_scales(content: Mapping[str, Any], options: Mapping[str, Any])
         return {}
     found = {}
     for key, new in options.items():
-        old = _at(content, key)[1]
+        old = value_at(content, key)
         if not key.startswith('test_dataloader.dataset.pipeline.') or not _are_sizes(old, new):
             continue
         for name, augmentation in _named(content['tta_pipeline'], 'tta_pipeline'):

@@ -16,8 +16,9 @@ from projects.command_line import UsageError
 from projects.reporting.number_format import file_size
 
 from .annotations import require_file
+from .checkpoints import latest_checkpoint, switch_off_pretrained
 from .run_values import TESTING, TRAINING, check_values, require_parts
-from .runner import Runner, latest_checkpoint
+from .runner import Runner
 from .score_line import describe_scores
 from .segmentation_datasets import require_folder
 
@@ -111,7 +112,7 @@ def train(cfg: Config, resume: str | None = None, validate_first: bool = False) 
                 raise FileNotFoundError(f'--resume {resume}: no such checkpoint')
             cfg.resume, cfg.load_from = True, str(checkpoint)
     if cfg.get('load_from'):
-        _switch_off_pretrained(cfg)
+        switch_off_pretrained(cfg.model)
     _check_data(cfg, 'train', 'val')
     runner = Runner.from_cfg(cfg)
     if resume is not None and not cfg.resume:
@@ -153,7 +154,7 @@ def test(cfg: Config, checkpoint: str | Path, augment: bool) -> dict[str, float]
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f'No checkpoint {checkpoint}')
     cfg.load_from = str(checkpoint)
-    _switch_off_pretrained(cfg)
+    switch_off_pretrained(cfg.model)
     if augment:
         _augment_tests(cfg)
     return score(cfg)
@@ -200,12 +201,6 @@ def _augment_tests(cfg: Config) -> None:
         raise UsageError(f'--tta: mmdet merges boxes over scales and flips but no masks, which {cfg.filename} predicts')
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     cfg.model = {**cfg.tta_model, 'module': cfg.model}
-
-
-def _switch_off_pretrained(cfg: Config) -> None:
-    """Download no weights that a checkpoint is about to replace."""
-    if 'pretrained' in cfg.model.backbone:
-        cfg.model.backbone.pretrained = False
 
 
 def _check_data(cfg: Config, *splits: str) -> None:

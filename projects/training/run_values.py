@@ -9,6 +9,8 @@ from mmengine.config import Config
 
 from projects.command_line import UsageError
 
+from .config_copies import MISSING, value_at
+
 TRAINING = ('train_dataloader', 'train_cfg', 'optim_wrapper')
 TESTING = ('test_dataloader', 'test_cfg', 'test_evaluator')
 SHOWN = 3
@@ -58,19 +60,14 @@ def check_values(cfg: Config) -> None:
     if not isinstance(content.get('load_from'), str | None):
         raise UsageError(f'load_from={content["load_from"]!r}: expected one path')
     for key in at_least_1:
-        value = _at(content, key)
-        if value is not None and (type(value) is not int or value < 1):
+        value = value_at(content, key)
+        if value not in (None, MISSING) and (type(value) is not int or value < 1):
             raise UsageError(f'{key}={value!r}: expected a whole number, 1 or more')
     for part in ('optim_wrapper', 'param_scheduler'):
         for key, value in _numbers(content.get(part), part):
             is_rate = key.endswith(('optimizer.lr', 'weight_decay'))
             if math.isnan(value) or (is_rate and not 0 <= value < math.inf):
                 raise UsageError(f'{key}={value!r}: expected a number' + ', 0 or more' * is_rate)
-
-
-def _at(content: dict[str, Any], key: str) -> Any:
-    part, _, name = key.partition('.')
-    return (content.get(part) or {}).get(name)
 
 
 def _numbers(value: Any, key: str) -> Iterator[tuple[str, float]]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import nn
 from projects.reporting.number_format import file_size
 
 from .channels import misfits_named
+from .checkpoints import fit_weights, refuse, weights_of
 
 FUSED_OPTIMIZERS = ('Adam', 'AdamW', 'SGD')  # torch's that have one kernel for all parameters on CPU and GPU
 
@@ -57,20 +57,6 @@ class AtomicLocalBackend(LocalBackend):
 
 
 register_backend('local', AtomicLocalBackend, force=True, prefixes='')
-
-
-def latest_checkpoint(work_dir: str | Path) -> Path | None:
-    """The newest whole checkpoint of a training run by its time, None if there is none.
-
-    Those are `epoch_*.pth` and `iter_*.pth` of mmengine's CheckpointHook, and `interrupted.pth` of a stopped run.
-
-    mmengine's `last_checkpoint` file is not asked: a run that is killed at the wrong moment leaves it empty.
-    """
-    candidates = [
-        path for pattern in ('epoch_*.pth', 'iter_*.pth', 'interrupted.pth') for path in Path(work_dir).glob(pattern)
-    ]
-    whole = [path for path in candidates if zipfile.is_zipfile(path)]  # the directory of a zip stands at its end
-    return max(whole, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
 
 
 class Runner(_Runner):
@@ -141,32 +127,18 @@ class Runner(_Runner):
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = getattr(self.model, 'module', self.model)
         assert isinstance(model, nn.Module)
-        weights = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
-        weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-
-        own = model.state_dict()
-        reshaped = [key for key, value in weights.items() if key in own and value.shape != own[key].shape]
-        for key in reshaped:
-            del weights[key]
-        try:
-            result = model.load_state_dict(weights, strict=False)
-        except RuntimeError as error:
-            raise ValueError(f'{filename} does not fit the model of this config: {error}') from error
-        missing = [key for key in result.missing_keys if key not in reshaped]
-        problems = [f'other shape: {key}' for key in reshaped]
-        problems += [f'missing: {key}' for key in missing] + [f'left over: {key}' for key in result.unexpected_keys]
+        misfits = fit_weights(model, weights_of(checkpoint), filename)
         if strict is None and self._train_dataloader is not None and not self._resume:
-            refused = [problem for problem in problems if problem.split(': ')[1].startswith(('backbone.', 'neck.'))]
+            refused = [misfit for misfit in misfits if misfit.split(': ')[1].startswith(('backbone.', 'neck.'))]
         else:
-            refused = [] if strict is False else problems
-        if refused:
-            listed = '\n  '.join(refused[:20] + [f'… and {len(refused) - 20} more'] * (len(refused) > 20))
-            raise ValueError(
-                f'{filename} does not fit the model of this config; was it made by a config of another architecture or '
-                f'with other classes?\n  {listed}'
-            )
-        if problems:
-            self.logger.warning(f'{filename}: not loaded, trained anew: {problems}')
+            refused = [] if strict is False else misfits
+        refuse(
+            refused,
+            f'{filename} does not fit the model of this config; was it made by a config of another architecture or '
+            'with other classes?',
+        )
+        if misfits:
+            self.logger.warning(f'{filename}: not loaded, trained anew: {misfits}')
         self._has_loaded = True
         self.logger.info(f'loaded {filename}')
         return checkpoint

@@ -12,7 +12,7 @@ from mmengine.fileio import get_file_backend
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 
-from projects.training.runner import AtomicLocalBackend, Runner, latest_checkpoint
+from projects.training.runner import AtomicLocalBackend, Runner
 
 
 @MODELS.register_module()
@@ -135,18 +135,6 @@ def test_a_full_disk_is_reported_and_leaves_the_old_file(tmp_path, tmp_path_fact
     assert path.read_bytes() == b'old'
     assert [path.name for path in tmp_path.iterdir()] == ['file']
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY  # only the child was limited
-
-
-def test_the_latest_checkpoint_is_the_newest_whole_one(tmp_path):
-    assert latest_checkpoint(tmp_path) is None
-    for age, name in enumerate(('interrupted.pth', 'epoch_2.pth', 'iter_9.pth', 'best_epoch_9.pth')):
-        torch.save({'a': torch.zeros(3)}, tmp_path / name)
-        os.utime(tmp_path / name, (1000 - age, 1000 - age))
-    assert latest_checkpoint(tmp_path).name == 'interrupted.pth'
-    whole = (tmp_path / 'interrupted.pth').read_bytes()
-    (tmp_path / 'interrupted.pth').write_bytes(whole[:-20])
-    (tmp_path / '.epoch_3.pth.77.tmp').write_bytes(whole)
-    assert latest_checkpoint(tmp_path).name == 'epoch_2.pth'
 
 
 def test_a_fitting_checkpoint_is_loaded(tmp_path):

@@ -14,8 +14,9 @@ from mmengine.registry import DATASETS, init_default_scope
 from torch import nn
 from torch.utils.data import DataLoader, SequentialSampler
 
+from projects.training.checkpoints import latest_checkpoint
 from projects.training.datasets import SurvivingDataset
-from projects.training.runner import Runner, latest_checkpoint
+from projects.training.runner import Runner
 from projects.training.samplers import ResumableBatchSampler
 from projects.training.train_loop import ResumableIterTrainLoop, ResumableLoop, ResumableTrainLoop
 

@@ -11,11 +11,12 @@ from mmengine.registry import MODELS
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
 
+from projects.training.checkpoints import read_weights, switch_off_pretrained
 from projects.training.config import locate
 
-from .checkpoints import read_weights, require_checkpoint, require_fit
 from .losses import bernoulli_divergence
 from .networks import fit_to_labels, logits_and_losses, require_one_logit, same_preprocessing, stack_labels
+from .source_model import load_whole, require_checkpoint
 
 
 @MODELS.register_module()
@@ -93,8 +94,7 @@ class DistilledSegmentor(EncoderDecoder):
         config = self._teacher_source.get('config')
         path = require_checkpoint(self._teacher_source['checkpoint'], config)
         model = Config.fromfile(locate(config)).model if config else deepcopy(self._teacher_source['model'])
-        if 'pretrained' in model['backbone']:
-            model['backbone']['pretrained'] = False  # its weights come from the checkpoint
+        switch_off_pretrained(model)
         teacher = MODELS.build(model)
         require_one_logit(teacher, 'teacher')
         if not same_preprocessing(self, teacher):
@@ -102,8 +102,6 @@ class DistilledSegmentor(EncoderDecoder):
                 'The teacher expects other images than the student: mean, std and bgr_to_rgb of '
                 'model.data_preprocessor must be those of the teacher.'
             )
-        weights = read_weights(path)
-        require_fit(weights, teacher, str(path), config)
-        teacher.load_state_dict(weights)
+        load_whole(teacher, read_weights(path), str(path), config)
         print_log(f'loaded the teacher {path}', logger='current')
         return teacher.requires_grad_(False).eval()

@@ -18,6 +18,7 @@ from projects.deployment.inference_graphs import build_graph, load_model
 from projects.deployment.model_info import ModelInfo
 from projects.deployment.model_table.complexity import count_complexity
 from projects.deployment.multiply_adds import count_macs
+from projects.training.checkpoints import switch_off_pretrained
 from projects.training.config import load_config
 
 FILES = ('.onnx', '.xml')
@@ -162,8 +163,7 @@ def network_macs(network: nn.Module, images: Tensor) -> int:
 
 def _config_subject(path: str, checkpoint: str | None, size: tuple[int, int]) -> Subject:
     cfg = load_config(path)
-    if 'pretrained' in cfg.model.backbone:
-        cfg.model.backbone.pretrained = False
+    switch_off_pretrained(cfg.model)
     model = load_model(cfg, checkpoint)
     complexity = count_complexity(model, size)
     graph = build_graph(model, dataclasses.replace(ModelInfo.from_config(cfg), output='labels'))

@@ -11,10 +11,10 @@ from mmdet.models.roi_heads import StandardRoIHead
 from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
-from mmengine.runner import load_checkpoint
 from mmseg.models import EncoderDecoder
 
 from projects.deployment.model_info import ModelInfo
+from projects.training.checkpoints import fit_weights, read_weights, refuse, switch_off_pretrained
 
 from .dense_detection import DenseDetectionGraph
 from .images import ImageGraph
@@ -37,16 +37,14 @@ def load_model(cfg: Config, checkpoint: str | Path | None = None) -> Any:
         raise FileNotFoundError(f'no checkpoint {checkpoint}')
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model_cfg = _network_alone(cfg.model)
-        if checkpoint is not None and 'pretrained' in model_cfg.backbone:
-            model_cfg.backbone.pretrained = False
+        if checkpoint is not None:
+            switch_off_pretrained(model_cfg)
         model = MODELS.build(model_cfg)
         if checkpoint is None:
             model.init_weights()
     if checkpoint is not None:
-        try:
-            load_checkpoint(model, str(checkpoint), map_location='cpu', strict=True)
-        except RuntimeError as error:
-            raise ValueError(f'{checkpoint} does not fit the model of {cfg.filename}: {error}') from error
+        misfits = fit_weights(model, read_weights(checkpoint), str(checkpoint))
+        refuse(misfits, f'{checkpoint} does not fit the model of {cfg.filename}:')
     return revert_sync_batchnorm(model).eval()
 
 

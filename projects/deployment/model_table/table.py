@@ -20,6 +20,7 @@ from projects.deployment.model_table.published_figures import (
 from projects.reporting.number_format import NOTHING, three_digits
 from projects.reporting.sections import read_section
 from projects.reporting.tables import Table
+from projects.training.checkpoints import switch_off_pretrained
 
 SECTION = 'model table'  # of configs/README.md
 FLAG = '⚠'
@@ -171,7 +172,7 @@ def stale_lines(readme: Path, table: str) -> list[str]:
 
 
 def _build(cfg: Config) -> torch.nn.Module:
-    cfg.model.backbone.pretrained = False
+    switch_off_pretrained(cfg.model)
     with DefaultScope.overwrite_default_scope(cfg.default_scope), torch.device('meta'):  # without drawing weights
         model = MODELS.build(cfg.model)
     return model.to_empty(device='cpu')

@@ -24,13 +24,12 @@ from filelock import FileLock
 from mmengine.config import Config
 from mmengine.fileio import put_text
 from mmengine.logging import MessageHub
-from mmengine.runner import CheckpointLoader
 
 from projects.command_line import told_in_one_line
+from projects.training.checkpoints import latest_checkpoint, read_weights
 from projects.training.config import load_config
 from projects.training.hooks import recorded_scores
 from projects.training.launch import set_up, test, train, write_results
-from projects.training.runner import latest_checkpoint
 
 SPEC, RESULT, ERROR = 'run.json', 'result.json', 'error.txt'
 LOSS_POINTS = 200
@@ -154,9 +153,8 @@ def _score(folder: Path) -> dict[str, Any]:
     cfg.custom_hooks += [{**hook, 'folder': str(folder / name)} for name, hook in run.kept.items()]
     cfg.work_dir = str(folder / 'test')  # beside the config that trained
     test(cfg, checkpoint, augment=False)
-    weights = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu')['state_dict']
     statistics = ('running_mean', 'running_var', 'num_batches_tracked')
-    parameters = sum(value.numel() for name, value in weights.items() if not name.endswith(statistics))
+    parameters = sum(value.numel() for name, value in read_weights(checkpoint).items() if not name.endswith(statistics))
     scored = json.loads((folder / 'test_scores.json').read_text()) if run.scores else {}
     return {
         **{key: scored[key] for key in run.scores},

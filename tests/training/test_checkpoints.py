@@ -1,0 +1,58 @@
+"""Checkpoints of whole models: which is the latest, what fits, what is said of what does not."""
+
+import os
+
+import pytest
+import torch
+from torch import nn
+
+from projects.training.checkpoints import fit_weights, latest_checkpoint, read_weights, refuse, switch_off_pretrained
+
+
+def test_the_latest_checkpoint_is_the_newest_whole_one(tmp_path):
+    assert latest_checkpoint(tmp_path) is None
+    for age, name in enumerate(('interrupted.pth', 'epoch_2.pth', 'iter_9.pth', 'best_epoch_9.pth')):
+        torch.save({'a': torch.zeros(3)}, tmp_path / name)
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    assert latest_checkpoint(tmp_path).name == 'interrupted.pth'
+    whole = (tmp_path / 'interrupted.pth').read_bytes()
+    (tmp_path / 'interrupted.pth').write_bytes(whole[:-20])
+    (tmp_path / '.epoch_3.pth.77.tmp').write_bytes(whole)
+    assert latest_checkpoint(tmp_path).name == 'epoch_2.pth'
+
+
+def test_weights_are_read_out_of_what_trainings_of_several_processes_and_others_write(tmp_path):
+    weight = torch.tensor([1.0, 2.0])
+    for content in ({'state_dict': {'module.a': weight}, 'meta': {}}, {'model': {'a': weight}}, {'a': weight}):
+        torch.save(content, tmp_path / 'a.pth')
+        (read,) = read_weights(tmp_path / 'a.pth').items()
+        assert read[0] == 'a'
+        assert torch.equal(read[1], weight)
+
+
+def test_what_fits_is_loaded_and_the_rest_is_named():
+    model = nn.ModuleDict({'a': nn.Linear(2, 3), 'b': nn.Linear(1, 1, bias=False)})
+    weights = {'a.weight': torch.full((3, 2), 7.0), 'a.bias': torch.zeros(4), 'c': torch.zeros(1)}
+    assert fit_weights(model, weights, 'x.pth') == [
+        'of another shape: a.bias (4,) instead of (3,)',
+        'missing: b.weight',
+        'left over: c',
+    ]
+    assert (model['a'].weight == 7).all()
+
+
+def test_a_refusal_lists_the_first_of_each_kind():
+    refuse([], 'nothing is wrong')
+    with pytest.raises(ValueError, match='it does not fit') as refusal:
+        refuse([f'missing: m{i}' for i in range(12)] + ['left over: x'], 'it does not fit')
+    lines = str(refusal.value).split('\n  ')
+    assert lines == ['it does not fit', *(f'missing: m{i}' for i in range(10)), '… and 2 more', 'left over: x']
+
+
+def test_pretrained_weights_are_switched_off_where_a_backbone_has_them():
+    model = {'backbone': {'type': 'ResNet', 'pretrained': True}}
+    switch_off_pretrained(model)
+    assert model['backbone']['pretrained'] is False
+    without = {'backbone': {'type': 'Mine'}}
+    switch_off_pretrained(without)
+    assert without == {'backbone': {'type': 'Mine'}}
