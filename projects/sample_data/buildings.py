@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import shapely
 from mmengine.logging import print_log
 from PIL import Image
 
+from projects.building_extraction.preparation.bonai_files import coco_annotation
 from projects.building_extraction.preparation.scenes.tiles import write_scenes
 from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain, default_domains
@@ -194,24 +194,10 @@ def _bonai_content(scenes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bonai_annotation(annotation: dict[str, Any]) -> dict[str, Any]:
-    roof = np.array(annotation['roof_mask']).reshape(-1, 2)
-    footprint = roof - annotation['offset']
-    shared = ('id', 'image_id', 'category_id', 'iscrowd', 'ignore_flag', 'building_height', 'offset', 'roof_mask')
-    return {key: annotation[key] for key in shared} | {
-        'only_footprint': 0,
-        'footprint_mask': footprint.ravel().tolist(),
-        'segmentation': [annotation['roof_mask']],
-        'area': shapely.Polygon(roof).area,
-        'bbox': _box(roof),
-        'roof_bbox': _box(roof),
-        'footprint_bbox': _box(footprint),
-        'building_bbox': _box(np.concatenate([roof, footprint])),
-    }
-
-
-def _box(points: np.ndarray) -> list[float]:
-    """Left, top, width and height."""
-    return [*points.min(axis=0).tolist(), *np.ptp(points, axis=0).tolist()]
+    roof, offset = annotation['roof_mask'], annotation['offset']
+    entry = {'roof': roof, 'offset': offset, 'building_height': annotation['building_height']}
+    entry['ignore'] = annotation['ignore_flag']
+    return {key: annotation[key] for key in ('id', 'image_id')} | coco_annotation(entry)
 
 
 def _parameters(layout: str, tile_px: int, seed: int, **more: Any) -> dict[str, Any]:

@@ -71,35 +71,19 @@ def _add_geotiff(commands: argparse._SubParsersAction) -> None:
     add('--structure-column', metavar='NAME', help='column that is equal for the parts of one building')
     add('--assume-crs', metavar='CRS', help='coordinate system of labels that state none, such as EPSG:4326')
     add('--layer', metavar='NAME', help='layer of the labels (default: the only one of polygons)')
-    add(
-        '--bands',
-        metavar='N',
-        type=whole_number(),
-        nargs='+',
-        help='one or three bands of the image, from 1 (default: the first)',
-    )
+    bands = 'one or three bands of the image, from 1 (default: the first)'
+    add('--bands', metavar='N', type=whole_number(), nargs='+', help=bands)
     add('--tile-px', type=whole_number(), default=512, help='side of a tile in pixels (default: 512)')
     add('--gsd-m', type=number(above=0), help='resample to that many metres per pixel (default: as the image is)')
     add('--val-share', type=number(0, 1), default=0.2, help='share of the tiles for validation (default: 0.2)')
     add('--test-share', type=number(0, 1), default=0.2, help='share of the tiles for testing (default: 0.2)')
-    add(
-        '--block-m',
-        type=number(above=0),
-        help='side of the squares of ground that are never split (default: from the size)',
-    )
-    add(
-        '--margin-m',
-        type=number(at_least=0),
-        default=0.0,
-        help='least distance of tiles of different parts (default: 0)',
-    )
+    block = 'side of the squares of ground that are never split (default: from the size)'
+    add('--block-m', type=number(above=0), help=block)
+    margin = 'least distance of tiles of different parts (default: 0)'
+    add('--margin-m', type=number(at_least=0), default=0.0, help=margin)
     add('--shift-m', metavar=('E', 'N'), type=number(), nargs=2, default=(0.0, 0.0), help='move labels east and north')
-    add(
-        '--off-nadir-deg',
-        type=number(at_least=0, below=90),
-        default=0.0,
-        help='move labels by height x tan of this angle ...',
-    )
+    lean = 'move labels by height x tan of this angle ...'
+    add('--off-nadir-deg', type=number(at_least=0, below=90), default=0.0, help=lean)
     add('--azimuth-deg', type=number(), default=0.0, help='... in this direction, clockwise from north')
     add('--overwrite', action='store_true', help='replace a set that --out holds already')
 
@@ -158,19 +142,14 @@ def _add_scenes(commands: argparse._SubParsersAction) -> None:
     add('--source-off-nadir-deg', **angles, default=(10.0, 40.0), help='angles of the source, drawn for each tile')
     add('--target-off-nadir-deg', **angles, default=(0.0, 10.0), help='angles of target, val and test')
     add('--azimuth-deg', **angles, default=(0.0, 360.0), help='directions in which roofs lean, clockwise from north')
-    add(
-        '--registration-error-m',
-        type=number(at_least=0),
-        default=1.5,
-        help="standard deviation of the source's displacement",
-    )
+    error = "standard deviation of the source's displacement"
+    add('--registration-error-m', type=number(at_least=0), default=1.5, help=error)
     add('--latitude', metavar='DEG', type=number(), help="of the sun's path (None: the footprints', or Melbourne's)")
     add('--sun-dates', metavar='MM-DD', nargs=2, default=('01-01', '12-31'), help='first and last day of the flights')
     add('--sun-hours', **angles, default=(10.0, 14.0), help='their solar time; at 12 the sun is highest')
     add('--source-label', choices=('roof', 'footprint', 'visible'), default='footprint', help='what it labels')
-    add(
-        '--seed', type=whole_number(0), default=0, help='of the invented city, the division of the ground and the views'
-    )
+    seed = 'of the invented city, the division of the ground and the views'
+    add('--seed', type=whole_number(0), default=0, help=seed)
     add('--processes', type=whole_number(), help='processes to render with (None: by the number of tiles)')
 
 
@@ -215,13 +194,8 @@ def _add_bonai(commands: argparse._SubParsersAction) -> None:
     add = partial(bonai.add_argument, type=Path)
     add('--labels', metavar='DIR', required=True, help='folder with one JSON file for each image, in subfolders too')
     add('--images', metavar='DIR', help='folder of the images, to which file names are relative (default: --labels)')
-    add(
-        '--out',
-        metavar='FILE',
-        type=file_to_write,
-        required=True,
-        help='file to write, such as coco/bonai_shanghai_trainval.json',
-    )
+    out = 'file to write, such as coco/bonai_shanghai_trainval.json'
+    add('--out', metavar='FILE', type=file_to_write, required=True, help=out)
 
 
 def _bonai(args: argparse.Namespace) -> object:
