@@ -3,7 +3,7 @@ import pytest
 import shapely
 
 from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.preparation.scenes.set_parameters import fingerprint
+from projects.building_extraction.preparation.scenes.finished_sets import fingerprint
 from projects.city_scenes.city_plan import AVENUE_M, Centres, box_around, divide, plan_city, rectangle
 from projects.city_scenes.procedural_city import MAX_HEIGHT_M, procedural_city
 

@@ -32,10 +32,9 @@ from projects.storage.folders import replacing_folder
 from ...height_classes import HeightClasses
 from ..tile_set import coco_file, make_folders
 from .contact_sheet import sheet_indices, write_sheet
+from .finished_sets import DIGESTS, copy_split, digest, find_finished, fingerprint, shared_splits
 from .overview import write_overview
 from .report import ScenesReport, SplitCounts
-from .set_parameters import find_finished, fingerprint
-from .shared_splits import DIGESTS, copy_split, digest, shared_splits
 from .tile_files import RenderedTile, TileJob, write_tile
 
 LAYOUT = 3

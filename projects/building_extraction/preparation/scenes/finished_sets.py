@@ -1,7 +1,9 @@
-"""Whether a folder holds the very set that is wanted."""
+"""Sets that are there already: the very one that is wanted, and one that has some splits in common with it."""
 
 import hashlib
 import json
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ from projects.storage.parameters import differences
 
 from ...height_classes import HeightClasses
 from .report import ScenesReport, SplitCounts
-from .shared_splits import DIGESTS
+from .tile_files import TileJob
+
+DIGESTS = 'split_digests'
+DECIDE_BESIDE_JOBS = ('layout', 'city', 'crs')
 
 
 def fingerprint(city: City) -> str:
@@ -58,3 +63,41 @@ def find_finished(folder: Path, parameters: dict[str, Any]) -> ScenesReport | No
         )
     names = HeightClasses.from_json(parameters['height_classes']).names_with_unknown
     return ScenesReport({name: SplitCounts(**split) for name, split in counts.items()}, names, written=False)
+
+
+def digest(jobs: Sequence[TileJob]) -> str:
+    """A short text that differs if any tile of a split does, in the same city."""
+    return hashlib.sha256(repr(jobs).encode()).hexdigest()[:16]
+
+
+def shared_splits(other: Path, parameters: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, SplitCounts]:
+    """The splits that come out the same as in another set, with what they hold.
+
+    Args:
+        other: A finished set.
+        parameters: What the wanted set is made with.
+        digests: Of each wanted split.
+
+    Raises:
+        FileNotFoundError: There is no finished set.
+    """
+    held = json.loads((other / 'parameters.json').read_text())
+    if differences(*({key: these[key] for key in DECIDE_BESIDE_JOBS} for these in (held, parameters))):
+        return {}
+    theirs = held.get(DIGESTS, {})
+    return {name: SplitCounts(**held['counts'][name]) for name, own in digests.items() if theirs.get(name) == own}
+
+
+def copy_split(other: Path, folder: Path, name: str, info: Mapping[str, Any]) -> None:
+    """Copies the files of a split.
+
+    Args:
+        other: The set that has it.
+        folder: The set that receives it.
+        name: Of the split.
+        info: What the copied COCO file says about its set.
+    """
+    shutil.copytree(other / name, folder / name, dirs_exist_ok=True)
+    shutil.copy2(other / f'{name}.png', folder)
+    coco = folder / name / 'instances.json'
+    coco.write_text(json.dumps(json.loads(coco.read_text()) | {'info': info}))
