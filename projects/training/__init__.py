@@ -4,6 +4,7 @@ mmengine's Runner, hooks, samplers and metrics are used as they are; each module
 
 - `config`        config file and command line -> a checked Config
 - `launch`        Config -> train or test
+- `checkpoints`   weights of whole models: found, read, fitted or refused
 - `runner`        Runner that refuses a checkpoint which does not fit, and a storage backend that writes atomically
 - `train_loop`    epoch and iteration loops that resume at any iteration, on any number of processes, alike
 - `samplers`      batches and draws of RoIs that can be repeated
@@ -13,8 +14,9 @@ mmengine's Runner, hooks, samplers and metrics are used as they are; each module
 - `datasets`      COCO data sets of such files and of images of the sizes that they say; survive unreadable images
 - `segmentation_datasets`  Cityscapes and ADE20K in the same way
 - `coco_scores`   COCO evaluation in C++
-- `hooks`         pictures of predictions beside ground truth, curves
+- `hooks`         pictures of predictions beside ground truth, curves, scores by iteration
 - `optim_wrapper` mixed precision in bfloat16 on any device
+- `experiments`   many runs: described, queued, resumed, refused when what they are made from has changed
 """
 
 import projects.openmmlab_compat  # noqa: F401 (before mmcv)

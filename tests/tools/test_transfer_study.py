@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.processes import run_tool
 
@@ -45,13 +46,18 @@ def run(tool, *arguments, code=0):
     return result.stdout + result.stderr
 
 
-@pytest.fixture(scope='module')
-def study(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('a study')  # with a blank
-    file = folder / 'tiny.py'
-    file.write_text(STUDY)
-    output = run('transfer_study.py', file, '--methods', 'kd', '--work-dir', folder / 'out')
-    return file, folder / 'out', output
+@pytest.fixture(scope='session')
+def study(tmp_path_factory, worker_id):
+    """Made by the process of the tests that needs it first; the others wait for it."""
+    shared = tmp_path_factory.getbasetemp() if worker_id == 'master' else tmp_path_factory.getbasetemp().parent
+    folder = shared / 'a study'  # with a blank
+    file, output = folder / 'tiny.py', folder / 'output.txt'
+    with FileLock(shared / 'study.lock'):
+        if not output.is_file():
+            folder.mkdir(exist_ok=True)
+            file.write_text(STUDY)
+            output.write_text(run('transfer_study.py', file, '--methods', 'kd', '--work-dir', folder / 'out'))
+    return file, folder / 'out', output.read_text()
 
 
 def test_a_study_trains_scores_the_test_set_and_reports(study):

@@ -26,10 +26,11 @@ from mmengine.fileio import put_text
 from mmengine.logging import MessageHub
 
 from projects.command_line import told_in_one_line
-from projects.training.checkpoints import latest_checkpoint, read_weights
-from projects.training.config import load_config
-from projects.training.hooks import recorded_scores
-from projects.training.launch import set_up, test, train, write_results
+
+from ..checkpoints import latest_checkpoint, read_weights
+from ..config import load_config
+from ..hooks import recorded_scores
+from ..launch import set_up, test, train, write_results
 
 SPEC, RESULT, ERROR = 'run.json', 'result.json', 'error.txt'
 LOSS_POINTS = 200

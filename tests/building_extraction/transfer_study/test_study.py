@@ -92,3 +92,17 @@ def test_a_report_shows_and_judges_the_classes_of_its_study(study_folder):
     assert (picture[0, 0] != picture[0, 7]).any()  # 15 m and 25 m
     published = judge_study(results).tables[1]
     assert published.rows == [['small', '–', '70.0 (SDA)'], ['large', '–', '90.0 (SDA)']]
+
+
+def test_classes_that_share_a_colour_are_all_drawn(study_folder):
+    classes = {'limits_m': [10.0, 20.0, 30.0, 40.0], 'names': ['a', 'b', 'c', 'd', 'e']}
+    tiles = {'panel_tiles': ['t'], 'panel_images': 'images', 'panel_labels': 'masks', 'building_heights': 'heights'}
+    study_folder.write_study(parameters={'height_classes': classes}, **tiles)
+    study_folder.write_tile('t', np.full((2, 6), 255, np.uint8))
+    (study_folder.path / 'heights').mkdir()
+    heights_m = np.tile(np.array([5, 15, 25, 35, 45, np.nan], np.float32), (2, 1))
+    Image.fromarray(heights_m).save(study_folder.path / 'heights' / 't.tif')
+    figure = draw_panels(read_results(study_folder.path), study_folder.path)
+    picture = np.asarray(figure.axes[1].images[0].get_array()).astype(int)
+    grey = 90 * 0.75 + 32
+    assert (np.abs(picture[0] - grey).max(axis=-1) > 10).all()  # every pixel is coloured
