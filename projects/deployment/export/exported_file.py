@@ -66,9 +66,15 @@ def write_description(path: Path, info: ModelInfo) -> None:
 
 
 def move_exported(path: Path, out: Path) -> int:
-    """Give a file its final name, on the same disk; an `.xml` comes after its `.bin`. Returns the size in bytes."""
+    """Give a file its final name, on the same disk; returns the size in bytes.
+
+    Of an `.xml` and its `.bin`, the old `.xml` goes first and the new one comes last: whoever is killed meanwhile
+    leaves no graph beside the weights of another.
+    """
     files = [path.with_suffix('.bin'), path] if path.suffix == '.xml' else [path]
     size = sum(file.stat().st_size for file in files)
+    if len(files) > 1:
+        out.unlink(missing_ok=True)
     for file in files:
         file.replace(out.with_suffix(file.suffix))
     return size
