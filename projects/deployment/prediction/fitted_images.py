@@ -40,8 +40,6 @@ def predict_each(
     *,
     batch_size: int = 1,
     score_threshold: float = 0.0,
-    readers: int = 2,
-    writers: int = 2,
 ) -> Iterator[Result | FailedImage]:
     """Read, predict and finish any number of images, each as large as it is.
 
@@ -49,11 +47,9 @@ def predict_each(
         predictor: The model.
         items: What to read.
         read: Gives (H, W, 3) uint8 RGB; its `OSError`s, `ValueError`s and `MemoryError`s are the image's fault.
-        finish: Takes each prediction, in one of the writers; its errors are raised.
+        finish: Takes each prediction, in one of several threads; its errors are raised.
         batch_size: Images per call; a graph that is fixed to another number has its way.
         score_threshold: Detections below it are left out.
-        readers: Threads that read and resize.
-        writers: Threads that bring predictions to the image's size and finish.
 
     Returns:
         What `through_network` yields.
@@ -83,8 +79,6 @@ def predict_each(
         end,
         batch_size=info.batch_size or batch_size,
         is_fixed=info.batch_size is not None,
-        readers=readers,
-        writers=writers,
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+THREADS = 2  # that read, and as many that finish
+
 Item = TypeVar('Item')
 Result = TypeVar('Result')
 
@@ -29,17 +31,12 @@ class Loaded(Generic[Item]):
     image: np.ndarray | None = None
 
 
-class FailedImage(Exception):  # noqa: N818 (it is listed, and ends nothing)
-    """An image that could not be read or predicted.
+@dataclass(frozen=True)
+class FailedImage(Generic[Item]):
+    """An image that could not be read or predicted, and why, in words."""
 
-    Attributes:
-        item: What it was to be read from.
-        reason: Why, in words.
-    """
-
-    def __init__(self, item: Any, reason: str) -> None:
-        super().__init__(reason)
-        self.item, self.reason = item, reason
+    item: Item
+    reason: str
 
 
 def through_network(
@@ -51,8 +48,6 @@ def through_network(
     batch_size: int,
     is_fixed: bool = False,
     in_order: bool = False,
-    readers: int = 2,
-    writers: int = 2,
     close: Callable[[], None] = lambda: None,
 ) -> Generator[Result | FailedImage, None, None]:
     """Load, predict and finish any number of items at the same time, of which a few are held at once.
@@ -63,16 +58,15 @@ def through_network(
     Args:
         network: From images (B, h, w, 3) to a result for each.
         items: What to load.
-        load: Called in one of the readers, with one reader in order; its errors are raised.
-        finish: Takes each item with its result (None: nothing was to be predicted), in one of the writers, with one
-            writer in order; its errors are raised.
+        load: Reads an item, in one of several threads; its errors are raised.
+        finish: Takes each item with its result (None: nothing was to be predicted), in one of several other threads;
+            its errors are raised.
         batch_size: Images per call.
         is_fixed: Whether the network takes no fewer: a batch is filled with its last image.
-        in_order: Items leave in their order, and what the network raises is raised. Else groups may overtake one
-            another, and where the network fails, the images of the batch are tried alone and those at fault named.
-        readers: Threads that load.
-        writers: Threads that finish.
-        close: Called by a writer in the end, whatever happened.
+        in_order: Items are loaded, and finished, one after another in their order, by one thread each, and what the
+            network raises is raised. Else groups may overtake one another, and where the network fails, the images of
+            the batch are tried alone and those at fault named.
+        close: Called by a thread that finishes in the end, whatever happened.
 
     Yields:
         What `finish` returned, or the failure, as they are done and in the order of prediction.
@@ -80,11 +74,12 @@ def through_network(
     Raises:
         ValueError: Not one of the images that were loaded could be predicted.
     """
-    with ThreadPoolExecutor(readers, 'read ahead') as reading, ThreadPoolExecutor(writers, 'writer') as writing:
+    threads = 1 if in_order else THREADS
+    with ThreadPoolExecutor(threads, 'read ahead') as reading, ThreadPoolExecutor(threads, 'writer') as writing:
         held: deque[Future] = deque()
         num_predicted, first_failure = 0, None
         try:
-            for batch in _batches(read_ahead(reading, load, items, readers + batch_size), batch_size, in_order):
+            for batch in _batches(read_ahead(reading, load, items, threads + batch_size), batch_size, in_order):
                 if isinstance(batch, FailedImage):
                     yield batch
                     continue
@@ -95,7 +90,7 @@ def through_network(
                         continue
                     num_predicted += 1
                     held.append(writing.submit(finish, loaded, result))
-                    while len(held) > writers + 1:
+                    while len(held) > threads + 1:
                         yield held.popleft().result()
             while held:
                 yield held.popleft().result()

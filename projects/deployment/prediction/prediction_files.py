@@ -35,7 +35,6 @@ class PredictionSettings:
         write: Some of those that `writable` names.
         score_threshold: Detections below it are left out of everything.
         batch_size: Images of equal size that are predicted at once.
-        writers: Threads that draw and write.
         rasters: How rasters are predicted; batch size and threshold are those above.
         polygons: Which of rasters are written; None: none.
     """
@@ -43,7 +42,6 @@ class PredictionSettings:
     write: tuple[str, ...]
     score_threshold: float = 0.3
     batch_size: int = 1
-    writers: int = 2
     rasters: RasterSettings = field(default_factory=RasterSettings)
     polygons: PolygonSettings | None = None
 
@@ -140,7 +138,6 @@ def predict_files(
         finish,
         batch_size=settings.batch_size,
         score_threshold=settings.score_threshold,
-        writers=settings.writers,
     ):
         if isinstance(result, FailedImage):
             reason = result.reason.removeprefix(f'{result.item.path}: ')

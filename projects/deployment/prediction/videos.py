@@ -134,7 +134,6 @@ def _predict_frames(
             finish,
             batch_size=settings.batch_size,
             score_threshold=settings.score_threshold,
-            writers=settings.writers,
         ):
             if isinstance(result, FailedImage):
                 raise DamagedVideoError(f'frame {result.item[0]}: {result.reason}')

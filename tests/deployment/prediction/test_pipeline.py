@@ -40,8 +40,6 @@ def flow(items, network, **options):
         lambda loaded, result: (loaded.item, None if result is None else int(result[0, 0, 0])),
         batch_size=3,
         in_order=True,
-        readers=1,
-        writers=1,
         **options,
     )
     return list(done)
@@ -78,8 +76,6 @@ def test_what_was_predicted_is_finished_before_an_error_is_raised():
         lambda loaded, _: finished.append(loaded.item),
         batch_size=2,
         in_order=True,
-        readers=1,
-        writers=1,
         close=lambda: closed.append(finished[:]),
     )
     with pytest.raises(RuntimeError, match='out of memory'):

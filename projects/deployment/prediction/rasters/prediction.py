@@ -189,8 +189,6 @@ def _predict_strips(
         batch_size=job.batch_size,
         is_fixed=job.info.batch_size is not None,
         in_order=True,
-        readers=1,
-        writers=1,
         close=strips.close,
     )
     with closing(done), progress_bar('Predicting', len(places), shown) as advance:

@@ -17,8 +17,10 @@ import rasterio
 
 from projects.deployment.model_info import SEGMENTATION, ModelInfo
 from projects.deployment.prediction.rasters.prediction import predict_raster
-from projects.deployment.prediction.rasters.settings import RasterSettings
+from projects.deployment.prediction.rasters.settings import PolygonSettings, RasterSettings
 from projects.deployment.predictor import Predictor
+from projects.geodata.polygons.files import vectorise_raster
+from projects.geodata.polygons.vectorization import VectorizationSettings
 
 INFO = ModelInfo(SEGMENTATION, ('ground', 'building'), ((0, 0, 0), (9, 0, 0)), (0, 0, 0), (1, 1, 1), threshold=0.5)
 SETTINGS = RasterSettings(window_px=64, overlap_px=16, probability_dtype='float32')
@@ -72,10 +74,17 @@ def start(function, *arguments):
     return process
 
 
+def outlines(polygons):
+    return sorted(polygons.geometry.normalize().to_wkb(hex=True))
+
+
 def share_work(folder, rank):
     os.environ['RANK'] = str(rank)
     model = Model()
-    result = predict_raster(Predictor(model, INFO), folder / 'a.tif', folder / 'shared', SETTINGS)
+    asked = {'polygons': PolygonSettings()}
+    result = predict_raster(Predictor(model, INFO), folder / 'a.tif', folder / 'shared', SETTINGS, **asked)
+    if result is not None:
+        (folder / 'polygons.json').write_text(json.dumps(outlines(result.polygons())))
     with pytest.raises(
         (OSError, ValueError), match=r'^out of memory$' if rank else 'another process failed: out of memory'
     ):
@@ -210,6 +219,9 @@ def test_two_processes_do_not_write_the_same_result(image, tmp_path):
 def test_processes_share_the_strips_without_seams(other_processes, tmp_path):
     whole = predict_raster(Predictor(Model(), INFO), other_processes / 'a.tif', tmp_path, SETTINGS)
     assert_equal(read(other_processes / 'shared/a_probability.tif'), read(whole.files['probability']))
+    found = vectorise_raster(other_processes / 'shared/a_probability.tif', VectorizationSettings())
+    assert json.loads((other_processes / 'polygons.json').read_text()) == outlines(found)
+    assert len(found) > 100
     assert json.loads((other_processes / '0.json').read_text()) == [2 * 4, False]
     assert json.loads((other_processes / '1.json').read_text()) == [2 * 5, True]  # the row above its first one, too
 
