@@ -57,7 +57,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         Where to write.
 
     Raises:
-        FileExistsError: Another process is at it.
+        FileExistsError: Another process is at it, or `path` is a mount point.
 
     Example:
         >>> with replacing_folder('tiles') as folder:
@@ -81,9 +81,12 @@ def working_folder(
         overwrite: Forget what a block that was made with other parameters has left.
 
     Raises:
-        FileExistsError: Another process is at it; or what was left was made with other parameters, which are named.
+        FileExistsError: Another process is at it; `path` is a mount point; or what was left was made with other
+            parameters, which are named.
     """
     path = Path(path).resolve()
+    if path.is_mount():
+        raise FileExistsError(f'{path} is where a disk is mounted, and cannot be replaced; choose a folder in it')
     path.parent.mkdir(parents=True, exist_ok=True)
     folder, replaced = _beside(path, 'partial'), _beside(path, 'replaced')
     lock = FileLock(_beside(path, 'partial.lock'))

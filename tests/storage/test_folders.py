@@ -1,6 +1,7 @@
 import contextlib
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -176,6 +177,16 @@ def test_two_cannot_write_the_same_folder_at_once(tmp_path):
             pass
         (folder / 'a').touch()
     assert list(files(tmp_path)) == ['set/a']
+
+
+def test_a_mount_point_is_refused_before_there_is_work_to_lose(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, 'is_mount', lambda path: path == tmp_path / 'disk')
+    (tmp_path / 'disk').mkdir()
+    with pytest.raises(FileExistsError, match=r'disk is where a disk is mounted.*choose a folder in it'):
+        replacing_folder(tmp_path / 'disk').__enter__()
+    with replacing_folder(tmp_path / 'disk/set') as folder:
+        (folder / 'a').touch()
+    assert list(files(tmp_path)) == ['disk/set/a']
 
 
 def test_only_what_was_written_earlier_is_replaced_and_only_if_asked(tmp_path):
