@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projec
 from projects.building_extraction.height_classes import HeightClasses
 from projects.command_line import folder_to_write, number, told_in_one_line
 from projects.geodata.raster_values import MEANINGS as VALUES
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import write_file
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -78,8 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
         write_picture(result, classes, args.out / 'misalignment.png')
         content = {key: str(value) for key, value in vars(args).items() if value is not None}
         text = json.dumps({'arguments': content} | summary(result, classes), indent=1)
-        with replacing(args.out / 'misalignment.json') as temporary:
-            temporary.write_text(text)
+        write_file(args.out / 'misalignment.json', text)
     print(as_text(result, classes))
     print(f'wrote {args.out / "misalignment.json"} and {args.out / "misalignment.png"}')
 

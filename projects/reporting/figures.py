@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import write_file
 
 DOTS_PER_INCH = 110
 
@@ -31,8 +31,7 @@ def png(figure: Figure) -> bytes:
 def write_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, into a folder that is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_bytes(png(figure))
+    write_file(path, png(figure))
 
 
 def style_axes(axes: Axes, grid: str = 'both') -> None:

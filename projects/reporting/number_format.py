@@ -42,6 +42,16 @@ def file_size(size_bytes: float, digits: int = 1) -> str:
     return f'{fixed(size_bytes / 2**20, digits)} MiB'
 
 
+def counted(number: int, what: str) -> str:
+    """'1 thread', '2 threads'."""
+    return f'{number} {what}{"" if number == 1 else "s"}'
+
+
+def finite_or_none(value: float) -> float | None:
+    """A number as JSON can hold it."""
+    return value if math.isfinite(value) else None
+
+
 def plain(value: Any) -> str:
     """A value as a reader would write it: 0.25, yes, '10, 40' for a list of both, a dash for None."""
     if value is None:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import write_file
 
 
 def read_section(path: Path, name: str) -> str:
@@ -22,8 +22,7 @@ def replace_section(path: Path, name: str, text: str) -> None:
         ValueError: If the file has not exactly one such section.
     """
     before, _, after = _split(path, name)
-    with replacing(path) as temporary:
-        temporary.write_text(f'{before}\n{text}\n{after}', encoding='utf-8')
+    write_file(path, f'{before}\n{text}\n{after}')
 
 
 def _split(path: Path, name: str) -> tuple[str, str, str]:

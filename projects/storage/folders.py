@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .atomic_files import replacing
+from .atomic_files import write_file
 from .parameters import differences
 
 PARAMETERS = 'made_with.json'  # of what is kept to be continued
@@ -103,8 +103,7 @@ def working_folder(
             _discard(folder)
         folder.mkdir(exist_ok=True)
         if made_with is not None:
-            with replacing(folder / PARAMETERS) as temporary:
-                temporary.write_text(json.dumps(made_with))
+            write_file(folder / PARAMETERS, json.dumps(made_with))
         try:
             yield folder
         except BaseException:

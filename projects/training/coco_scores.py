@@ -16,7 +16,7 @@ from torch import Tensor
 
 from projects.reporting.number_format import NOTHING, fixed
 from projects.reporting.tables import Table
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import write_file
 
 from .annotation_findings import Findings, say_once
 from .annotations import category_ids, read_annotations
@@ -144,8 +144,7 @@ class CocoScores(BaseMetric):
         written = [
             found | {key: ids.get(found[key], found[key]) for key, ids in in_file.items()} for found in detections
         ]
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(written))
+        write_file(path, json.dumps(written))
 
     def _evaluate(self, kind: str, detections: list[dict]) -> COCOeval_faster:
         with contextlib.redirect_stdout(io.StringIO()):

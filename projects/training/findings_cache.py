@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import write_file
 
 
 class FindingsCache:
@@ -42,5 +42,4 @@ class FindingsCache:
         """Keep findings that JSON can hold, if the user's cache can be written to."""
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(self._path) as temporary:
-                temporary.write_text(json.dumps(findings))
+            write_file(self._path, json.dumps(findings))

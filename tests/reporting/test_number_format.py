@@ -3,7 +3,17 @@ import math
 import numpy as np
 import pytest
 
-from projects.reporting.number_format import NOTHING, file_size, fixed, plain, three_digits, with_range, with_spread
+from projects.reporting.number_format import (
+    NOTHING,
+    counted,
+    file_size,
+    finite_or_none,
+    fixed,
+    plain,
+    three_digits,
+    with_range,
+    with_spread,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +79,15 @@ def test_sizes_of_files():
     assert file_size(3 * 2**20) == '3.0 MiB'
     assert file_size(2**19) == '0.5 MiB'
     assert file_size(20 * 2**20 + 1, 0) == '20 MiB'
+
+
+def test_counts_of_things():
+    assert [counted(number, 'thread') for number in (0, 1, 2)] == ['0 threads', '1 thread', '2 threads']
+
+
+def test_json_has_no_infinities():
+    values = [0.0, -1.5, math.nan, math.inf, -math.inf]
+    assert [finite_or_none(value) for value in values] == [0.0, -1.5, None, None, None]
 
 
 @pytest.mark.parametrize(

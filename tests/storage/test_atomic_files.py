@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 from projects.storage import atomic_files
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import replacing, write_file
 
 WITHOUT_TORCH = f'import runpy; replacing = runpy.run_path({atomic_files.__file__!r})["replacing"]\n'
 KILLED_AT = {
@@ -124,3 +124,10 @@ def test_two_processes_that_write_at_the_same_time_leave_one_whole_file(tmp_path
             assert process.returncode == 0
             assert path.read_text() == letter * 2000
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(('content', 'written'), [('°\n', b'\xc2\xb0\n'), (b'\x00\r\n', b'\x00\r\n')])
+def test_text_and_bytes_are_written_as_they_are(tmp_path, content, written):
+    write_file(tmp_path / 'a', content)
+    assert (tmp_path / 'a').read_bytes() == written
+    assert [path.name for path in tmp_path.iterdir()] == ['a']

@@ -11,9 +11,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
-from projects.reporting.number_format import fixed
+from projects.reporting.number_format import finite_or_none, fixed
 from projects.reporting.tables import Table
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import write_file
 from projects.training.score_line import describes_scores
 
 from ..height_classes import OVERALL, HeightClasses
@@ -105,14 +105,13 @@ class HeightClassScores(BaseMetric):
         content = {
             'limits_m': list(self.classes.limits_m),
             'min_object_px': self.min_object_px,
-            'scores': {name: {key: _finite(value) for key, value in row.items()} for name, row in table.items()},
-            'miou': _finite(both['mIoU']),
+            'scores': {name: {key: finite_or_none(value) for key, value in row.items()} for name, row in table.items()},
+            'miou': finite_or_none(both['mIoU']),
             'counts': total.by_name(self.classes),
             'background_pixels': total.background,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding='utf-8')
+        write_file(path, json.dumps(content, indent=1, allow_nan=False))
 
     def _format(self, table: dict[str, dict[str, float]], total: Counts) -> str:
         """Scores per class as text, with how many buildings were labelled."""
@@ -180,7 +179,3 @@ def score_both(total: Counts) -> dict[str, float]:
 def _mean(values: Sequence[float]) -> float:
     defined = [value for value in values if not math.isnan(value)]
     return ratio(sum(defined), len(defined))
-
-
-def _finite(value: float) -> float | None:
-    return None if math.isnan(value) else value

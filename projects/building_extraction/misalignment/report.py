@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from projects.reporting.figures import new_figure, style_axes, write_figure
-from projects.reporting.number_format import fixed, with_spread
+from projects.reporting.number_format import finite_or_none, fixed, with_spread
 from projects.reporting.palette import VERMILLION
 from projects.reporting.tables import Table
 
@@ -30,12 +30,12 @@ def summary(result: Misalignment, classes: HeightClasses) -> dict[str, Any]:
         'trend': trend
         and {
             'shift_m': list(trend.shift_m),
-            'shift_95_m': _finite(trend.shift_95_m),
+            'shift_95_m': finite_or_none(trend.shift_95_m),
             'includes_lean': trend.includes_lean,
             'rotation_deg': trend.rotation_deg if trend.includes_rotation else None,
-            'rotation_95_deg': _finite(float(np.degrees(trend.scale_95))) if trend.includes_rotation else None,
+            'rotation_95_deg': finite_or_none(float(np.degrees(trend.scale_95))) if trend.includes_rotation else None,
             'scale': trend.scale if trend.includes_rotation else None,
-            'scale_95': _finite(trend.scale_95) if trend.includes_rotation else None,
+            'scale_95': finite_or_none(trend.scale_95) if trend.includes_rotation else None,
             **_support(trend),
         },
         'lean': lean
@@ -62,10 +62,6 @@ def _support(trend: Trend) -> dict[str, float]:
         'inlier_share': trend.inlier_share,
         'rms_m': trend.rms_m,
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 def as_text(result: Misalignment, classes: HeightClasses) -> str:

@@ -9,8 +9,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from projects.reporting.figures import new_figure, style_axes, write_figure
+from projects.reporting.markdown import document
 from projects.reporting.palette import distinct_colors
 from projects.reporting.tables import Table
+from projects.storage.atomic_files import write_file
 
 from ..height_classes import OVERALL
 from ..transfer_study.comparison import Spread, summarise
@@ -19,7 +21,6 @@ from ..transfer_study.records import FAILED, FINISHED, Results, RunRecord
 from ..transfer_study.results import (
     read_results,
     status_counts,
-    write_atomically,
     write_results,
 )
 from ..transfer_study.tables import figure_text
@@ -94,20 +95,11 @@ def ranking_table(results: Results) -> Table:
 
 def ranking_markdown(results: Results) -> str:
     """Return the ranking and the combinations that failed or are missing, as Markdown."""
-    counts = status_counts(results)
-    lines = [
-        '# Ranking of networks',
-        '',
-        ', '.join(f'{count} {status}' for status, count in counts.items()) + '.',
-        '',
-        ranking_table(results).markdown(),
-        '',
-    ]
+    counts = ', '.join(f'{count} {status}' for status, count in status_counts(results).items())
     unfinished = [run for run in results.runs if run.status != FINISHED]
-    if unfinished:
-        rows = [[run.name, *(run.about[name] for name in COMBINATION), _reason(run)] for run in unfinished]
-        lines += [Table('Without a result', ['run', *COMBINATION, 'reason'], rows).markdown(), '']
-    return '\n'.join(lines)
+    rows = [[run.name, *(run.about[name] for name in COMBINATION), _reason(run)] for run in unfinished]
+    missing = Table('Without a result', ['run', *COMBINATION, 'reason'], rows) if rows else None
+    return document(['# Ranking of networks', f'{counts}.', ranking_table(results), missing]) + '\n'
 
 
 def ranking_csv(results: Results) -> str:
@@ -168,11 +160,11 @@ def write_ranking(folder: Path) -> Path:
     """
     results = read_results(folder)
     write_results(results, folder / 'results.json')
-    write_atomically(folder / 'ranking.csv', ranking_csv(results).encode())
+    write_file(folder / 'ranking.csv', ranking_csv(results))
     figure = draw_ranking(results)
     if figure is not None:
         write_figure(figure, folder / 'ranking.png')
-    write_atomically(folder / 'ranking.md', ranking_markdown(results).encode())
+    write_file(folder / 'ranking.md', ranking_markdown(results))
     return folder / 'ranking.md'
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from projects.geodata.heights import read_heights
 from projects.reporting.progress import track
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import write_file
 from projects.storage.image_errors import PILLOW_ERRORS
 
 from ..bonai_annotations import contradiction_px
@@ -76,8 +76,7 @@ def convert_bonai(folder: str | Path, out: str | Path, images: str | Path | None
     for annotation, height_m in zip(annotations, heights_m.tolist(), strict=True):
         annotation['building_height'] = None if math.isnan(height_m) else height_m
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as temporary:
-        temporary.write_text(json.dumps(coco_file(tiles), allow_nan=False), encoding='utf-8')
+    write_file(out, json.dumps(coco_file(tiles), allow_nan=False))
     return {
         'images': len(tiles),
         'annotations': len(annotations),

@@ -1,6 +1,7 @@
 """The study's charts: F1 per height class, learning curves, F1 against the source's off-nadir angle."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,8 @@ from .results import (
 def method_styles(study: StudyRecord) -> dict[str, dict[str, str]]:
     """Return colour and marker of each method, the same in every chart; no colour repeats, markers do after 11."""
     methods = list(method_titles(study))
-    return {
-        method: {'color': colour, 'marker': MARKERS[index % len(MARKERS)]}
-        for index, (method, colour) in enumerate(zip(methods, distinct_colors(len(methods)), strict=True))
-    }
+    styles = zip(methods, distinct_colors(len(methods)), cycle(MARKERS))
+    return {method: {'color': color, 'marker': marker} for method, color, marker in styles}
 
 
 def draw_bars(results: Results) -> Figure | None:

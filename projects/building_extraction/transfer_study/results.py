@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import write_file
 
 from .comparison import compare, summarise
 from .records import (
@@ -111,19 +111,12 @@ def scores_by_seed(
 
 def write_results(results: Results, path: Path) -> None:
     """Write merged results as JSON."""
-    write_atomically(path, json.dumps(results.to_json(), indent=1, allow_nan=False).encode())
+    write_file(path, json.dumps(results.to_json(), indent=1, allow_nan=False))
 
 
 def read_json(path: Path) -> Any:
     """Read JSON, with NaN and infinities as None."""
     return json.loads(path.read_text(encoding='utf-8'), parse_constant=lambda _: None)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file as a whole; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def _read_runs(folder: Path, planned: Sequence[Mapping[str, Any]]) -> list[RunRecord]:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from projects.reporting.figures import add_legend, new_figure, style_axes, write_figure
-from projects.reporting.number_format import three_digits
+from projects.reporting.number_format import counted, three_digits
 from projects.reporting.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 
 from .report import Row
@@ -79,7 +79,7 @@ def _layout(rows: Sequence[Row]) -> tuple[list[float], list[tuple[float, str]]]:
     for row in rows:
         name = row.case.subject
         if several_threads:
-            name += f'\n{row.threads} thread{"s" if row.threads > 1 else ""}'
+            name += f'\n{counted(row.threads, "thread")}'
         position += 1 if name == last or last is None else 1 + GAP
         last = name
         positions.append(position)

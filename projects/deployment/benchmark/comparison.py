@@ -13,9 +13,10 @@ from mmengine.utils import import_modules_from_strings
 from rich.console import Console
 
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
+from projects.reporting.number_format import counted
 from projects.reporting.progress import progress_bars
 from projects.reporting.tables import LOG_WIDTH
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import write_file
 from projects.training.config import locate
 
 from .chart import write_chart
@@ -49,7 +50,7 @@ def compare(texts: Sequence[str], size: tuple[int, int], given: dict[str, Any], 
         subjects = [open_subject(text, size, fold_batch_norms) for text in texts]
         run_benchmark(subjects, settings, results, note)
     rows = rows_of(results)
-    write_text(out / 'table.md', markdown(results))
+    write_file(out / 'table.md', markdown(results) + '\n')
     write_chart(rows, title_of(results.data), out / 'chart.png')
     console = Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
     console.print(table_of(rows).rich(grouped=True))
@@ -77,16 +78,10 @@ def progress() -> Iterator[Callable[[str, float], None]]:
         yield note
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file as a whole."""
-    with replacing(path) as temporary:
-        temporary.write_text(f'{text}\n', encoding='utf-8')
-
-
 def title_of(data: dict[str, Any]) -> str:
     """The chart's title: machine, threads, image size, date."""
     question, machine = data['question'], data['machine']
     device = machine['gpu'] if question['device'] == 'cuda' else machine['processor']
-    threads = ' and '.join(map(str, question['threads']))
-    plural = 's' if threads != '1' else ''
-    return f'{device}, {threads} thread{plural}, images of {"x".join(map(str, question["size"]))}, {data["begun"][:10]}'
+    *others, threads = question['threads']
+    threads = ' and '.join([*map(str, others), counted(threads, 'thread')])
+    return f'{device}, {threads}, images of {"x".join(map(str, question["size"]))}, {data["begun"][:10]}'

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from projects.reporting.number_format import NOTHING, fixed, three_digits, with_range
+from projects.reporting.markdown import bullets, document
+from projects.reporting.number_format import NOTHING, counted, fixed, three_digits, with_range
 from projects.reporting.tables import Table
 
 from .results import Results
@@ -112,11 +113,12 @@ def table_of(rows: Sequence[Row]) -> Table:
 
 def markdown(results: Results) -> str:
     """Return the table as Markdown, with what one must know to read it, and what was left out."""
-    lines = [caption(results.data), '', table_of(rows_of(results)).markdown()]
-    left_out = [f'- {case}: {reason}' for case, reason in results.data['left_out'].items()]
-    if left_out:
-        lines += ['', 'Left out:', '', *left_out]
-    return '\n'.join(lines)
+    return document([caption(results.data), table_of(rows_of(results)), left_out(results.data)])
+
+
+def left_out(data: dict[str, Any]) -> str:
+    """List what could not be measured, and why."""
+    return bullets((f'{case}: {reason}' for case, reason in data['left_out'].items()), 'Left out:')
 
 
 def caption(data: dict[str, Any]) -> str:
@@ -124,7 +126,7 @@ def caption(data: dict[str, Any]) -> str:
     machine = data['machine']
     device = machine['gpu'] if data['question'].get('device') == 'cuda' else machine['processor']
     ceilings = '; '.join(
-        f'{threads} thread{"s" if threads != "1" else ""}: '
+        f'{counted(int(threads), "thread")}: '
         + ', '.join(f'{precision} {rate:.0f}' for precision, rate in rates.items())
         for threads, rates in data['ceilings'].items()
     )

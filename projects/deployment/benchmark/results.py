@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import write_file
 
 from .machine import describe_machine
 from .subjects import Subject
@@ -52,8 +52,7 @@ class Results:
     def save(self) -> None:
         """Write the file."""
         self.data['written'] = datetime.now(UTC).isoformat(timespec='seconds')
-        with replacing(self.path) as temporary:
-            temporary.write_text(json.dumps(self.data, indent=1), encoding='utf-8')
+        write_file(self.path, json.dumps(self.data, indent=1))
 
     def has(self, step: str) -> bool:
         """Whether a step was done before."""

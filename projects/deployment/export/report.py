@@ -14,9 +14,10 @@ from projects.deployment.prediction.coco_results import InstanceMask, paste_mask
 from projects.deployment.prediction.drawing import draw_detections, draw_segmentation
 from projects.deployment.predictions import Detections, Prediction, Segmentation
 from projects.reporting.figures import hide_axes, new_figure, write_figure
+from projects.reporting.markdown import bullets, document
 from projects.reporting.number_format import file_size, fixed, three_digits
 from projects.reporting.tables import Table
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import write_file
 
 SHOWN = 3  # images in the picture
 LEAST_SCORE = 0.3  # of detections that are drawn
@@ -27,10 +28,8 @@ def write_report(export: Export) -> list[Path]:
     """Write `FILE.json`, `FILE.md` and `FILE.png` beside an exported file; returns their names."""
     paths = [export.path.with_name(f'{export.path.name}.{suffix}') for suffix in ('json', 'md', 'png')]
     content = describe(export)
-    with replacing(paths[0]) as temporary:
-        temporary.write_text(json.dumps(content, indent=2), encoding='utf-8')
-    with replacing(paths[1]) as temporary:
-        temporary.write_text(render(content, paths[2].name), encoding='utf-8')
+    write_file(paths[0], json.dumps(content, indent=2))
+    write_file(paths[1], render(content, paths[2].name))
     _draw(export, paths[2])
     return paths
 
@@ -73,20 +72,16 @@ def render(content: dict[str, Any], picture: str) -> str:
     ]
     before, after = content['scores'].get('pytorch', {}), content['scores'].get('exported', {})
     rows += [[name, f'{before[name]:.4g}', f'{value:.4g}'] for name, value in after.items() if name in before]
-    lines = [
+    parts = [
         f'# {content["file"]}',
-        '',
         f'{content["config"]}, {content["task"]}, {content["precision"]}; images of {size}, {batch} per call; '
         f'{file_size(content["file_mib"] * 2**20)}',
-        '',
-        Table('', ['', 'PyTorch', 'exported'], rows).markdown(),
+        Table('', ['', 'PyTorch', 'exported'], rows),
+        verification['note'] and f'Verified {verification["note"]}.',
+        bullets((f'{case["image"]}: {case["text"]}' for case in verification['worst']), 'Largest deviations:'),
+        f'![predictions]({picture})',
     ]
-    if verification['note']:
-        lines += ['', f'Verified {verification["note"]}.']
-    if verification['worst']:
-        lines += ['', 'Largest deviations:', '']
-        lines += [f'- {case["image"]}: {case["text"]}' for case in verification['worst']]
-    return '\n'.join([*lines, '', f'![predictions]({picture})', ''])
+    return document(parts) + '\n'
 
 
 def _draw(export: Export, path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import write_file
 from projects.storage.parameters import differences
 
 from .image_files import InputFile
@@ -112,8 +112,7 @@ class InputJournal(Journal):
         for leftover in self.out.rglob('.*.partial.*'):
             leftover.unlink()
         self.mend()
-        with replacing(known) as partial:
-            partial.write_text(json.dumps(identity), encoding='utf-8')
+        write_file(known, json.dumps(identity))
 
     def add(self, file: InputFile, entry: Entry) -> None:
         """Note what became of a file.

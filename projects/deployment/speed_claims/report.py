@@ -4,9 +4,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from projects.reporting.number_format import NOTHING, three_digits, with_range
+from projects.reporting.markdown import Part, bullets, document
+from projects.reporting.number_format import NOTHING, counted, three_digits, with_range
 from projects.reporting.tables import Table
 
+from ..benchmark.report import left_out
 from ..benchmark.results import Results
 from ..benchmark.timing import Case, Measurement, Quartiles, ratios
 from .claims import CLAIMS, UNMEASURED
@@ -62,17 +64,15 @@ def render_claims(
                 verdicts.append((runtime, verdict))
                 cells.append(f'{MARKS[verdict]} {with_range(*ratio)}')
             rows.append([f'{_short(claim.paper)}: {cells[0]}', *cells[1:]])
-    parts = [_caption(results.data, verdicts), Table('', heading, rows, numeric=heading[2:]).markdown()]
-    if notes:
-        parts.append('\n'.join(f'[{number}] {note}.  ' for number, note in enumerate(notes, 1)).rstrip())
-    rest = [f'- {_short(one.paper)}: {one.claim}: {one.reason}.' for one in unmeasured]
-    if rest:
-        parts.append('Claims that were not measured:\n\n' + '\n'.join(rest))
-    if left_out := [f'- {case}: {reason}' for case, reason in results.data['left_out'].items()]:
-        parts.append('Left out:\n\n' + '\n'.join(left_out))
+    parts: list[Part] = [_caption(results.data, verdicts), Table('', heading, rows, numeric=heading[2:])]
+    parts += [
+        '\n'.join(f'[{number}] {note}.  ' for number, note in enumerate(notes, 1)).rstrip(),
+        bullets((f'{_short(o.paper)}: {o.claim}: {o.reason}.' for o in unmeasured), 'Claims that were not measured:'),
+        left_out(results.data),
+    ]
     sources = [*papers, *(one.paper for one in unmeasured if one.paper not in papers)]
     parts.append(f'Papers: {"; ".join(dict.fromkeys(sources))}.')
-    return '\n\n'.join(parts)
+    return document(parts)
 
 
 def _caption(data: dict[str, Any], verdicts: Sequence[tuple[str, str]]) -> str:
@@ -87,7 +87,7 @@ def _caption(data: dict[str, Any], verdicts: Sequence[tuple[str, str]]) -> str:
     )
     return (
         f'Measured by `tools/benchmark.py --claims` on {machine["processor"]} ({" ".join(machine["instructions"])}), '
-        f'{threads} thread{"s" if threads > 1 else ""}, {data["begun"][:10]}; '
+        f'{counted(threads, "thread")}, {data["begun"][:10]}; '
         f'{versions}.\nHow many times as fast the first network is as the second in the same runtime: median and '
         'quartiles over rounds in which the networks take turns.\n✓ at least as claimed, ◐ faster, but less than '
         'claimed, ✗ slower. Compared is the figure for a processor, in ONNX Runtime that for ONNX;\nwhere the paper '

@@ -11,8 +11,9 @@ from mmengine.registry import MODELS
 
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
 from projects.reporting.sections import replace_section
+from projects.storage.atomic_files import write_file
 
-from ..benchmark.comparison import import_networks, progress, write_text
+from ..benchmark.comparison import import_networks, progress
 from ..benchmark.networks import TensorsOut
 from ..benchmark.results import Results
 from ..benchmark.run import Note, Settings, measure, measure_ceilings
@@ -40,7 +41,7 @@ def check_claims(given: dict[str, Any], out: Path | None = None, readme: Path | 
     out.mkdir(parents=True, exist_ok=True)
     with progress() as note:
         table = render_claims(run_claims(out / 'results.json', replace(USUAL, **given), fold_batch_norms, note))
-    write_text(out / 'table.md', table)
+    write_file(out / 'table.md', f'{table}\n')
     print(table)
     if readme is not None:
         replace_section(readme, 'speed claims', table)

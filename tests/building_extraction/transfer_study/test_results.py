@@ -9,7 +9,6 @@ from projects.building_extraction.transfer_study.results import (
     read_results,
     scores_by_seed,
     status_counts,
-    write_atomically,
     write_results,
 )
 
@@ -103,11 +102,3 @@ def test_results_are_json_that_reads_back(study_folder):
     write_results(read_results(study_folder.path), study_folder.path / 'results.json')
     content = json.loads((study_folder.path / 'results.json').read_text())
     assert content['summary']['main']['sda']['scores']['overall']['f1'] == {'n': 1, 'mean': 80.0, 'std': None}
-
-
-def test_writing_leaves_no_temporary_file_and_replaces_the_old_one(tmp_path):
-    path = tmp_path / 'new' / 'file.txt'
-    write_atomically(path, b'old')
-    write_atomically(path, b'new')
-    assert [file.name for file in path.parent.iterdir()] == ['file.txt']
-    assert path.read_bytes() == b'new'

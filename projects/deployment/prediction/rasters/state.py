@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import write_file
 from projects.storage.folders import PARAMETERS, working_folder
 from projects.storage.parameters import differences
 
@@ -104,8 +104,7 @@ class RasterState:
         """Move complete files to their final names, and write the report."""
         for temporary, path in files.items():
             temporary.replace(path)
-        with replacing(self.report_path) as temporary:
-            temporary.write_text(json.dumps({'identity': self._identity, **report}, indent=1))
+        write_file(self.report_path, json.dumps({'identity': self._identity, **report}, indent=1))
 
     def _check_identity(self, earlier: dict[str, Any], path: Path) -> None:
         if changes := differences(earlier, self._identity):
