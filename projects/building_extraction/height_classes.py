@@ -1,7 +1,9 @@
 """Classes of buildings by height: the one place with their limits."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -43,6 +45,17 @@ class HeightClasses:
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """From what `dataclasses.asdict` makes of it, read from a file."""
         return cls(tuple(content['limits_m']), tuple(content['names']))
+
+    @classmethod
+    def of_tile_set(cls, folder: str | Path | None) -> Self | None:
+        """Those that a tile set was made with, by the `parameters.json` in its folder; None if it states none."""
+        file = Path(folder or '', 'parameters.json')
+        try:
+            parameters = json.loads(file.read_text(encoding='utf-8')) if folder and file.is_file() else None
+        except ValueError:  # somebody else's
+            return None
+        stated = parameters.get('height_classes') if isinstance(parameters, dict) else None
+        return cls.from_json(stated) if stated else None
 
     @property
     def names_with_unknown(self) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """Buildings in COCO's instance format, with their heights in evaluation."""
 
+from dataclasses import asdict
 from typing import Any
 
 from mmengine.registry import DATASETS
 
 from projects.training.datasets import CheckedCocoDataset
 
+from ..height_classes import HeightClasses
 from .loading import known_heights_m
 
 
@@ -14,10 +16,16 @@ class BuildingInstanceDataset(CheckedCocoDataset):
     """A COCO instance file whose annotations may carry `building_height`, metres or null.
 
     In evaluation, each sample lists its `buildings` for `DrawBuildings`: segmentation, `height_m` (NaN if unknown) and
-    whether it is ignored (`iscrowd` or `ignore`). Arguments and errors: see `CheckedCocoDataset`.
+    whether it is ignored (`iscrowd` or `ignore`); `metainfo` has the height classes that a tile set was made with.
+    Arguments and errors: see `CheckedCocoDataset`.
     """
 
     METAINFO = {'classes': ('building',), 'palette': [(220, 20, 60)]}  # noqa: RUF012
+
+    def load_data_list(self) -> list[dict]:
+        if self.test_mode and (classes := HeightClasses.of_tile_set(self.data_root)):
+            self._metainfo['height_classes'] = asdict(classes)
+        return super().load_data_list()
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         annotations = [

@@ -1,10 +1,12 @@
 """Tiles of images, masks, instances and heights, as the scenes and `tools/prepare_data.py geotiff` write them."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mmengine.registry import DATASETS
 
+from ..height_classes import HeightClasses
 from ..mask_codes import BUILDING_GREY, IGNORED_GREY
 from .building_masks import BuildingMaskDataset
 
@@ -14,7 +16,7 @@ class BuildingTileDataset(BuildingMaskDataset):
     """A split of building tiles: `images/`, `masks/`, and for scores per height class `instances/` and `buildings/`.
 
     In evaluation, the samples of a set that has the last two name their files, for `LoadBuildings`. Heights of a set
-    without them are unknown.
+    without them are unknown. The height classes that the set was made with go with them, as `metainfo` says.
 
     Args:
         data_prefix: Folders of the images (`img_path`) and the masks (`seg_map_path`); the other two are beside the
@@ -31,6 +33,8 @@ class BuildingTileDataset(BuildingMaskDataset):
 
     def load_data_list(self) -> list[dict]:
         data_list = super().load_data_list()
+        if self.test_mode and (classes := HeightClasses.of_tile_set(self.data_root)):
+            self._metainfo['height_classes'] = asdict(classes)
         split = Path(self.data_prefix['img_path']).parent
         instances, buildings = split / 'instances', split / 'buildings'
         if not self.test_mode or not (instances.is_dir() or buildings.is_dir()):

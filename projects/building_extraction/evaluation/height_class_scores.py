@@ -39,7 +39,8 @@ class HeightClassScores(BaseMetric):
     `mIoU` and `mAcc` of building and background as mmseg's IoUMetric has them, but not rounded.
 
     Args:
-        limits_m: Heights between the classes.
+        limits_m: Heights between the classes. By default, the classes are those that the data set was made with, or
+            those of `HeightClasses` if it states none.
         names: Names of the classes, one more than there are limits.
         score_threshold: Instances of a detector with lower scores are left out.
         min_object_px: Smallest object that counts as one, see `count_image`.
@@ -49,18 +50,28 @@ class HeightClassScores(BaseMetric):
 
     def __init__(
         self,
-        limits_m: Sequence[float] = HeightClasses().limits_m,
-        names: Sequence[str] = HeightClasses().names,
+        limits_m: Sequence[float] | None = None,
+        names: Sequence[str] | None = None,
         score_threshold: float = 0.5,
         min_object_px: int = 16,
         out_file: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{'collect_device': 'gpu', **kwargs})  # 'cpu' means files in the current folder
-        self.classes = HeightClasses(tuple(limits_m), tuple(names))
+        default = HeightClasses()
+        given = HeightClasses(
+            default.limits_m if limits_m is None else tuple(limits_m), default.names if names is None else tuple(names)
+        )
+        self._given = None if limits_m is None and names is None else given
         self.score_threshold = score_threshold
         self.min_object_px = min_object_px
         self.out_file = out_file
+
+    @property
+    def classes(self) -> HeightClasses:
+        """The classes: those of the config, of the data set, or the default ones."""
+        stated = (self.dataset_meta or {}).get('height_classes')
+        return self._given or (HeightClasses.from_json(stated) if stated else HeightClasses())
 
     @classmethod
     def output_options(cls, out: str) -> dict[str, str]:

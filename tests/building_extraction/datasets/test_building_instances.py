@@ -124,3 +124,9 @@ def test_the_metric_takes_the_records_of_the_data_set_as_the_file_has_them(root,
     assert len(files) == (1 if test_mode else 2)
     for key in ('annotations', 'categories'):
         np.testing.assert_equal(shared[key], alone[key])
+
+
+def test_the_height_classes_that_a_set_was_made_with_go_with_it_to_the_scores(root):
+    assert 'height_classes' not in dataset(root).metainfo
+    (root / 'parameters.json').write_text('{"height_classes": {"limits_m": [20.0], "names": ["small", "large"]}}')
+    assert dataset(root).metainfo['height_classes']['names'] == ('small', 'large')

@@ -151,3 +151,21 @@ def test_the_config_asks_for_what_is_loaded(root):
     training = dataset(root, pipeline=cfg.train_pipeline)[0]
     assert training['inputs'].shape == (3, SIDE, SIDE)
     assert set(training['data_samples'].gt_sem_seg.data.unique().tolist()) == {0, 1, 255}
+
+
+@pytest.mark.parametrize(
+    ('content', 'expected'),
+    [
+        ('{"height_classes": {"limits_m": [20.0], "names": ["small", "large"]}}', (20.0,)),
+        ('{"gsd_m": 0.3}', None),
+        ('[1, 2]', None),
+        ('no JSON', None),
+        (None, None),
+    ],
+)
+def test_the_height_classes_that_a_set_was_made_with_go_with_it_to_the_scores(root, content, expected):
+    if content is not None:
+        (root / 'parameters.json').write_text(content)
+    stated = dataset(root, test_mode=True).metainfo.get('height_classes')
+    assert (stated and stated['limits_m']) == expected
+    assert 'height_classes' not in dataset(root).metainfo  # which checkpoints of a training would hold

@@ -144,6 +144,19 @@ def test_limits_are_those_of_the_config():
     assert scores['building/small/f1'] == scores['building/f1']
 
 
+def test_without_limits_in_the_config_they_are_those_of_the_data_set():
+    metric = HeightClassScores(min_object_px=0)
+    metric.dataset_meta = {'classes': ('background', 'building')}
+    assert metric.classes.limits_m == (12.0, 35.0, 100.0)
+    metric.dataset_meta = {'height_classes': {'limits_m': [200.0], 'names': ['small', 'large']}}
+    metric.process(None, [sample(*HAND)])
+    scores = metric.evaluate(1)
+    assert scores['building/small/f1'] == scores['building/f1']
+    given = HeightClassScores(limits_m=[7.0], names=['a', 'b'])
+    given.dataset_meta = metric.dataset_meta
+    assert given.classes.names == ('a', 'b')
+
+
 def test_the_file_holds_scores_and_counts_that_sum(tmp_path):
     file = tmp_path / 'scores.json'
     scores = evaluate([sample(*HAND), sample([[0]], [[0]])], out_file=str(file))
