@@ -150,7 +150,8 @@ def _score(folder: Path) -> dict[str, Any]:
     checkpoint = latest_checkpoint(folder)
     assert checkpoint is not None
     run, cfg = load_run(folder)
-    write_results(cfg, str(folder / 'test_scores'))
+    if run.scores:
+        write_results(cfg, str(folder / 'test_scores'))
     cfg.custom_hooks += [{**hook, 'folder': str(folder / name)} for name, hook in run.kept.items()]
     cfg.work_dir = str(folder / 'test')  # beside the config that trained
     test(cfg, checkpoint, augment=False)
