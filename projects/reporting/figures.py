@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -51,3 +52,9 @@ def add_legend(figure: Figure, handles: Sequence[Any], place: str = 'upper cente
     """Explain labelled handles outside of all axes, in at most so many columns."""
     loc: Any = f'outside {place}'
     figure.legend(handles=handles, loc=loc, ncols=max(min(len(handles), columns), 1), frameon=False)
+
+
+def running_mean(values: Sequence[float], window: int) -> np.ndarray:
+    """The mean of each value and those before it, as many as the window; of the first ones, which lack some, none."""
+    window = max(window, 1)
+    return np.convolve(values, np.full(window, 1 / window), mode='valid')

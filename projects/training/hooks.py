@@ -13,7 +13,7 @@ from mmengine.logging import MessageHub
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from projects.reporting.figures import new_figure, style_axes, write_figure
+from projects.reporting.figures import new_figure, running_mean, style_axes, write_figure
 from projects.storage.file_names import picture_names
 
 from .datasets import image_loader
@@ -109,14 +109,14 @@ class Curves(Hook):
         for index, (title, curves) in enumerate(panels.items()):
             axes = figure.add_subplot(1, 3, index + 1, title=title)
             for name, values in sorted(curves.items()):
+                steps = np.arange(1, len(values) + 1)
                 if title == 'score':
                     values = np.where(np.asarray(values) < 0, np.nan, values)
-                    steps = np.arange(1, len(values) + 1)
-                else:
-                    window = max(len(values) // 100, 1) if title.startswith('loss') else 1
-                    values = np.convolve(values, np.full(window, 1 / window), mode='valid')
-                    steps = np.arange(window, window + len(values))
-                axes.plot(steps, values, marker='o' if len(values) < 30 else None, label=name.split('/')[-1])
+                elif title.startswith('loss'):
+                    values = running_mean(values, len(values) // 100)
+                axes.plot(
+                    steps[-len(values) :], values, marker='o' if len(values) < 30 else None, label=name.split('/')[-1]
+                )
             axes.set_xlabel('validation' if title == 'score' else 'iteration')
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             style_axes(axes)

@@ -3,7 +3,15 @@ import io
 import pytest
 from PIL import Image
 
-from projects.reporting.figures import DOTS_PER_INCH, add_legend, new_figure, png, style_axes, write_figure
+from projects.reporting.figures import (
+    DOTS_PER_INCH,
+    add_legend,
+    new_figure,
+    png,
+    running_mean,
+    style_axes,
+    write_figure,
+)
 
 
 def test_a_figure_is_written_as_a_whole_into_a_folder_that_is_made(tmp_path, monkeypatch):
@@ -38,3 +46,8 @@ def test_the_legend_stands_outside_of_the_axes_in_no_more_columns_than_allowed()
 
 def test_nothing_to_explain_is_no_error():
     add_legend(new_figure(2, 2), [])
+
+
+def test_the_running_mean_does_not_look_ahead():
+    assert running_mean([1, 2, 6, 4], 3).tolist() == pytest.approx([3, 4])
+    assert running_mean([1, 2], 0).tolist() == [1, 2]

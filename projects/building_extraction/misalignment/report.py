@@ -149,15 +149,8 @@ def write_picture(result: Misalignment, classes: HeightClasses, path: Path) -> N
         if own.any():
             label = f'{name}: {own.sum()} labels, median {np.median(lengths_m[own]):.2f} m'
             share = np.full(own.sum(), 1 / own.sum())
-            axes['histogram'].hist(
-                lengths_m[own],
-                bins.tolist(),
-                weights=share,
-                histtype='step',
-                linewidth=2,
-                color=colors[i],
-                label=label,
-            )
+            step = {'histtype': 'step', 'linewidth': 2, 'color': colors[i], 'label': label}
+            axes['histogram'].hist(lengths_m[own], bins.tolist(), weights=share, **step)
             axes['height'].scatter(result.heights_m[own], lengths_m[own], s=5, color=colors[i])
     axes['histogram'].set(xlabel=f'displacement in m (1 px = {result.gsd_m:.3g} m)', ylabel='share of the class')
     axes['height'].set(xlabel='height in m', ylabel='displacement in m', ylim=(0, None))
@@ -176,32 +169,16 @@ def write_picture(result: Misalignment, classes: HeightClasses, path: Path) -> N
 
 
 def _draw_arrows(axes: Axes, result: Misalignment, colors: np.ndarray, matched: np.ndarray) -> None:
-    unmatched = result.centres_m[~matched]
-    axes.scatter(
-        unmatched[:, 0],
-        unmatched[:, 1],
-        marker='x',
-        s=12,
-        color=VERMILLION,
-        linewidths=0.7,
-        label=f'{len(unmatched)} unmatched',
-    )
+    (x, y), label = result.centres_m[~matched].T, f'{(~matched).sum()} unmatched'
+    axes.scatter(x, y, marker='x', s=12, color=VERMILLION, linewidths=0.7, label=label)
     shown = np.flatnonzero(matched)
     shown = shown[:: max(len(shown) // MAX_ARROWS, 1)]
     lengths_m = np.linalg.norm(result.offsets_m[shown], axis=1)
     extent_m = np.ptp(result.centres_m, axis=0).max() if len(result.centres_m) > 1 else 1.0
     longest_m = float(np.percentile(lengths_m, 99)) if len(shown) else 1.0
     magnification = max(1.0, round(0.05 * extent_m / max(longest_m, 1e-6))) if longest_m > 1e-6 else 1.0
-    arrows = result.offsets_m[shown] * magnification
-    axes.quiver(
-        *(result.centres_m[shown] - result.offsets_m[shown]).T,
-        *arrows.T,
-        color=colors[shown],
-        angles='xy',
-        scale_units='xy',
-        scale=1,
-        width=0.0015,
-    )
+    ends = (*(result.centres_m[shown] - result.offsets_m[shown]).T, *(result.offsets_m[shown] * magnification).T)
+    axes.quiver(*ends, color=colors[shown], angles='xy', scale_units='xy', scale=1, width=0.0015)
     axes.set_aspect('equal')
     axes.autoscale_view()
     enlarged = '' if magnification == 1 else f', drawn {magnification:g} times as long'

@@ -9,19 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from projects.reporting.figures import add_legend, new_figure, style_axes
+from projects.reporting.figures import add_legend, new_figure, running_mean, style_axes
 from projects.reporting.number_format import fixed
 from projects.reporting.palette import MARKERS, distinct_colors, readable_on
 
 from .records import MAIN, Results, StudyRecord
-from .results import (
-    angle_domains,
-    finished_runs,
-    method_titles,
-    scores_by_seed,
-    source_domains,
-    uses_source,
-)
+from .results import angle_domains, finished_runs, method_titles, scores_by_seed, source_domains, uses_source
 
 
 def method_styles(study: StudyRecord) -> dict[str, dict[str, str]]:
@@ -38,9 +31,9 @@ def draw_bars(results: Results) -> Figure | None:
         The figure, or None if no run has scores.
     """
     study, runs = results.study, results.runs
-    titles, domain, styles = method_titles(study), MAIN, method_styles(study)
+    titles, styles = method_titles(study), method_styles(study)
     scores = {
-        method: {name: list(scores_by_seed(runs, domain, method, name).values()) for name in results.classes}
+        method: {name: list(scores_by_seed(runs, MAIN, method, name).values()) for name in results.classes}
         for method in titles
     }
     shown = [method for method in titles if any(scores[method].values())]
@@ -61,16 +54,8 @@ def draw_bars(results: Results) -> Figure | None:
             axes.bar(x, np.mean(values), 0.92 * width, yerr=std, color=color, capsize=2.5, error_kw={'lw': 1})
             spread = np.linspace(-0.22, 0.22, len(values)) * width if len(values) > 1 else [0.0]
             axes.plot(x + np.asarray(spread), values, 'o', ms=3, mfc='white', mec='black', mew=0.6, ls='none', zorder=3)
-            axes.annotate(
-                fixed(float(np.mean(values))),
-                (x, 2),
-                rotation=90,
-                ha='center',
-                va='bottom',
-                fontsize=7.5,
-                color=readable_on(color),
-                fontweight='bold',
-            )
+            font = {'size': 7.5, 'weight': 'bold', 'color': readable_on(color)}
+            axes.text(x, 2, fixed(float(np.mean(values))), font, rotation=90, ha='center', va='bottom')
     axes.set_xticks(range(len(classes)), classes)
     axes.tick_params(axis='x', length=0)
     style_axes(axes, 'y')
@@ -86,12 +71,12 @@ def draw_learning_curves(results: Results) -> Figure | None:
         The figure, or None if no run has recorded any.
     """
     study = results.study
-    titles, domain, styles = method_titles(study), MAIN, method_styles(study)
+    titles, styles = method_titles(study), method_styles(study)
     figure = new_figure(12, 4.4)
     score_axes = figure.add_subplot(1, 2, 1, xlabel='iteration', ylabel='F1, %', title='F1 on the validation tiles')
     loss_axes = figure.add_subplot(1, 2, 2, xlabel='iteration', ylabel='loss', title='training loss, smoothed')
     for method in titles:
-        finished = finished_runs(results.runs, domain, method).values()
+        finished = finished_runs(results.runs, MAIN, method).values()
         curves = [{i: f1 for i, f1 in run.f1_curve.items() if f1 is not None} for run in finished]
         losses = [_smooth(run.loss_curve) for run in finished]
         _draw_band(score_axes, curves, titles[method], styles[method])
@@ -174,6 +159,5 @@ def _smooth(loss: Sequence[Sequence[float]]) -> dict[float, float]:
     if not loss:
         return {}
     iterations, values = np.asarray(loss, dtype=float).T
-    window = max(len(values) // 20, 1)
-    smooth = np.convolve(values, np.full(window, 1 / window), mode='valid')
-    return dict(zip(iterations[window - 1 :], smooth, strict=True))
+    smooth = running_mean(values, len(values) // 20)
+    return dict(zip(iterations[-len(smooth) :], smooth, strict=True))

@@ -11,12 +11,10 @@ from .comparison import Spread
 from .records import MAIN, Results, StudyRecord
 from .results import SCORES, angle_domains, method_titles, scores_by_seed, source_domains
 
-TABLE_SCORES = ('f1', 'iou', 'precision', 'recall', 'object_f1', 'object_precision', 'object_recall')
-
 
 def score_tables(results: Results) -> list[Table]:
     """Return one table per score of the main domain: methods by height classes, the highest means standing out."""
-    return [_score_table(results, score) for score in TABLE_SCORES]
+    return [_score_table(results, score) for score in SCORES]
 
 
 def angle_table(results: Results) -> Table | None:

@@ -11,19 +11,11 @@ from projects.reporting.tables import Table
 from .results import Results
 from .timing import Case, Measurement, Quartiles, ratios
 
-COLUMNS = (
-    'model',
-    'params, M',
-    'MACs, G',
-    'runtime',
-    'threads',
-    'latency, ms',
-    'images/s',
-    'GFLOP/s',
-    'MB',
-    'speed, ×',
-)
 TEXT_COLUMNS = ('model', 'runtime')
+COLUMNS = (
+    *('model', 'params, M', 'MACs, G', 'runtime', 'threads'),
+    *('latency, ms', 'images/s', 'GFLOP/s', 'MB', 'speed, ×'),
+)
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from projects.deployment.predictions import Detections, Prediction, Segmentation
 from projects.reporting.figures import hide_axes, new_figure, write_figure
 from projects.reporting.markdown import bullets, document
 from projects.reporting.number_format import file_size, fixed, three_digits
+from projects.reporting.palette import BLUE, VERMILLION, rgb
 from projects.reporting.tables import Table
 from projects.storage.atomic_files import write_file
 
 SHOWN = 3  # images in the picture
 LEAST_SCORE = 0.3  # of detections that are drawn
-RED, BLUE = (220, 0, 0), (0, 60, 220)
 
 
 def write_report(export: Export) -> list[Path]:
@@ -97,10 +97,9 @@ def _draw(export: Export, path: Path) -> None:
             (f'exported, {export.info.precision}', _picture(pixels, second, export.info)),
             (text, difference),
         ]
-        for column, (title, picture) in enumerate(panels):
-            axes = figure.add_subplot(len(images), 3, 3 * row + column + 1)
+        for number, (title, picture) in enumerate(panels, start=3 * row + 1):
+            axes = figure.add_subplot(len(images), 3, number, title=title)
             axes.imshow(picture)
-            axes.set_title(title)
             hide_axes(axes)
     write_figure(figure, path)
 
@@ -111,9 +110,8 @@ def _picture(pixels: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.
     shown = prediction.select(prediction.scores >= LEAST_SCORE)
     height, width = pixels.shape[:2]
     if shown.masks is not None and shown.masks.dtype == bool:  # PyTorch's, of the image
-        masks: list[InstanceMask] | None = [
-            InstanceMask(slice(0, height), slice(0, width), mask) for mask in shown.masks
-        ]
+        place = slice(0, height), slice(0, width)
+        masks: list[InstanceMask] | None = [InstanceMask(*place, mask) for mask in shown.masks]
     else:
         masks = paste_masks(shown, (height, width), info.mask_threshold)
     return draw_detections(pixels, shown, masks, info.classes, info.palette)
@@ -124,14 +122,14 @@ def _difference(pixels: np.ndarray, first: Prediction, second: Prediction, expor
     picture = np.repeat(pixels.mean(axis=2, keepdims=True) * 0.4 + 130, 3, axis=2).astype(np.uint8)
     if isinstance(first, Segmentation):
         differ = first.labels != second.labels
-        picture[differ] = RED
+        picture[differ] = rgb(VERMILLION)
         return picture, f'{differ.mean():.3%} of the pixels differ'
     assert isinstance(first, Detections)
     assert isinstance(second, Detections)
     bounds = export.verification.bounds
     matches = match_detections(first, second, bounds.iou, bounds.score, export.cutoffs)
-    for boxes, colour in ((first.boxes[matches.lost], RED), (second.boxes[matches.added], BLUE)):
+    for boxes, colour in ((first.boxes[matches.lost], VERMILLION), (second.boxes[matches.added], BLUE)):
         for left, top, right, bottom in boxes.round().astype(int).tolist():
-            cv2.rectangle(picture, (left, top), (right, bottom), colour)
+            cv2.rectangle(picture, (left, top), (right, bottom), rgb(colour))
     counts = f'{len(matches.lost)} lost, {len(matches.added)} added, {matches.ties} ties'
     return picture, f'{len(matches.pairs)} detections equal, {counts}'
