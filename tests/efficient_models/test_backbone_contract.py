@@ -62,6 +62,13 @@ BACKBONES = [
     Case('EfficientViTMIT', 'l1', (32, 64, 128, 256, 512), STRIDES_2_TO_32, 4, 'efficientvit_l1.r224_in1k'),
     Case('EfficientViTMIT', 'l2', (32, 64, 128, 256, 512), STRIDES_2_TO_32, 4, 'efficientvit_l2.r224_in1k'),
     Case('EfficientViTMIT', 'l3', (64, 128, 256, 512, 1024), STRIDES_2_TO_32, 4, 'efficientvit_l3.r224_in1k'),
+    Case('MobileFormer', '96m', (12, 16, 32, 88, 128), STRIDES_2_TO_32, 4, None),
+    Case('MobileFormer', '26m', (12, 24, 64, 96), STRIDES_32, 4, None),
+    Case('MobileFormer', '52m', (12, 24, 64, 96), STRIDES_32, 4, None),
+    Case('MobileFormer', '151m', (12, 16, 32, 88, 128), STRIDES_2_TO_32, 4, None),
+    Case('MobileFormer', '214m', (12, 20, 40, 112, 160), STRIDES_2_TO_32, 4, None),
+    Case('MobileFormer', '294m', (16, 24, 48, 128, 192), STRIDES_2_TO_32, 4, None),
+    Case('MobileFormer', '508m', (24, 40, 72, 176, 240), STRIDES_2_TO_32, 4, None),
     Case('TurboViT', 'w64', (64, 128, 256, 512), STRIDES_32, 4, None),
     Case(
         'TimmBackbone', 'efficientformerv2_s0', (32, 48, 96, 176), STRIDES_32, 4, 'efficientformerv2_s0.snap_dist_in1k'

@@ -3,8 +3,9 @@
 from .efficientmod import EfficientMod
 from .efficientvit_mit import EfficientViTMIT
 from .efficientvit_msra import EfficientViTMSRA
+from .mobile_former import MobileFormer
 from .shvit import SHViT
 from .timm_backbone import TimmBackbone
 from .turbovit import TurboViT
 
-__all__ = ['EfficientMod', 'EfficientViTMIT', 'EfficientViTMSRA', 'SHViT', 'TimmBackbone', 'TurboViT']
+__all__ = ['EfficientMod', 'EfficientViTMIT', 'EfficientViTMSRA', 'MobileFormer', 'SHViT', 'TimmBackbone', 'TurboViT']

@@ -1,0 +1,431 @@
+"""Mobile-Former: Bridging MobileNet and Transformer, CVPR 2022.
+
+Paper: https://arxiv.org/abs/2108.05895
+Code: https://github.com/AAboys/MobileFormer (no licence stated)
+
+A few learnt tokens run beside the feature maps: each block gathers from the map into the tokens, lets them exchange
+among themselves, modulates its activations by the first of them, and gives back to the map. No position enters the
+attention, so images may have any size.
+
+Parameters bear the authors' names but for the two layers of each convolution with its norm, and their `features` are
+split into the stem and four stages. Their checkpoints load, without the classifier and the last gathering before it.
+"""
+
+from collections.abc import Iterator
+from typing import ClassVar, NamedTuple
+
+import torch
+from mmengine.registry import MODELS
+from timm.layers import DropPath
+from torch import nn
+from torch.nn import functional as F
+
+from projects.efficient_models.layers.block_sequence import BlockSequence
+from projects.efficient_models.layers.conv_norm import ConvNorm
+
+from .backbone import Backbone, Level
+
+NUM_BRIDGE_HEADS = 2  # between map and tokens
+NUM_TOKEN_HEADS = 4
+REDUCTION = 4  # hidden units of the activations' coefficients per unit of a token
+
+State = tuple[torch.Tensor, torch.Tensor]  # feature map (B, C, H, W), tokens (B, T, D)
+
+
+def split_heads(x: torch.Tensor, num_heads: int) -> torch.Tensor:
+    """Map (B, N, C) to (B, num_heads, N, C / num_heads)."""
+    return x.unflatten(2, (num_heads, -1)).transpose(1, 2)
+
+
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, num_heads: int) -> torch.Tensor:
+    """Multi-head attention of a query (B, N, C) to keys and values (B, M, C); returns (B, N, C)."""
+    heads = (split_heads(x, num_heads) for x in (query, key, value))
+    return F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
+
+
+class LocalToGlobal(nn.Module):
+    """Gathers from the map into the tokens; the positions are keys and values as they are.
+
+    Args:
+        dim: Channels of the map.
+        token_dim: Units of a token.
+        drop_path: Probability of dropping the update of a sample in training.
+    """
+
+    def __init__(self, dim: int, token_dim: int, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.alpha = nn.Sequential(nn.Linear(token_dim, dim), nn.Hardsigmoid())
+        self.q = nn.Linear(token_dim, dim)
+        self.proj = nn.Linear(dim, token_dim)
+        self.layer_norm = nn.LayerNorm(token_dim)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, x: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Update the tokens (B, T, D) from the map (B, C, H, W)."""
+        positions = x.flatten(2).transpose(1, 2)
+        gathered = attend(self.q(tokens), positions, positions, NUM_BRIDGE_HEADS) * (2 * self.alpha(tokens))
+        return self.layer_norm(tokens + self.drop_path(self.proj(gathered)))
+
+
+class GlobalBlock(nn.Module):
+    """Attention among the tokens, which are keys and values as they are, and a perceptron.
+
+    Args:
+        token_dim: Units of a token.
+        drop_path: Probability of dropping each update of a sample in training.
+    """
+
+    def __init__(self, token_dim: int, drop_path: float) -> None:
+        super().__init__()
+        self.ffn = nn.Sequential(nn.Linear(token_dim, 2 * token_dim), nn.GELU(), nn.Linear(2 * token_dim, token_dim))
+        self.ffn_norm = nn.LayerNorm(token_dim)
+        self.q = nn.Linear(token_dim, token_dim)
+        self.channel_mlp = nn.Linear(token_dim, token_dim)
+        self.layer_norm = nn.LayerNorm(token_dim)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Update the tokens, shape (B, T, D)."""
+        attended = self.channel_mlp(attend(self.q(tokens), tokens, tokens, NUM_TOKEN_HEADS))
+        tokens = self.layer_norm(tokens + self.drop_path(attended))
+        return self.ffn_norm(tokens + self.drop_path(self.ffn(tokens)))
+
+
+class GlobalToLocal(nn.Module):
+    """Gives from the tokens to the map, whose positions are the queries as they are.
+
+    Args:
+        dim: Channels of the map.
+        token_dim: Units of a token.
+        drop_path: Probability of dropping what is given to a sample in training.
+    """
+
+    def __init__(self, dim: int, token_dim: int, drop_path: float) -> None:
+        super().__init__()
+        self.k = nn.Linear(token_dim, dim)
+        self.proj = nn.Linear(token_dim, dim)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, x: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Update the map (B, C, H, W) from the tokens (B, T, D)."""
+        positions = x.flatten(2).transpose(1, 2)
+        given = attend(positions, self.k(tokens), self.proj(tokens), NUM_BRIDGE_HEADS)
+        return x + self.drop_path(given).transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+class DynamicReLU(nn.Module):
+    """max(2 a x, (2 b - 1) x), with a and b in [0, 1] for each channel from a token (arXiv 2003.10027).
+
+    Args:
+        dim: Channels of the map.
+        token_dim: Units of the token.
+    """
+
+    def __init__(self, dim: int, token_dim: int) -> None:
+        super().__init__()
+        hidden = token_dim // REDUCTION
+        self.hyper = nn.Sequential(
+            nn.Linear(token_dim, hidden), nn.ReLU(), nn.Linear(hidden, 2 * dim), nn.Hardsigmoid()
+        )
+
+    def forward(self, x: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
+        """Activate a map (B, C, H, W) by a token (B, D)."""
+        a, b = (2 * self.hyper(token))[:, :, None, None].chunk(2, dim=1)
+        return torch.maximum(x * a, x * (b - 1))
+
+
+class LiteBlock(nn.Module):
+    """Depthwise and pointwise convolution, without attention.
+
+    Args:
+        dim: Channels of the input.
+        block: Size of the block.
+        groups: Of the pointwise convolution.
+    """
+
+    def __init__(self, dim: int, block: 'Block', groups: int) -> None:
+        super().__init__()
+        hidden = dim * block.expansion
+        self.expand = ConvNorm(dim, hidden, 3, block.stride, groups=dim)
+        self.act = nn.ReLU6()
+        self.shuffle = nn.ChannelShuffle(dim) if groups > 1 else nn.Identity()
+        self.project = ConvNorm(hidden, block.dim, groups=groups)
+        self.has_skip = block.stride == 1 and dim == block.dim
+
+    def forward(self, state: State) -> State:
+        """Map (B, dim, H, W) to (B, block.dim, ceil(H / stride), ceil(W / stride)); the tokens stay."""
+        x, tokens = state
+        y = self.project(self.shuffle(self.act(self.expand(x))))
+        return (x + y if self.has_skip else y), tokens
+
+
+class FormerBlock(nn.Module):
+    """Inverted bottleneck between gathering from the map and giving to it: the block that keeps the size.
+
+    Args:
+        dim: Channels of the input.
+        block: Size of the block.
+        groups: Of the pointwise convolutions.
+        token_dim: Units of a token.
+        drop_path: Probability of dropping each update by attention in training.
+    """
+
+    def __init__(self, dim: int, block: 'Block', groups: int, token_dim: int, drop_path: float) -> None:
+        super().__init__()
+        hidden = dim * block.expansion
+        self.local_global = LocalToGlobal(dim, token_dim, drop_path)
+        self.global_block = GlobalBlock(token_dim, drop_path)
+        self.conv1 = ConvNorm(dim, hidden, groups=groups)
+        self.hyper1 = DynamicReLU(hidden, token_dim)
+        self.conv2 = ConvNorm(hidden, hidden, 3, groups=hidden)
+        self.hyper2 = DynamicReLU(hidden, token_dim)
+        self.conv3 = ConvNorm(hidden, block.dim, groups=groups)
+        self.shuffle = nn.ChannelShuffle(groups) if groups > 1 else nn.Identity()
+        self.global_local = GlobalToLocal(block.dim, token_dim, drop_path)
+        self.has_skip = dim == block.dim
+
+    def forward(self, state: State) -> State:
+        """Map a state with (B, dim, H, W) to one with (B, block.dim, H, W)."""
+        x, tokens = state
+        tokens = self.global_block(self.local_global(x, tokens))
+        y = self.hyper1(self.shuffle(self.conv1(x)), tokens[:, 0])
+        y = self.hyper2(self.conv2(y), tokens[:, 0])
+        y = self.shuffle(self.conv3(y))
+        return self.global_local(x + y if self.has_skip else y, tokens), tokens
+
+
+class DownsamplingBlock(nn.Module):
+    """Two depthwise-pointwise pairs, the first of stride 2, between gathering from the map and giving to it.
+
+    Args: as those of `FormerBlock`; `block` has a second expansion.
+    """
+
+    def __init__(self, dim: int, block: 'Block', groups: int, token_dim: int, drop_path: float) -> None:
+        super().__init__()
+        hidden, inner = dim * block.expansion, block.dim * block.second_expansion
+        self.local_global = LocalToGlobal(dim, token_dim, drop_path)
+        self.global_block = GlobalBlock(token_dim, drop_path)
+        self.conv1 = ConvNorm(dim, hidden, 3, block.stride, groups=dim)
+        self.hyper1 = DynamicReLU(hidden, token_dim)
+        self.conv2 = ConvNorm(hidden, block.dim, groups=groups)
+        self.conv3 = ConvNorm(block.dim, inner, 3, groups=block.dim)
+        self.hyper3 = DynamicReLU(inner, token_dim)
+        self.conv4 = ConvNorm(inner, block.dim, groups=groups)
+        self.first_shuffle = nn.ChannelShuffle(dim) if groups > 1 else nn.Identity()
+        self.second_shuffle = nn.ChannelShuffle(block.dim) if groups > 1 else nn.Identity()
+        self.global_local = GlobalToLocal(block.dim, token_dim, drop_path)
+
+    def forward(self, state: State) -> State:
+        """Map a state with (B, dim, H, W) to one with (B, block.dim, ceil(H / 2), ceil(W / 2))."""
+        x, tokens = state
+        tokens = self.global_block(self.local_global(x, tokens))
+        x = self.conv2(self.hyper1(self.first_shuffle(self.conv1(x)), tokens[:, 0]))
+        x = x + self.conv4(self.hyper3(self.second_shuffle(self.conv3(x)), tokens[:, 0]))
+        return self.global_local(x, tokens), tokens
+
+
+class Block(NamedTuple):
+    """Size of a block.
+
+    Attributes:
+        dim: Channels of its output.
+        expansion: Hidden channels per channel of its input.
+        stride: 1, or 2 in blocks that halve the sides.
+        second_expansion: In a downsampling block, channels of the second pair per channel of the output; 0 in blocks
+            without attention.
+    """
+
+    dim: int
+    expansion: int
+    stride: int = 1
+    second_expansion: int = 4
+
+
+class Variant(NamedTuple):
+    """Size of a network.
+
+    Attributes:
+        stem_dim: Channels of the first convolution.
+        stages: Blocks of the four stages, each of which begins with one of stride 2.
+        num_tokens: Tokens.
+        token_dim: Units of a token.
+        groups: Of the pointwise convolutions.
+        has_stem_block: Whether a block without attention, of the stem's width, follows the first convolution.
+    """
+
+    stem_dim: int
+    stages: tuple[tuple[Block, ...], ...]
+    num_tokens: int
+    token_dim: int
+    groups: int = 1
+    has_stem_block: bool = True
+
+
+def down(dim: int) -> Block:
+    """Return the block with which nearly all stages begin."""
+    return Block(dim, 6, stride=2)
+
+
+SMALLEST = (
+    (Block(12, 3, 2, 0), Block(12, 3)),
+    (down(24), Block(24, 3)),
+    (down(48), Block(48, 4), Block(64, 6)),
+    (down(96), Block(96, 6)),
+)
+
+
+class Stem(nn.Module):
+    """The first convolution, the block after it where there is one, and the tokens as they are learnt.
+
+    Args:
+        variant: Size of the network.
+    """
+
+    def __init__(self, variant: Variant) -> None:
+        super().__init__()
+        dim = variant.stem_dim
+        self.stem = ConvNorm(3, dim, 3, stride=2)
+        self.act = nn.ReLU6()
+        self.block = (
+            LiteBlock(dim, Block(dim, 2, second_expansion=0), variant.groups) if variant.has_stem_block else None
+        )
+        self.tokens: nn.Embedding | None = nn.Embedding(variant.num_tokens, variant.token_dim)
+
+    def forward(self, images: torch.Tensor) -> State:
+        """Map images (B, 3, H, W) to a map (B, C, ceil(H / 2), ceil(W / 2)) and tokens (B, T, D)."""
+        x = self.act(self.stem(images))
+        tokens = x.new_empty(0, 0) if self.tokens is None else self.tokens.weight
+        state = x, tokens.repeat(len(x), 1, 1)
+        return self.block(state) if self.block is not None else state
+
+
+@MODELS.register_module()
+class MobileFormer(Backbone):
+    """Mobile-Former in the seven sizes that the paper gives, named by their multiply-adds at 224x224.
+
+    Levels: strides 4, 8, 16 and 32, the outputs of the last block before each one of stride 2; before them, in all but
+    '26m' and '52m', stride 2 of the stem.
+
+    `drop_path_rate` drops what attention adds to map and tokens; the authors train without, but for dropout before the
+    classifier.
+
+    Arguments: see `Backbone`. There are no published weights for `pretrained=True`; see `weights_url`.
+    """
+
+    weights_url = 'https://github.com/AAboys/MobileFormer'
+    classifier_prefixes = ('local_global.', 'classifier.')
+    archs: ClassVar = {
+        '26m': Variant(8, SMALLEST, 3, 128, groups=4, has_stem_block=False),
+        '52m': Variant(8, SMALLEST, 3, 128, has_stem_block=False),
+        '96m': Variant(
+            12,
+            (
+                (down(16),),
+                (down(32), Block(32, 3)),
+                (down(64), Block(64, 4), Block(88, 6)),
+                (down(128), Block(128, 6)),
+            ),
+            4,
+            128,
+        ),
+        '151m': Variant(
+            12,
+            (
+                (down(16), Block(16, 3)),
+                (down(32), Block(32, 3)),
+                (down(64), Block(64, 4), Block(88, 6), Block(88, 6)),
+                (down(128), Block(128, 6), Block(128, 6)),
+            ),
+            6,
+            192,
+        ),
+        '214m': Variant(
+            12,
+            (
+                (down(20), Block(20, 3)),
+                (down(40), Block(40, 4)),
+                (down(80), Block(80, 4), Block(112, 6), Block(112, 6)),
+                (down(160), Block(160, 6), Block(160, 6)),
+            ),
+            6,
+            192,
+        ),
+        '294m': Variant(
+            16,
+            (
+                (down(24), Block(24, 4)),
+                (down(48), Block(48, 4)),
+                (down(96), Block(96, 4), Block(128, 6), Block(128, 6)),
+                (down(192), Block(192, 6), Block(192, 6)),
+            ),
+            6,
+            192,
+        ),
+        '508m': Variant(
+            24,
+            (
+                (down(40), Block(40, 3)),
+                (down(72), Block(72, 3)),
+                (down(128), Block(128, 4), Block(176, 6), Block(176, 6)),
+                (down(240), Block(240, 6), Block(240, 6)),
+            ),
+            6,
+            192,
+        ),
+    }
+
+    def build(self, variant: Variant) -> tuple[Level, ...]:
+        self.patch_embed = Stem(variant)
+        self.stages = nn.ModuleList()
+        dim = variant.stem_dim
+        rates = self.drop_path_rates([len(stage) for stage in variant.stages])
+        for blocks, drop_paths in zip(variant.stages, rates, strict=True):
+            stage = BlockSequence(with_cp=self.with_cp)
+            for block, drop_path in zip(blocks, drop_paths, strict=True):
+                if not block.second_expansion:
+                    stage.append(LiteBlock(dim, block, variant.groups))
+                else:
+                    kind = DownsamplingBlock if block.stride > 1 else FormerBlock
+                    stage.append(kind(dim, block, variant.groups, variant.token_dim, drop_path))
+                dim = block.dim
+            self.stages.append(stage)
+        levels = [Level(blocks[-1].dim, 4 * 2**index, index + 1) for index, blocks in enumerate(variant.stages)]
+        return (Level(variant.stem_dim, 2, 0), *levels) if variant.has_stem_block else tuple(levels)
+
+    def forward_states(self, images: torch.Tensor) -> Iterator[State]:
+        """Compute the levels one by one, each with the tokens after it, shape (B, T, D)."""
+        state = self.patch_embed(images)
+        if self.levels[0].stage == 0:
+            yield state
+        for stage in self.stages:
+            state = stage(state)
+            yield state
+
+    def forward_levels(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
+        for x, _ in self.forward_states(images):
+            yield x
+
+    def drop_levels_after(self, last: int) -> None:
+        super().drop_levels_after(last)
+        if not self.stages:
+            self.patch_embed.tokens = None  # which the stem does not read
+
+    def renamed_prefixes(self) -> dict[str, str]:
+        """Map the authors' stem, tokens and list of features to stem and stages."""
+        renamed = {
+            'stem.0.': 'patch_embed.stem.c.',
+            'stem.1.': 'patch_embed.stem.bn.',
+            'tokens.': 'patch_embed.tokens.',
+        }
+        own = ['patch_embed.block'] if self.patch_embed.block is not None else []
+        own += [f'stages.{index}.{block}' for index, stage in enumerate(self.stages) for block in range(len(stage))]
+        lite = {'expand': ('conv.0.', 'conv.1.'), 'project': ('conv.4.', 'conv.5.')}
+        for index, name in enumerate(own):
+            for child, module in self.get_submodule(name).named_children():
+                if isinstance(module, ConvNorm):
+                    theirs = lite.get(child, (f'{child}.0.', f'{child}.1.'))
+                    renamed[f'features.{index}.{theirs[0]}'] = f'{name}.{child}.c.'
+                    renamed[f'features.{index}.{theirs[1]}'] = f'{name}.{child}.bn.'
+                elif list(module.parameters()):
+                    renamed[f'features.{index}.{child}.'] = f'{name}.{child}.'
+        return renamed
