@@ -20,9 +20,8 @@ from timm.layers import DropPath
 from torch import nn
 from torch.nn import functional as F
 
-from projects.efficient_models.layers.block_sequence import BlockSequence
-from projects.efficient_models.layers.conv_norm import ConvNorm
-
+from ..layers.block_sequence import BlockSequence
+from ..layers.conv_norm import ConvNorm
 from .backbone import Backbone, Level
 
 NUM_BRIDGE_HEADS = 2  # between map and tokens
