@@ -38,8 +38,25 @@ def split_heads(x: torch.Tensor, num_heads: int) -> torch.Tensor:
 
 def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, num_heads: int) -> torch.Tensor:
     """Multi-head attention of a query (B, N, C) to keys and values (B, M, C); returns (B, N, C)."""
-    heads = (split_heads(x, num_heads) for x in (query, key, value))
-    return F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
+    query, key, value = (split_heads(x, num_heads) for x in (query, key, value))
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+
+
+class ChannelShuffle(nn.Module):
+    """Take the channels of the groups in turns (arXiv 1707.01083); torch's own layer has no form in ONNX.
+
+    Args:
+        groups: Number of groups.
+    """
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        batch, channels, height, width = x.shape
+        return x.view(batch, self.groups, -1, height, width).transpose(1, 2).reshape(batch, channels, height, width)
 
 
 class LocalToGlobal(nn.Module):
@@ -109,7 +126,7 @@ class GlobalToLocal(nn.Module):
         """Update the map (B, C, H, W) from the tokens (B, T, D)."""
         positions = x.flatten(2).transpose(1, 2)
         given = attend(positions, self.k(tokens), self.proj(tokens), NUM_BRIDGE_HEADS)
-        return x + self.drop_path(given).transpose(1, 2).unflatten(2, x.shape[2:])
+        return x + self.drop_path(given).transpose(1, 2).reshape(x.shape)
 
 
 class DynamicReLU(nn.Module):
@@ -147,7 +164,7 @@ class LiteBlock(nn.Module):
         hidden = dim * block.expansion
         self.expand = ConvNorm(dim, hidden, 3, block.stride, groups=dim)
         self.act = nn.ReLU6()
-        self.shuffle = nn.ChannelShuffle(dim) if groups > 1 else nn.Identity()
+        self.shuffle = ChannelShuffle(dim) if groups > 1 else nn.Identity()
         self.project = ConvNorm(hidden, block.dim, groups=groups)
         self.has_skip = block.stride == 1 and dim == block.dim
 
@@ -179,7 +196,7 @@ class FormerBlock(nn.Module):
         self.conv2 = ConvNorm(hidden, hidden, 3, groups=hidden)
         self.hyper2 = DynamicReLU(hidden, token_dim)
         self.conv3 = ConvNorm(hidden, block.dim, groups=groups)
-        self.shuffle = nn.ChannelShuffle(groups) if groups > 1 else nn.Identity()
+        self.shuffle = ChannelShuffle(groups) if groups > 1 else nn.Identity()
         self.global_local = GlobalToLocal(block.dim, token_dim, drop_path)
         self.has_skip = dim == block.dim
 
@@ -210,8 +227,8 @@ class DownsamplingBlock(nn.Module):
         self.conv3 = ConvNorm(block.dim, inner, 3, groups=block.dim)
         self.hyper3 = DynamicReLU(inner, token_dim)
         self.conv4 = ConvNorm(inner, block.dim, groups=groups)
-        self.first_shuffle = nn.ChannelShuffle(dim) if groups > 1 else nn.Identity()
-        self.second_shuffle = nn.ChannelShuffle(block.dim) if groups > 1 else nn.Identity()
+        self.first_shuffle = ChannelShuffle(dim) if groups > 1 else nn.Identity()
+        self.second_shuffle = ChannelShuffle(block.dim) if groups > 1 else nn.Identity()
         self.global_local = GlobalToLocal(block.dim, token_dim, drop_path)
 
     def forward(self, state: State) -> State:
@@ -294,7 +311,7 @@ class Stem(nn.Module):
         """Map images (B, 3, H, W) to a map (B, C, ceil(H / 2), ceil(W / 2)) and tokens (B, T, D)."""
         x = self.act(self.stem(images))
         tokens = x.new_empty(0, 0) if self.tokens is None else self.tokens.weight
-        state = x, tokens.repeat(len(x), 1, 1)
+        state = x, tokens.repeat(x.shape[0], 1, 1)
         return self.block(state) if self.block is not None else state
 
 
@@ -313,6 +330,7 @@ class MobileFormer(Backbone):
 
     weights_url = 'https://github.com/AAboys/MobileFormer'
     classifier_prefixes = ('local_global.', 'classifier.')
+    patch_embed: Stem
     archs: ClassVar = {
         '26m': Variant(8, SMALLEST, 3, 128, groups=4, has_stem_block=False),
         '52m': Variant(8, SMALLEST, 3, 128, has_stem_block=False),
@@ -417,7 +435,9 @@ class MobileFormer(Backbone):
             'tokens.': 'patch_embed.tokens.',
         }
         own = ['patch_embed.block'] if self.patch_embed.block is not None else []
-        own += [f'stages.{index}.{block}' for index, stage in enumerate(self.stages) for block in range(len(stage))]
+        own += [
+            f'stages.{index}.{block}' for index, stage in enumerate(self.stages) for block, _ in stage.named_children()
+        ]
         lite = {'expand': ('conv.0.', 'conv.1.'), 'project': ('conv.4.', 'conv.5.')}
         for index, name in enumerate(own):
             for child, module in self.get_submodule(name).named_children():
