@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
@@ -12,11 +12,13 @@ from matplotlib.collections import PolyCollection
 from matplotlib.patches import Patch
 from PIL import Image
 
-from projects.geodata.vector_files import geopandas
 from projects.reporting.figures import add_legend, hide_axes, new_figure, write_figure
 from projects.reporting.palette import LABELS, PARTS
 
 from .web_mercator import Tile, to_lon_lat_deg
+
+if TYPE_CHECKING:  # map tiles are prepared without geopandas
+    from projects.geodata.vector_files import geopandas
 
 MAP_SIDE_PX = 1600
 TILES_PER_PART = 6
@@ -74,8 +76,8 @@ def write_contact_sheet(
     folder: Path,
     tiles: Sequence[tuple[str, str, Sequence[float]]],
     tile_px: int,
-    clean: geopandas.GeoDataFrame,
-    labels: geopandas.GeoDataFrame,
+    clean: 'geopandas.GeoDataFrame',
+    labels: 'geopandas.GeoDataFrame',
 ) -> None:
     """Write `overview.png`: a map of the parts, and some tiles of each with the outlines of their labels.
 

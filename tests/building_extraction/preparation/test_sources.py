@@ -8,15 +8,17 @@ from projects.building_extraction.preparation.sources import add_sources
 
 LIGHT = """
 import sys
-from projects.building_extraction.preparation import bonai_files, geotiles, raster_tiles, sources, training_commands
+from projects.building_extraction.preparation import bonai_files, geotiles, sources, training_commands
+print([name for name in ('geopandas', 'rasterio', 'pyogrio') if name in sys.modules])
+from projects.building_extraction.preparation import raster_tiles
 from projects.building_extraction.preparation.scenes import tiles
 print([name for name in ('torch', 'mmcv', 'mmdet', 'mmseg') if name in sys.modules])
 """
 
 
-def test_preparing_loads_no_networks_and_registers_no_data_sets():
+def test_preparing_loads_no_networks_and_registers_no_data_sets_and_map_tiles_need_no_geodata_libraries():
     done = subprocess.run([sys.executable, '-c', LIGHT], capture_output=True, text=True, check=True)
-    assert done.stdout == '[]\n'
+    assert done.stdout == '[]\n[]\n'
 
 
 @pytest.mark.parametrize('name', ['geotiles', 'geotiff', 'scenes', 'bonai'])
