@@ -23,7 +23,7 @@ SIZES = (96, 128), (77, 121)
 LEAVES = {
     'segmentation': 'configs/efficientvit_mit_b0_seg_cityscapes.py',
     'one logit': 'configs/buildings/shvit_unet_scenes_student.py',
-    'Semantic FPN': 'configs/mobilenetv3_fpn_ade20k.py',
+    'Semantic FPN': 'configs/mobile_former_294m_fpn_ade20k.py',
     'RetinaNet': 'configs/mobilenetv3_retinanet_coco.py',
     'RTMDet': 'configs/efficientvit_mit_b1_rtmdet_coco.py',
     'UPerNet': 'configs/efficientmod_s_upernet_ade20k.py',
