@@ -18,12 +18,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-# What tools offer, and `projects/deployment` runs
+# What tools offer, and other rooms do
 RUNTIMES = ('eager', 'compile', 'onnxruntime', 'openvino')
 TORCH_RUNTIMES = ('eager', 'traced', 'compile', 'cudagraphs')  # of a benchmark, which times them besides the others
 TIMED_RUNTIMES = (*TORCH_RUNTIMES, 'onnxruntime', 'openvino')
 PRECISIONS = ('fp32', 'bf16', 'fp16')  # to compute in
 EXPORTED_PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')  # of files
+MEANINGS = ('probability', 'percent', 'byte', 'mask')  # of the values of a raster of buildings
 
 USER_ERRORS = (OSError, ValueError, ImportError, MemoryError)  # the messages of which say what to do
 ARGUMENT_ERRORS = (TypeError, KeyError, AssertionError)  # of what is built from a config

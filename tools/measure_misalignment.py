@@ -11,9 +11,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.building_extraction.height_classes import HeightClasses
-from projects.command_line import folder_to_write, number, told_in_one_line
-from projects.geodata.raster_values import MEANINGS as VALUES
+from projects.command_line import MEANINGS, folder_to_write, number, told_in_one_line
 from projects.storage.atomic_files import write_file
 
 
@@ -45,7 +43,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--gsd-m', type=number(above=0), default=0.5, help='metres per pixel, with --reference (default: 0.5)')
     add('--min-agreement', type=number(0, 1), default=0.6, help='labels that agree less are unmatched (default: 0.6)')
     add('--threshold', type=number(0, 1), default=0.5, help='probabilities above it are building (default: 0.5)')
-    add('--values', choices=VALUES, help='what those of --prediction mean (default: as it says, or where it is plain)')
+    add(
+        '--values', choices=MEANINGS, help='what those of --prediction mean (default: as it says, or where it is plain)'
+    )
     return parser.parse_args(arguments)
 
 
@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure, print a table and write the results."""
     args = parse_args(arguments)
     with told_in_one_line('measure_misalignment'):
+        from projects.building_extraction.height_classes import HeightClasses
         from projects.building_extraction.misalignment.files import measure_files
         from projects.building_extraction.misalignment.measurement import MisalignmentSettings
         from projects.building_extraction.misalignment.report import as_text, summary, write_picture

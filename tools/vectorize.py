@@ -14,8 +14,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import USER_ERRORS, file_to_write, folder_to_write, number, told_in_one_line
-from projects.geodata.raster_values import MEANINGS as VALUES
+from projects.command_line import MEANINGS, USER_ERRORS, file_to_write, folder_to_write, number, told_in_one_line
 from projects.storage.file_names import names_apart
 
 
@@ -26,7 +25,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('rasters', metavar='RASTER', nargs='+', type=Path, help='one band: probabilities, or a mask of 0 and 1 or 255')
     add('out', metavar='OUT', type=Path, help='.gpkg, or .geojson (in longitude and latitude); of several, a folder')
     meaning = parser.add_mutually_exclusive_group().add_argument
-    meaning('--values', choices=VALUES, help='what they mean (default: as the raster says, or where it is plain)')
+    meaning('--values', choices=MEANINGS, help='what they mean (default: as the raster says, or where it is plain)')
     meaning('--instances', action='store_true', help='they are numbers of buildings, 0 = none')
     add('--threshold', type=number(0, 1), default=0.5, help='probabilities above it are building (default: 0.5)')
     add('--min-area-m2', type=number(at_least=0), default=0.0, help='leave out smaller buildings (default: 0)')

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
+from projects.command_line import MEANINGS
+
 FULL_VALUES = {'probability': 1, 'percent': 100, 'byte': 255}  # by meaning, the value of a probability of 1
 MASK = 'mask'
-MEANINGS = (*FULL_VALUES, MASK)
 IGNORED = 255
 MASK_VALUES = (0, 1, IGNORED)
 SCALE_TAG, BYTE_SCALE = 'SKYLINE_SCALE', '255 means a probability of 1'
