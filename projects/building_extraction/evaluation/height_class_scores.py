@@ -48,6 +48,8 @@ class HeightClassScores(BaseMetric):
         **kwargs: Of mmengine's `BaseMetric`. By default, processes exchange counts through their process group.
     """
 
+    default_prefix = ''  # the names of the scores have their own
+
     def __init__(
         self,
         limits_m: Sequence[float] | None = None,
