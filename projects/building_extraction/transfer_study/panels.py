@@ -98,7 +98,7 @@ def draw_panels(results: Results, folder: Path) -> Figure | None:
         for axes, run in zip(cells[2:], filter(None, runs.values()), strict=True):
             _draw_prediction(axes, image, label, Path(folder, run.folder or '', run.predictions or '', f'{tile}.png'))
     handles += [Patch(color=colour, label=f'label: {name}') for name, colour in classes.items()]
-    add_legend(figure, handles, columns=4 if len(columns) < 5 else 8)
+    add_legend(figure, handles, columns=min(2 + len(columns), 8))
     return figure
 
 
