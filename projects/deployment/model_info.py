@@ -14,6 +14,7 @@ from mmengine.registry import DATASETS, DefaultScope
 SEGMENTATION, DETECTION, INSTANCES = 'semantic segmentation', 'object detection', 'instance segmentation'
 KEY = 'skyline'  # of the JSON in the metadata of a file
 FORMAT = 1  # of the JSON; other numbers are refused
+MIN_SIDE_PX = 32  # of what networks are given: a graph of any size takes images from here on
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class ModelInfo:
         config: Name of the config.
         precision: Of weights and activations: 'fp32', 'fp16', 'bf16' or 'int8'.
         output: Of a segmentor: 'probabilities' or 'labels'.
-        input_size: Height and width that the graph is fixed to; None: any of at least 32 px.
+        input_size: Height and width that the graph is fixed to; None: any of at least `MIN_SIDE_PX`.
         batch_size: Images per call that the graph is fixed to; None: any.
         accuracy: Scores of verification and data set, before and after the export.
     """

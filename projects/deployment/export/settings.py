@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from projects.command_line import EXPORTED_PRECISIONS
 
+from ..model_info import MIN_SIDE_PX
 from .onnx_files import FORMATS
 
 
@@ -50,8 +51,9 @@ class ExportSettings:
             )
         if self.dynamic and (self.size or self.batch_size):
             raise ValueError('--dynamic leaves size and batch open; leave out --size and --batch-size')
-        if self.size is not None and min(self.size) < 32:
-            raise ValueError(f'--size {self.size[0]}x{self.size[1]}: the networks take images of at least 32 px')
+        if self.size is not None and min(self.size) < MIN_SIDE_PX:
+            size = f'{self.size[0]}x{self.size[1]}'
+            raise ValueError(f'--size {size}: the networks take images of at least {MIN_SIDE_PX} px')
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f'--batch-size {self.batch_size}: expected 1 or more')
         if self.calibration and self.precision != 'int8':

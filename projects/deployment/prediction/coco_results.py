@@ -71,14 +71,9 @@ def to_annotations(
         size: Height and width of the image.
     """
     annotations = []
-    for index, (left, top, right, bottom) in enumerate(detections.boxes.tolist()):
-        annotation = {
-            'category_id': int(detections.labels[index]) + 1,
-            'bbox': [round(value, 2) for value in (left, top, right - left, bottom - top)],
-            'score': round(float(detections.scores[index]), 5),
-            'area': round((right - left) * (bottom - top), 2),
-            'iscrowd': 0,
-        }
+    for index, box in enumerate(detections.boxes.tolist()):
+        area = round((box[2] - box[0]) * (box[3] - box[1]), 2)
+        annotation = _annotation(detections.labels[index], box, detections.scores[index], area)
         if masks is not None:
             annotation['area'] = int(masks[index].mask.sum())
             annotation['segmentation'] = encode_mask(masks[index], size)
@@ -88,17 +83,23 @@ def to_annotations(
 
 def polygons_to_annotations(instances: RasterInstances) -> Iterator[dict[str, Any]]:
     """One dict per object of a raster, in its pixels; the segmentation is a list of outer rings, without holes."""
-    for index, (left, top, right, bottom) in enumerate(instances.boxes.tolist()):
-        parts = shapely.get_parts(instances.polygons[index])
-        rings = [shapely.get_coordinates(part.exterior)[:-1].ravel().tolist() for part in parts]
-        yield {
-            'category_id': int(instances.labels[index]) + 1,
-            'bbox': [round(value, 2) for value in (left, top, right - left, bottom - top)],
-            'score': round(float(instances.scores[index]), 5),
-            'area': float(instances.polygons[index].area),
-            'iscrowd': 0,
-            'segmentation': rings,
-        }
+    for index, box in enumerate(instances.boxes.tolist()):
+        polygon = instances.polygons[index]
+        annotation = _annotation(instances.labels[index], box, instances.scores[index], float(polygon.area))
+        parts = shapely.get_parts(polygon)
+        annotation['segmentation'] = [shapely.get_coordinates(part.exterior)[:-1].ravel().tolist() for part in parts]
+        yield annotation
+
+
+def _annotation(label: Any, box: list[float], score: Any, area: float) -> dict[str, Any]:
+    left, top, right, bottom = box
+    return {
+        'category_id': int(label) + 1,
+        'bbox': [round(value, 2) for value in (left, top, right - left, bottom - top)],
+        'score': round(float(score), 5),
+        'area': area,
+        'iscrowd': 0,
+    }
 
 
 def write_coco(

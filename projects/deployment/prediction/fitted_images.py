@@ -6,6 +6,7 @@ from typing import Generic
 
 import numpy as np
 
+from ..model_info import MIN_SIDE_PX
 from ..predictions import (
     Prediction,
     Segmentation,
@@ -15,12 +16,10 @@ from ..predictions import (
     fit_size,
     rescale_detections,
     resize_image,
+    resize_segmentation,
 )
-from ..predictions import resize_segmentation as resize_whole
 from ..predictor import Predictor
 from .pipeline import FailedImage, Item, Loaded, Result, through_network
-
-MIN_SIDE_PX = 32  # of what a network is given
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def labels_at(segmentation: Segmentation, size: tuple[int, int], predictor: Pred
     """What `resize_segmentation` gives as labels, one class at a time: memory does not grow with their number."""
     probabilities = segmentation.probabilities
     if probabilities is None or len(probabilities) == 1 or segmentation.labels.shape == size:
-        return resize_whole(segmentation, size, predictor.info).labels
+        return resize_segmentation(segmentation, size, predictor.info).labels
     labels = np.zeros(size, dtype=segmentation.labels.dtype)
     best = np.full(size, -np.inf, dtype=np.float32)
     for index, probability in enumerate(probabilities):

@@ -97,7 +97,7 @@ def predict_video(
     lines_path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with ExitStack() as stack:
-            video = stack.enter_context(_open(file.path))
+            video = stack.enter_context(closing(Video(file.path)))
             lines = stack.enter_context(stack.enter_context(replacing(lines_path)).open('w', encoding='utf-8'))
             if OVERLAYS in settings.write:
                 written.append(f'videos/{file.name}.mp4')
@@ -149,15 +149,6 @@ def _frames(video: Video, depth: int) -> Generator[tuple[int, np.ndarray], None,
             if frame is None:
                 return
             yield number, frame
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[Video]:
-    video = Video(path)
-    try:
-        yield video
-    finally:
-        video.close()
 
 
 @contextmanager

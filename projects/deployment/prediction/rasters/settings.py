@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 from projects.command_line import UsageError
 
-from ...model_info import ModelInfo
-
-SMALLEST_PX = 32  # a graph of any size takes images from here on; the sides of windows are multiples of it
+from ...model_info import MIN_SIDE_PX, ModelInfo
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,9 @@ class RasterSettings:
             UsageError: Windows, batches, bands or the overlap are not such that any raster can be predicted.
         """
         smallest = min(info.input_size or (self.window_px,))
-        if smallest < SMALLEST_PX or self.batch_size < 1:
+        if smallest < MIN_SIDE_PX or self.batch_size < 1:
             raise UsageError(
-                f'window_px {self.window_px}, batch_size {self.batch_size}: expected at least {SMALLEST_PX} and 1'
+                f'window_px {self.window_px}, batch_size {self.batch_size}: expected at least {MIN_SIDE_PX} and 1'
             )
         if self.bands is not None and (len(self.bands) not in (1, 3) or min(self.bands) < 1):
             raise UsageError(f'bands {list(self.bands)}: expected 1 or 3 numbers, from 1')

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .settings import SMALLEST_PX
+from ...model_info import MIN_SIDE_PX
 
 
 @dataclass(frozen=True)
@@ -67,4 +67,4 @@ class WindowAxis:
 
 def window_side(length_px: int, window_px: int) -> int:
     """Side of windows over a raster that may be smaller than one: the multiple of 32 that holds it is enough."""
-    return min(window_px, -(-length_px // SMALLEST_PX) * SMALLEST_PX)
+    return min(window_px, -(-length_px // MIN_SIDE_PX) * MIN_SIDE_PX)
