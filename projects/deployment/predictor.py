@@ -22,7 +22,7 @@ from .predictions import (
     rescale_detections,
     resize_segmentation,
 )
-from .runtimes import BY_SUFFIX, OPENED_BY
+from .runtimes import BY_SUFFIX, OPENED_BY, open_file_session
 
 
 class Session(Protocol):
@@ -156,16 +156,9 @@ def _open_exported(path: Path, runtime: str, device: str, precision: str | None,
     from .export.onnx_files import read_info
 
     info = read_info(path)
-    if runtime == 'openvino':
-        from .runtimes.openvino_session import OpenVINOSession
-
-        if info.precision == 'int8':
-            return Predictor(OpenVINOSession(path, precision, threads), info)
-        info = dataclasses.replace(info, precision=precision or info.precision)
-        return Predictor(OpenVINOSession(path, info.precision, threads), info)
-    if precision not in (None, info.precision):
+    if runtime == 'openvino' and info.precision != 'int8':
+        precision = precision or info.precision
+        info = dataclasses.replace(info, precision=precision)
+    elif runtime != 'openvino' and precision not in (None, info.precision):
         raise UsageError(f'{path.name} computes in {info.precision}; for {precision}, export it with --precision')
-
-    from .runtimes.onnxruntime_session import OnnxRuntimeSession
-
-    return Predictor(OnnxRuntimeSession(path, device, threads), info)
+    return Predictor(open_file_session(runtime, path, device, precision, threads), info)

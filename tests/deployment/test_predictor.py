@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from projects.deployment.model_info import INSTANCES, SEGMENTATION, ModelInfo
-from projects.deployment.prediction.pipeline import predict_each
+from projects.deployment.prediction.fitted_images import predict_each
 from projects.deployment.predictor import Predictor
 
 MEAN = (120.0, 120.0, 120.0)

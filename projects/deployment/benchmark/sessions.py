@@ -6,14 +6,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from projects.command_line import TORCH_RUNTIMES
 
+from ..runtimes import open_file_session
 from ..runtimes.torch_session import DTYPES
 from .machine import synchronise
 from .subjects import Fold, Subject, open_subject
@@ -72,7 +71,8 @@ def open_case(
     images = subject.images(batch_size)
     if case.runtime not in TORCH_RUNTIMES:
         path = subject.file or export_network(subject, batch_size, folder)
-        return functools.partial(_open_session(case, path, device, threads), images)
+        precision = None if case.precision == 'file' else case.precision
+        return functools.partial(open_file_session(case.runtime, path, device, precision, threads), images)
     return _torch_call(subject, case, torch.from_numpy(images), device, channels_last)
 
 
@@ -140,16 +140,6 @@ def _prepared(network: nn.Module, runtime: str, images: Tensor) -> Callable[[Ten
 
 def _autocast(device: str, dtype: torch.dtype) -> AbstractContextManager:
     return nullcontext() if dtype == torch.float32 else torch.autocast(device, dtype)
-
-
-def _open_session(case: Case, path: Path, device: str, threads: int) -> Callable[[np.ndarray], Any]:
-    if case.runtime == 'onnxruntime':
-        from ..runtimes.onnxruntime_session import OnnxRuntimeSession
-
-        return OnnxRuntimeSession(path, device=device, threads=threads)
-    from ..runtimes.openvino_session import OpenVINOSession
-
-    return OpenVINOSession(path, precision=None if case.precision == 'file' else case.precision, threads=threads)
 
 
 def _obstacle(subject: Subject, case: Case, device: str) -> str | None:
