@@ -58,10 +58,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def vectorise(raster: Path, out: Path, args: argparse.Namespace) -> None:
+def vectorize(raster: Path, out: Path, args: argparse.Namespace) -> None:
     """Write the polygons of one raster, and say what was written."""
     from projects.building_extraction.roof_to_footprint import move_roofs_to_footprints
-    from projects.geodata.polygons.files import check_picture_name, vectorise_raster, write_picture
+    from projects.geodata.polygons.files import check_picture_name, vectorize_raster, write_picture
     from projects.geodata.polygons.vectorization import VectorizationSettings
     from projects.geodata.vector_files import check_writable, write_polygons
 
@@ -72,7 +72,7 @@ def vectorise(raster: Path, out: Path, args: argparse.Namespace) -> None:
     if args.picture is not None:
         check_picture_name(args.picture)
     options = {'heights_path': args.heights, 'is_instance_map': args.instances, 'values': args.values}
-    polygons = vectorise_raster(raster, settings, **options)
+    polygons = vectorize_raster(raster, settings, **options)
     if args.off_nadir_deg is not None:
         polygons = move_roofs_to_footprints(polygons, args.off_nadir_deg, args.azimuth_deg)
     write_polygons(polygons, out)
@@ -89,14 +89,14 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     with told_in_one_line('vectorize'):
         if len(args.rasters) == 1:
-            vectorise(args.rasters[0], args.out, args)
+            vectorize(args.rasters[0], args.out, args)
             return
         failed = []
         for raster, name in names_of(args.rasters).items():
             out = args.out / f'{name}.gpkg'
             try:
                 out.parent.mkdir(parents=True, exist_ok=True)
-                vectorise(raster, out, args)
+                vectorize(raster, out, args)
             except (*USER_ERRORS, RuntimeError) as error:
                 failed.append(f'  {error}' if str(raster) in str(error) else f'  {raster}: {error}')
         if failed:

@@ -15,7 +15,7 @@ def check_label(label: str) -> str:
     return label
 
 
-def labelled(annotation: dict[str, Any], label: str) -> dict[str, Any] | None:
+def labeled(annotation: dict[str, Any], label: str) -> dict[str, Any] | None:
     """An annotation of BONAI's COCO layer whose segmentation and box are those of one label.
 
     The building is what its roof sweeps on the way to its footprint: the facades that are seen and those that are not.

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from projects.reporting.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
+from projects.reporting.palette import BLUE, GRAY, GREEN, ORANGE, PURPLE
 
 UNKNOWN = 'unknown height'
 OVERALL = 'overall'  # what is said of all buildings together, beside the classes
@@ -65,7 +65,7 @@ class HeightClasses:
     @property
     def colors(self) -> dict[str, str]:
         """The colour of each of `names_with_unknown`, in every picture."""
-        return {name: COLORS[i % len(COLORS)] for i, name in enumerate(self.names)} | {UNKNOWN: GREY}
+        return {name: COLORS[i % len(COLORS)] for i, name in enumerate(self.names)} | {UNKNOWN: GRAY}
 
     def index(self, heights_m: np.ndarray) -> np.ndarray:
         """Position of each height's class in `names_with_unknown`.

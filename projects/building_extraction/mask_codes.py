@@ -5,4 +5,4 @@ trained on nor scored is that of all segmentation, `training.label_survey.IGNORE
 """
 
 BACKGROUND, BUILDING = 0, 1  # labels
-BUILDING_GREY, IGNORED_GREY = 255, 127  # values of the masks of tile sets, and of predictions drawn; 0 is all else
+BUILDING_GRAY, IGNORED_GRAY = 255, 127  # values of the masks of tile sets, and of predictions drawn; 0 is all else

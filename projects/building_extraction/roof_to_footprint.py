@@ -5,7 +5,7 @@ import shapely
 from mmengine.logging import print_log
 
 from projects.city_scenes.view import View
-from projects.geodata.coordinate_systems import metres_per_unit
+from projects.geodata.coordinate_systems import meters_per_unit
 from projects.geodata.polygonal import translate
 from projects.geodata.vector_files import geopandas
 
@@ -50,7 +50,7 @@ def move_roofs_to_footprints(
         print_log(f'{(~known).sum()} of {len(known)} roofs of unknown height stay where they are', logger='current')
     footprints = roofs.geometry.to_numpy()
     if len(footprints):
-        scales = metres_per_unit(roofs.crs, shapely.get_coordinates(shapely.centroid(footprints)))
+        scales = meters_per_unit(roofs.crs, shapely.get_coordinates(shapely.centroid(footprints)))
         footprints = translate(footprints, -offsets_m / scales)
     series = geopandas.GeoSeries(footprints, index=roofs.index, crs=roofs.crs)
     return roofs.assign(height_m=heights_m, moved=known).set_geometry(series)

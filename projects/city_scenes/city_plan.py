@@ -10,12 +10,12 @@ STREET_WIDTHS_M = ((900.0, 28.0), (400.0, 20.0), (180.0, 14.0), (0.0, 10.0))
 """A street that divides a piece of land at least this long is this wide, from fence to fence."""
 AVENUE_M, MEDIAN_M, CROSSING_M = 28.0, 4.0, 12.0
 """Streets this wide have a strip of that width between their carriageways, with trees; it ends before crossings."""
-CENTRE_SPACING_M = 900.0
+CENTER_SPACING_M = 900.0
 MIN_BLOCK_M2 = 400.0
 
 
 @dataclass(frozen=True)
-class Centres:
+class Centers:
     """Places around which the city is dense.
 
     Attributes:
@@ -69,12 +69,12 @@ def plan_city(size_m: float, random: np.random.Generator) -> CityPlan:
     Returns:
         The plan.
     """
-    centres = _draw_centres(size_m, random)
+    centers = _draw_centers(size_m, random)
     middle = np.array([size_m, size_m]) / 2
     land = rectangle(middle, unit_vector(random.uniform(0, np.pi / 2)), (0.75 * size_m, 0.75 * size_m))
 
     def target_m2(piece: shapely.Polygon) -> float:
-        density = centres.density(shapely.get_coordinates(piece.centroid))[0]
+        density = centers.density(shapely.get_coordinates(piece.centroid))[0]
         return (5500 if density > 0.5 else 8000) * random.lognormal(0, 0.25)
 
     def width_m(length_m: float) -> float:
@@ -86,12 +86,12 @@ def plan_city(size_m: float, random: np.random.Generator) -> CityPlan:
     streets = shapely.get_parts(shapely.intersection([_with_median(street) for street in streets], square))
     blocks = blocks[shapely.area(blocks) > MIN_BLOCK_M2]
     streets = streets[shapely.area(streets) > 1]
-    return CityPlan(blocks, centres.density(shapely.get_coordinates(shapely.centroid(blocks))), streets)
+    return CityPlan(blocks, centers.density(shapely.get_coordinates(shapely.centroid(blocks))), streets)
 
 
-def _draw_centres(size_m: float, random: np.random.Generator) -> Centres:
-    """About one centre for each square of `CENTRE_SPACING_M`; the first one is in the middle and the largest."""
-    steps = max(round(size_m / CENTRE_SPACING_M), 1)
+def _draw_centers(size_m: float, random: np.random.Generator) -> Centers:
+    """About one centre for each square of `CENTER_SPACING_M`; the first one is in the middle and the largest."""
+    steps = max(round(size_m / CENTER_SPACING_M), 1)
     along = (np.arange(steps) + 0.5) / steps * size_m
     places = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
     places += random.normal(0, 0.12 * size_m / steps, places.shape)
@@ -100,7 +100,7 @@ def _draw_centres(size_m: float, random: np.random.Generator) -> Centres:
     strengths = random.uniform(0.75, 1.0, len(places))
     strengths[0] = 1.0
     radii[0] = 0.4 * size_m / steps
-    return Centres(places, radii, strengths)
+    return Centers(places, radii, strengths)
 
 
 def divide(
@@ -163,11 +163,11 @@ def box_around(polygon: shapely.Polygon) -> tuple[np.ndarray, np.ndarray, np.nda
     return corners[0], sides[longer], sides[1 - longer]
 
 
-def rectangle(centre: np.ndarray, direction: np.ndarray, half_sides_m: tuple[float, float]) -> shapely.Polygon:
+def rectangle(center: np.ndarray, direction: np.ndarray, half_sides_m: tuple[float, float]) -> shapely.Polygon:
     """A rectangle with its first side along `direction`, a unit vector."""
     along, across = half_sides_m[0] * direction, half_sides_m[1] * np.array([-direction[1], direction[0]])
     return shapely.Polygon(
-        [centre - along - across, centre + along - across, centre + along + across, centre - along + across]
+        [center - along - across, center + along - across, center + along + across, center - along + across]
     )
 
 

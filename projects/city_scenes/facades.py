@@ -46,8 +46,8 @@ def paint_facades(city: City, walls: np.ndarray, points: Points, view: View, sun
     wide = np.where(glazed, 0.90, 0.40 + 0.35 * uniform(55, structures))
     tall = np.where(glazed, 0.80, np.where(kind < 0.15, 0.42, 0.45 + 0.25 * uniform(56, structures)))
     wide = np.where((kind > 0.35) & (kind < 0.5), 1.0, wide)
-    wall_colour = _pick(_WALLS, uniform(57, structures)) * (0.9 + 0.2 * uniform(58, structures))
-    glass_colour = _pick(_GLASS, uniform(59, structures)) * (0.8 + 0.5 * uniform(60, structures))
+    wall_color = _pick(_WALLS, uniform(57, structures)) * (0.9 + 0.2 * uniform(58, structures))
+    glass_color = _pick(_GLASS, uniform(59, structures)) * (0.8 + 0.5 * uniform(60, structures))
     table = np.column_stack([starts - points.anchor_m, sides, bay, floor, wide, tall, blank])
     start_x, start_y, side_x, side_y, bay, floor, wide, tall, blank = np.take(
         np.ascontiguousarray(table.T, dtype=np.float32), which, axis=1
@@ -61,10 +61,10 @@ def paint_facades(city: City, walls: np.ndarray, points: Points, view: View, sun
     detail = np.float32(np.clip(1.3 - 0.35 * rise_m, 0.25, 1))
     pane = 1 + detail * (1.1 * sparkle**3 - 0.25)
     shade = 0.80 + 0.20 * np.minimum(points.height_m * np.float32(0.12), 1)
-    colours = np.take(wall_colour.astype(np.float32), which, axis=1) * ((1 - glass) * shade)
-    colours += np.take(glass_colour.astype(np.float32), which, axis=1) * (glass * pane * shade)
+    colors = np.take(wall_color.astype(np.float32), which, axis=1) * ((1 - glass) * shade)
+    colors += np.take(glass_color.astype(np.float32), which, axis=1) * (glass * pane * shade)
     outward = np.column_stack([sides[:, 1], -sides[:, 0]]) @ sun.shadow_m
-    return colours, np.maximum(-outward, 0).astype(np.float32)[which]
+    return colors, np.maximum(-outward, 0).astype(np.float32)[which]
 
 
 def _pick(palette: np.ndarray, draw: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ HEIGHT_COLUMNS = (
 )  # fmt: skip
 """Usual names of heights above ground, whatever their case; the first that a file has is taken."""
 STRUCTURE_COLUMNS = ('structure_id', 'building_id', 'bldg_id')
-METRE_TOLERANCE = 0.01
+METER_TOLERANCE = 0.01
 ROAD_WIDTH_M = 8.0
 """Of roads that a file has as lines: two lanes, and room to park."""
 
@@ -58,7 +58,7 @@ def read_city(
         FileNotFoundError: There is no such file.
         ValueError: It holds no polygons, a column is missing, or no column has a usual name.
     """
-    from projects.geodata.coordinate_systems import metres_per_unit
+    from projects.geodata.coordinate_systems import meters_per_unit
     from projects.geodata.vector_files import column_names, read_buildings
 
     from .ground_layers import read_ground
@@ -74,13 +74,13 @@ def read_city(
     frame = read_buildings(path, height_column, structure_column, assume_crs=assume_crs, layer=layer)
     if not len(frame):
         raise ValueError(f'{path} holds no polygons; expected building footprints.')
-    centre = np.median(shapely.get_coordinates(frame.representative_point().to_numpy()), axis=0)
-    metres = metres_per_unit(frame.crs, centre[None])[0]
-    kept = leave_out_outliers(Path(path), frame.geometry.to_numpy(), frame.structure.to_numpy(), metres)
+    center = np.median(shapely.get_coordinates(frame.representative_point().to_numpy()), axis=0)
+    meters = meters_per_unit(frame.crs, center[None])[0]
+    kept = leave_out_outliers(Path(path), frame.geometry.to_numpy(), frame.structure.to_numpy(), meters)
     if not kept.all():
         frame = frame[kept]
         frame = frame.assign(structure=np.unique(frame.structure, return_inverse=True)[1])
-    if np.abs(metres - 1).max() > METRE_TOLERANCE:
+    if np.abs(meters - 1).max() > METER_TOLERANCE:
         frame = frame.to_crs(frame.estimate_utm_crs())
     unknown = int(frame.height_m.isna().sum())
     print_log(

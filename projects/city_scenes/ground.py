@@ -31,7 +31,7 @@ class Ground(IntEnum):
     DRY_GRASS = 7
 
 
-_COLOURS = np.array(
+_COLORS = np.array(
     [(92, 92, 96), (147, 144, 139), (139, 135, 128), (104, 103, 102), (86, 100, 62), (160, 152, 140), (98, 98, 100),
      (126, 121, 92)], dtype=np.float32,
 ).T.copy()  # fmt: skip
@@ -185,15 +185,15 @@ def paint_ground(plan: Plan, frame: Frame, pixels: np.ndarray, points: Points) -
     grass = (green > 0.25) & (yard | wide)
     kinds[grass] = np.where(dirt[grass] > 0.75, Ground.DRY_GRASS, Ground.GRASS)
     kinds[resample(plan.car_park.astype(np.float32), plan.frame, frame).ravel()[pixels] > 0.5] = Ground.CAR_PARK
-    colours = np.take(_COLOURS, kinds, axis=1) * (1 + _ROUGHNESS[kinds] * points.rough + _PATCHES[kinds] * dirt)
+    colors = np.take(_COLORS, kinds, axis=1) * (1 + _ROUGHNESS[kinds] * points.rough + _PATCHES[kinds] * dirt)
     for kind, lines in ((Ground.ASPHALT, _street_lines), (Ground.CAR_PARK, _bay_lines)):
         marked = np.flatnonzero(kinds == kind)
         share = lines(plan, frame, pixels[marked], kerb[marked], points.x_m[marked], points.y_m[marked])
         drawn = np.flatnonzero(share > 0.02)
         share, marked = share[drawn] * (0.75 + 0.1 * dirt[marked[drawn]]), marked[drawn]
-        colours[:, marked] += share * (_PAINT - colours[:, marked])
-    colours[:, np.abs(kerb) < max(0.15, frame.gsd_m / 2)] *= np.float32(1.12)
-    return colours
+        colors[:, marked] += share * (_PAINT - colors[:, marked])
+    colors[:, np.abs(kerb) < max(0.15, frame.gsd_m / 2)] *= np.float32(1.12)
+    return colors
 
 
 def _coverage(distance_m: np.ndarray, width_m: float, gsd_m: float) -> np.ndarray:

@@ -7,11 +7,11 @@ from .frame import Frame
 from .ground import Plan
 from .textures import uniform
 
-_CAR_COLOURS = np.array(
+_CAR_COLORS = np.array(
     [(232, 232, 230), (205, 207, 209), (150, 153, 156), (96, 98, 102), (44, 45, 48), (38, 38, 42), (140, 36, 34),
      (48, 66, 108), (226, 226, 226), (214, 190, 70)], dtype=np.float32,
 ).T  # fmt: skip
-_PALETTE = np.column_stack([np.array([[38], [38], [42]]), _CAR_COLOURS, _CAR_COLOURS * 0.5]).astype(np.float32)
+_PALETTE = np.column_stack([np.array([[38], [38], [42]]), _CAR_COLORS, _CAR_COLORS * 0.5]).astype(np.float32)
 _SHIFT = 4
 
 
@@ -61,7 +61,7 @@ def cars(plan: Plan, frame: Frame, shadow_m: np.ndarray) -> tuple[np.ndarray, np
     points = np.where(bay[:, None], in_bays, points + across * (lane - kerb)[:, None])
     across[bay] = (1, 0)
     keep = (on_car_park | (parked | moving | bay) & (steep > 1e-3)) & _near(points, frame, 8)
-    paint = (uniform(14, columns, rows) * _CAR_COLOURS.shape[1]).astype(int)[keep]
+    paint = (uniform(14, columns, rows) * _CAR_COLORS.shape[1]).astype(int)[keep]
     lorry = (uniform(16, columns, rows) > 0.95) & ~on_car_park
     length = (4.1 + 0.9 * uniform(15, columns, rows) + 4.5 * lorry)[keep]
     along = np.column_stack([-across[:, 1], across[:, 0]])[keep]
@@ -73,7 +73,7 @@ def cars(plan: Plan, frame: Frame, shadow_m: np.ndarray) -> tuple[np.ndarray, np
             [ends[0] + across * half, ends[0] - across * half, ends[1] - across * half, ends[1] + across * half], 1
         )
         quads = np.round((frame.to_px(quads) - 0.5) * 2**_SHIFT).astype(np.int32)
-        numbers = np.ones_like(paint) if part == 0 else 2 + paint + (part - 1) * _CAR_COLOURS.shape[1]
+        numbers = np.ones_like(paint) if part == 0 else 2 + paint + (part - 1) * _CAR_COLORS.shape[1]
         for quad, number in zip(quads, numbers.tolist(), strict=True):
             cv2.fillConvexPoly(image, quad, number, cv2.LINE_8, _SHIFT)
     pixels = np.flatnonzero(image)
@@ -122,12 +122,12 @@ def trees(plan: Plan, frame: Frame, shadow_m: np.ndarray) -> tuple[np.ndarray, n
     return leaves, leaf * crowns.take(leaves), np.flatnonzero((shadows > 0) & (crowns == 0))
 
 
-def _discs(image: np.ndarray, frame: Frame, centres_m: np.ndarray, radii_m: np.ndarray, values: np.ndarray) -> None:
+def _discs(image: np.ndarray, frame: Frame, centers_m: np.ndarray, radii_m: np.ndarray, values: np.ndarray) -> None:
     """Draws discs in order."""
-    centres = np.round((frame.to_px(centres_m.reshape(-1, 2)) - 0.5) * 2**_SHIFT).astype(int).tolist()
+    centers = np.round((frame.to_px(centers_m.reshape(-1, 2)) - 0.5) * 2**_SHIFT).astype(int).tolist()
     radii = np.round(radii_m.ravel() / frame.gsd_m * 2**_SHIFT).astype(int).tolist()
-    for centre, radius, value in zip(centres, radii, values.ravel().tolist(), strict=True):
-        cv2.circle(image, centre, radius, value, -1, cv2.LINE_8, _SHIFT)
+    for center, radius, value in zip(centers, radii, values.ravel().tolist(), strict=True):
+        cv2.circle(image, center, radius, value, -1, cv2.LINE_8, _SHIFT)
 
 
 def _near(points_m: np.ndarray, frame: Frame, margin_m: float) -> np.ndarray:

@@ -18,26 +18,26 @@ diameters."""
 FEW_SHARE = 0.01
 
 
-def leave_out_outliers(path: Path, polygons: np.ndarray, structures: np.ndarray, metres: np.ndarray) -> np.ndarray:
+def leave_out_outliers(path: Path, polygons: np.ndarray, structures: np.ndarray, meters: np.ndarray) -> np.ndarray:
     """Finds what a city has to do without, and says which and why.
 
     Args:
         path: Where they come from, for the message.
         polygons: (N,) Outlines, in any unit.
         structures: (N,) Building that each belongs to, from 0 without gaps.
-        metres: (2,) Metres per unit, east and north.
+        meters: (2,) Metres per unit, east and north.
 
     Returns:
         (N,) bool Which to keep.
     """
-    bounds_m = shapely.bounds(polygons) * np.tile(metres, 2)
+    bounds_m = shapely.bounds(polygons) * np.tile(meters, 2)
     middles_m = (bounds_m[:, :2] + bounds_m[:, 2:]) / 2
     huge = (bounds_m[:, 2:] - bounds_m[:, :2]).max(axis=1) > LARGEST_M
     far = ~huge
     far[far] = isolated(middles_m[far])
     far = np.isin(structures, structures[far]) & ~huge
     kept = ~huge & ~far
-    centre_m = np.median(middles_m[kept], axis=0)
+    center_m = np.median(middles_m[kept], axis=0)
     for left_out, reason in (
         (huge, f'longer than {LARGEST_M / 1000:.0f} km, as no building is'),
         (far, 'far from all others: misplaced, or of another place'),
@@ -45,7 +45,7 @@ def leave_out_outliers(path: Path, polygons: np.ndarray, structures: np.ndarray,
         if left_out.any():
             first = int(np.flatnonzero(left_out)[0])
             x, y = shapely.get_coordinates(shapely.centroid(polygons[first]))[0]
-            off_km = float(np.linalg.norm(middles_m[first] - centre_m)) / 1000
+            off_km = float(np.linalg.norm(middles_m[first] - center_m)) / 1000
             print_log(
                 f'{path}: {left_out.sum()} of {len(polygons)} polygons are left out, {reason}, such as number '
                 f'{first + 1} at ({x:.9g}, {y:.9g}), {off_km:.4g} km from the middle of the others',

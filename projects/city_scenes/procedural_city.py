@@ -12,11 +12,11 @@ from .city_plan import box_around, divide, plan_city
 
 MIN_SIZE_M = 200.0
 MAX_HEIGHT_M = 250.0
-CENTRE_DENSITY, TOWN_DENSITY = 0.5, 0.12
+CENTER_DENSITY, TOWN_DENSITY = 0.5, 0.12
 """Blocks denser than these are built as centre and as town, all others as suburb."""
 PAVEMENT_M = 3.0
 
-CENTRE_HEIGHT = (46.0, 0.8)
+CENTER_HEIGHT = (46.0, 0.8)
 """Median in metres and log-normal spread. With the next two it was chosen so that the heights of the three zones
 together spread as those of Melbourne's structures do (median 12.5 m, 90 % 60 m, 99 % 169 m)."""
 TOWN_HEIGHT = (15.0, 0.45)
@@ -97,8 +97,8 @@ def procedural_city(size_m: float = 2000.0, seed: int = 0) -> City:
             site.green.append(block)
         elif chance < 0.1:
             _retail(site, land)
-        elif density > CENTRE_DENSITY:
-            _centre(site, land, float(density))
+        elif density > CENTER_DENSITY:
+            _center(site, land, float(density))
         elif density > TOWN_DENSITY:
             _town(site, land)
         else:
@@ -122,9 +122,9 @@ def _retail(site: _Site, land: shapely.Polygon) -> None:
     site.build([(land.buffer(-4, join_style='mitre').intersection(hall), site.height(SHED_HEIGHT))])
 
 
-def _centre(site: _Site, land: shapely.Polygon, density: float) -> None:
+def _center(site: _Site, land: shapely.Polygon, density: float) -> None:
     """Lots filled to their edges, with towers; higher towards the middle of the centre."""
-    median, spread = CENTRE_HEIGHT
+    median, spread = CENTER_HEIGHT
     for lot in site.lots(land, site.random.uniform(900, 1900), 1.0):
         if site.random.random() < 0.05:
             (site.car_parks if site.random.random() < 0.5 else site.green).append(lot)

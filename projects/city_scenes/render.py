@@ -85,47 +85,47 @@ def _shade(city: City, frame: Frame, seen: Seen, view: View, sun: Sun) -> np.nda
     offset = view.offset_m(1.0)
     points = seen_points(frame, seen, offset)
     surface, walls = seen.surface.ravel(), len(city.wall_prisms)
-    colours = np.zeros((3, surface.size), dtype=np.float32)
+    colors = np.zeros((3, surface.size), dtype=np.float32)
     direct = np.ones(surface.size, dtype=np.float32)
 
     plan = plan_ground(city, frame)
     ground = np.flatnonzero(surface == GROUND)
-    _put(colours, ground, paint_ground(plan, frame, ground, points.at(ground)))
-    _put(colours, *cars(plan, frame, sun.shadow_m))
+    _put(colors, ground, paint_ground(plan, frame, ground, points.at(ground)))
+    _put(colors, *cars(plan, frame, sun.shadow_m))
     crowns, leaves, tree_shadows = trees(plan, frame, sun.shadow_m)
-    _put(colours, crowns, leaves * (1 + np.float32(0.22) * points.rough.take(crowns)))
+    _put(colors, crowns, leaves * (1 + np.float32(0.22) * points.rough.take(crowns)))
 
     facades = np.flatnonzero((surface != GROUND) & (surface < walls))
     if len(facades):
         paint, direct[facades] = paint_facades(city, surface[facades], points.at(facades), view, sun)
-        _put(colours, facades, paint)
+        _put(colors, facades, paint)
     roofs = np.flatnonzero(surface >= walls)
     if len(roofs):
         places = np.zeros(len(city.buildings.polygons), dtype=np.int64)
         places[seen.prisms] = np.arange(len(seen.prisms))
         which = places.take(surface.take(roofs) - walls)
         paint, direct[roofs] = paint_roofs(city, seen.prisms, which, points.at(roofs), view, sun)
-        _put(colours, roofs, paint)
-        _edge_roofs(colours, rims(city, frame, seen.prisms, offset), seen.surface - walls + 1, sun, frame.gsd_m)
+        _put(colors, roofs, paint)
+        _edge_roofs(colors, rims(city, frame, seen.prisms, offset), seen.surface - walls + 1, sun, frame.gsd_m)
 
     sunny = lit(city, frame, seen, points, sun).ravel().astype(np.float32)
     sunny[tree_shadows[surface[tree_shadows] == GROUND]] *= np.float32(0.15)
     light = cv2.GaussianBlur(sunny.reshape(frame.size_px), (0, 0), 0.6).ravel() * np.minimum(direct, _BRIGHTEST)
-    for colour, sky, sunlight in zip(colours, _SKY, _SUNLIGHT, strict=True):
-        colour *= sky + sunlight * light
-    return colours.reshape(3, *frame.size_px)
+    for color, sky, sunlight in zip(colors, _SKY, _SUNLIGHT, strict=True):
+        color *= sky + sunlight * light
+    return colors.reshape(3, *frame.size_px)
 
 
-def _put(colours: np.ndarray, pixels: np.ndarray, paint: np.ndarray) -> None:
+def _put(colors: np.ndarray, pixels: np.ndarray, paint: np.ndarray) -> None:
     """Sets some pixels; channel by channel is faster than all at once."""
-    for channel, values in zip(colours, paint, strict=True):
+    for channel, values in zip(colors, paint, strict=True):
         channel[pixels] = values
 
 
-def _edge_roofs(colours: np.ndarray, rim: np.ndarray, roof: np.ndarray, sun: Sun, gsd_m: float) -> None:
+def _edge_roofs(colors: np.ndarray, rim: np.ndarray, roof: np.ndarray, sun: Sun, gsd_m: float) -> None:
     """Brightens parapets, and darkens the strip of the roof on which they throw their shadow."""
     on_rim = (rim == roof) & (roof > 0)
     right, down = np.clip(np.round(sun.shadow_m * 0.9 / gsd_m * (1, -1)), -8, 8).astype(int)
     in_shadow = (np.roll(rim, (down, right), axis=(0, 1)) == roof) & (roof > 0) & ~on_rim
-    colours[:, np.flatnonzero(on_rim)] *= np.float32(1.10)
-    colours[:, np.flatnonzero(in_shadow)] *= np.float32(0.66)
+    colors[:, np.flatnonzero(on_rim)] *= np.float32(1.10)
+    colors[:, np.flatnonzero(in_shadow)] *= np.float32(0.66)

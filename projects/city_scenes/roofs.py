@@ -46,25 +46,25 @@ def paint_roofs(
     pitched = (4 * box[:, 4] * box[:, 5] < 420) & (city.drawn_heights_m[roofs] < 11) & (box[:, 5] > 2)
     pitched &= uniform(31, structures) < 0.8
     draw, shade = uniform(32, roofs), (0.9 + 0.2 * uniform(33, roofs))
-    flat_colour = _FLAT[:, (draw * _FLAT.shape[1]).astype(int)]
-    colour = shade * np.where(pitched, _PITCHED[:, (draw * _PITCHED.shape[1]).astype(int)], flat_colour)
+    flat_color = _FLAT[:, (draw * _FLAT.shape[1]).astype(int)]
+    color = shade * np.where(pitched, _PITCHED[:, (draw * _PITCHED.shape[1]).astype(int)], flat_color)
     busy = np.where(pitched | (box[:, 5] < 4), 0, 0.15 + 0.5 * uniform(34, roofs))
     patchy = 0.03 + 0.10 * uniform(35, roofs) ** 2
     sheets = np.where(uniform(37, roofs) > 0.55, 3 + 5 * uniform(36, roofs), np.float32(0))
     table = np.column_stack([box[:, 2:], box[:, :2] - points.anchor_m, patchy, busy, pitched])
-    axis_x, axis_y, half_length, half_width, centre_x, centre_y, patchy, busy, pitched = np.take(
+    axis_x, axis_y, half_length, half_width, center_x, center_y, patchy, busy, pitched = np.take(
         np.ascontiguousarray(table.T, dtype=np.float32), prisms, axis=1
     )
-    east, north = points.x_m - centre_x, points.y_m - centre_y
+    east, north = points.x_m - center_x, points.y_m - center_y
     along, across = east * axis_x + north * axis_y, north * axis_x - east * axis_y
-    colours = np.take(colour.astype(np.float32), prisms, axis=1)
-    colours *= 1 + patchy * points.dirt + np.float32(0.045) * points.rough
+    colors = np.take(color.astype(np.float32), prisms, axis=1)
+    colors *= 1 + patchy * points.dirt + np.float32(0.045) * points.rough
     direct = np.ones(len(prisms), dtype=np.float32)
 
     flat = np.flatnonzero(busy)
     if len(flat):
-        _draw_seams(colours, flat, along[flat], across[flat], sheets[prisms[flat]], view.gsd_m)
-        _equip(colours, flat, prisms[flat], along[flat], across[flat], roofs, table, sun, view)
+        _draw_seams(colors, flat, along[flat], across[flat], sheets[prisms[flat]], view.gsd_m)
+        _equip(colors, flat, prisms[flat], along[flat], across[flat], roofs, table, sun, view)
     sloped = np.flatnonzero(pitched)
     if len(sloped):
         u, v = along[sloped], across[sloped]
@@ -78,23 +78,23 @@ def paint_roofs(
         ridge = np.minimum(
             np.abs(np.where(end, 99, v)), np.abs(half_length[sloped] - np.abs(u) - half_width[sloped] + np.abs(v))
         )
-        colours[:, sloped] *= np.where(ridge < max(0.2, view.gsd_m / 2), np.float32(1.12), np.float32(1))
-    return colours, direct
+        colors[:, sloped] *= np.where(ridge < max(0.2, view.gsd_m / 2), np.float32(1.12), np.float32(1))
+    return colors, direct
 
 
 def _draw_seams(
-    colours: np.ndarray, pixels: np.ndarray, along: np.ndarray, across: np.ndarray, sheets_m: np.ndarray, gsd_m: float
+    colors: np.ndarray, pixels: np.ndarray, along: np.ndarray, across: np.ndarray, sheets_m: np.ndarray, gsd_m: float
 ) -> None:
     """Darkens the lines between a roof's sheets, where it has any."""
     sheeted = np.flatnonzero(sheets_m)
     columns, rows = along[sheeted] / sheets_m[sheeted], across[sheeted] / (2.2 * sheets_m[sheeted])
     line = np.float32(max(0.12, gsd_m)) / sheets_m[sheeted]
     on_line = (columns - np.floor(columns) < line) | (rows - np.floor(rows) < line / 2.2)
-    colours[:, pixels[sheeted[on_line]]] *= np.float32(1 - 0.3 * min(0.15 / gsd_m, 1.0))
+    colors[:, pixels[sheeted[on_line]]] *= np.float32(1 - 0.3 * min(0.15 / gsd_m, 1.0))
 
 
 def _equip(
-    colours: np.ndarray, pixels: np.ndarray, prisms: np.ndarray, along: np.ndarray, across: np.ndarray,
+    colors: np.ndarray, pixels: np.ndarray, prisms: np.ndarray, along: np.ndarray, across: np.ndarray,
     roofs: np.ndarray, table: np.ndarray, sun: Sun, view: View,
 ) -> None:  # fmt: skip
     """Draws boxes (air conditioning, stairs, skylights) and their shadows, at most one in each 5 m cell of a roof."""
@@ -113,7 +113,7 @@ def _equip(
     v = across[chosen] - (key[1] + 0.5) * _CELL_M - 0.5 * (uniform(45, *key) - 0.5)
     tall = 0.6 + 1.4 * uniform(46, *key)
     axis_x, axis_y = table[prisms[chosen], :2].T.astype(np.float32)
-    colour = _EQUIPMENT[:, (uniform(47, *key) * _EQUIPMENT.shape[1]).astype(int)]
+    color = _EQUIPMENT[:, (uniform(47, *key) * _EQUIPMENT.shape[1]).astype(int)]
     for (east, north), reach, factor in (
         (sun.shadow_m, (0, 1), None),
         (view.offset_m(1.0), (0, 1), 0.55),
@@ -122,9 +122,9 @@ def _equip(
         move_u, move_v = (east * axis_x + north * axis_y) * tall, (north * axis_x - east * axis_y) * tall
         hit = _swept(u, v, half_u, half_v, move_u, move_v, reach)
         if factor is None:
-            colours[:, pixels[chosen[hit]]] *= np.float32(0.5)
+            colors[:, pixels[chosen[hit]]] *= np.float32(0.5)
         else:
-            colours[:, pixels[chosen[hit]]] = colour[:, hit] * np.float32(factor)
+            colors[:, pixels[chosen[hit]]] = color[:, hit] * np.float32(factor)
 
 
 def _swept(

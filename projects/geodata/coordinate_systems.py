@@ -34,7 +34,7 @@ def is_local(crs: Any) -> bool:
     return parse_crs(crs).geodetic_crs is None
 
 
-def metres_per_unit(crs: Any, points: np.ndarray) -> np.ndarray:
+def meters_per_unit(crs: Any, points: np.ndarray) -> np.ndarray:
     """Length on the ground of one unit of a coordinate system at the given places.
 
     Web-mercator "metres" are 1 / cos(latitude) times too long on the map: at 60 degrees this returns 0.5. UTM returns

@@ -103,28 +103,28 @@ def _unit_of(column: str) -> str:
 
 def _read(cell: Any, unit: str, points: bool) -> tuple[float, str]:
     """Metres, and why they are unknown ('' where they are not)."""
-    number, metres = np.nan, np.nan
+    number, meters = np.nan, np.nan
     if not isinstance(cell, str):
         number = float(cell)
-        metres = number * UNIT_M[unit]
+        meters = number * UNIT_M[unit]
     elif cell:
         written = WRITTEN.fullmatch(cell.casefold())
         stated = written and (written['unit'] or unit)
         if written is None or stated not in UNIT_M or (written['inches'] and UNIT_M[stated] != FOOT_M):
             return np.nan, NOT_UNDERSTOOD
-        metres = _number(written['number'], UNIT_M[stated], points) * UNIT_M[stated]
-        number = metres / UNIT_M[stated] if written['unit'] is None or UNIT_M[stated] == 1 else np.nan
+        meters = _number(written['number'], UNIT_M[stated], points) * UNIT_M[stated]
+        number = meters / UNIT_M[stated] if written['unit'] is None or UNIT_M[stated] == 1 else np.nan
         if written['inches']:
-            metres += _number(written['inches'], INCH_M, points) * INCH_M
-        if np.isnan(metres):
+            meters += _number(written['inches'], INCH_M, points) * INCH_M
+        if np.isnan(meters):
             return np.nan, NOT_UNDERSTOOD
-    if np.isnan(metres):
+    if np.isnan(meters):
         return np.nan, 'empty'
-    if metres <= 0:
+    if meters <= 0:
         return np.nan, 'zero or negative'
-    if metres > LIMIT_M or (np.isfinite(number) and int(number) in NINES):
+    if meters > LIMIT_M or (np.isfinite(number) and int(number) in NINES):
         return np.nan, 'a mark such as 9999'
-    return metres, ''
+    return meters, ''
 
 
 def _number(text: str, unit_m: float, points: bool) -> float:

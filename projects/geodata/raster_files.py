@@ -11,7 +11,7 @@ import numpy as np
 
 from projects.bit_depth import eight_bits
 
-from .coordinate_systems import metres_per_unit, parse_crs
+from .coordinate_systems import meters_per_unit, parse_crs
 from .gdal import rasterio
 from .raster_data import DataRule, NoDataError, UnreadableWindowError, find_data_rule, read_bands
 from .raster_resampling import fit_to_resample, resampled
@@ -23,7 +23,7 @@ from .raster_rules import (
     is_north_up,
     placement_notes,
 )
-from .raster_writing import rasterise, write_geotiff
+from .raster_writing import rasterize, write_geotiff
 
 __all__ = [
     'NoDataError',
@@ -33,7 +33,7 @@ __all__ = [
     'open_band',
     'open_raster',
     'rasterio',
-    'rasterise',
+    'rasterize',
     'write_geotiff',
 ]
 
@@ -84,7 +84,7 @@ class Raster:
         """Ground sample distance in metres (mean of both axes) at a pixel, by default at the centre."""
         width, height = self.size_px
         place = self.transform @ (width / 2 if column is None else column, height / 2 if row is None else row)
-        scale = metres_per_unit(self.crs, np.array([place]))[0]
+        scale = meters_per_unit(self.crs, np.array([place]))[0]
         return float(np.mean(scale * (self.transform.a, -self.transform.e)))
 
     def window_transform(self, column: int, row: int) -> Any:

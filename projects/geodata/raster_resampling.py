@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from .coordinate_systems import metres_per_unit, to_degrees, utm_zone
+from .coordinate_systems import meters_per_unit, to_degrees, utm_zone
 from .gdal import rasterio
 from .raster_data import OPAQUE, ColorInterp, DataRule
 
@@ -37,7 +37,7 @@ def resampled(source: Any, gsd_m: float | None, rule: DataRule) -> tuple[Any, Da
     )
     reduction = 1.0
     if gsd_m is not None:
-        scale = metres_per_unit(crs, np.array([transform @ (width / 2, height / 2)]))[0].mean()
+        scale = meters_per_unit(crs, np.array([transform @ (width / 2, height / 2)]))[0].mean()
         reduction = gsd_m / scale / transform.a
         width, height = max(round(width / reduction), 1), max(round(height / reduction), 1)
         transform @= rasterio.Affine.scale(reduction)

@@ -98,17 +98,17 @@ def choose_bands(source: Any, path: Path, bands: tuple[int, ...] | None) -> tupl
     """
     if any(np.dtype(kind).kind == 'c' for kind in source.dtypes):
         raise ValueError(f'{path} has complex pixels ({source.dtypes[0]}); expected real numbers')
-    colours = [n for n, use in enumerate(source.colorinterp, 1) if use != ColorInterp.alpha]
+    colors = [n for n, use in enumerate(source.colorinterp, 1) if use != ColorInterp.alpha]
     if bands is not None:
         if len(bands) not in (1, 3) or not set(bands) <= set(range(1, source.count + 1)):
             raise ValueError(f'bands {list(bands)}: expected 1 or 3 numbers from 1 to {source.count} for {path}')
         return tuple(bands), f'bands {list(bands)} as asked'
     if source.colorinterp[0] == ColorInterp.palette:
         raise ValueError(f'{path} has a colour table; expand it first: gdal_translate -expand rgb {path.name} rgb.tif')
-    if len(colours) in (0, 2):
-        raise ValueError(f'{path} has {len(colours)} bands besides alpha; choose 1 or 3 with bands')
+    if len(colors) in (0, 2):
+        raise ValueError(f'{path} has {len(colors)} bands besides alpha; choose 1 or 3 with bands')
     named = [source.colorinterp.index(use) + 1 for use in RGB if use in source.colorinterp]
-    chosen = tuple(named if len(named) == 3 else colours[:3])
+    chosen = tuple(named if len(named) == 3 else colors[:3])
     return chosen, f'bands {list(chosen)} of {source.count} ({"grey" if len(chosen) == 1 else "red, green, blue"})'
 
 

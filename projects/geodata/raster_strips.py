@@ -27,13 +27,13 @@ class RasterLayer:
         dtype: Of its pixels: 'uint8', 'uint16' or 'float32'.
         bands: Their descriptions.
         overviews: How overviews are computed: 'average', or 'mode' for labels.
-        colours: RGB of the values 0, 1, ... of a band of labels, uint8 alone; (): none.
+        colors: RGB of the values 0, 1, ... of a band of labels, uint8 alone; (): none.
     """
 
     dtype: str
     bands: tuple[str, ...]
     overviews: str = 'average'
-    colours: tuple[tuple[int, int, int], ...] = ()
+    colors: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,8 @@ def _created(path: Path, layer: RasterLayer, grid: RasterGrid, **codec: Any) -> 
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), _quietly(rasterio.open, path, 'w', **profile) as dataset:
         for number, description in enumerate(layer.bands, 1):
             dataset.set_band_description(number, description)
-        if layer.colours:
-            dataset.write_colormap(1, {value: (*colour, 255) for value, colour in enumerate(layer.colours)})
+        if layer.colors:
+            dataset.write_colormap(1, {value: (*color, 255) for value, color in enumerate(layer.colors)})
         yield dataset
 
 

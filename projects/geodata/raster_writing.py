@@ -13,7 +13,7 @@ from .coordinate_systems import parse_crs
 from .gdal import rasterio
 
 
-def rasterise(
+def rasterize(
     shapes: np.ndarray, values: np.ndarray, size_px: tuple[int, int], transform: Any, dtype: Any
 ) -> np.ndarray:
     """Paint polygons with values, later ones over earlier ones; a pixel belongs to a polygon that holds its centre.

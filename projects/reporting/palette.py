@@ -7,11 +7,11 @@ import numpy as np
 
 BLUE, ORANGE, GREEN, VERMILLION = '#0072B2', '#E69F00', '#009E73', '#D55E00'
 PURPLE, SKY, YELLOW = '#CC79A7', '#56B4E9', '#F0E442'
-BLACK, GREY, WHITE = '#000000', '#999999', '#FFFFFF'
+BLACK, GRAY, WHITE = '#000000', '#999999', '#FFFFFF'
 SERIES = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK)  # without yellow, too faint for lines
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', '*', 'h')
 LABELS = ('#00E5FF', '#FFD500')  # outlines on images: as they are, and displaced; clear on any ground
-PARTS = {'train': BLUE, 'val': VERMILLION, 'test': GREEN, 'left out': GREY}  # of a data set
+PARTS = {'train': BLUE, 'val': VERMILLION, 'test': GREEN, 'left out': GRAY}  # of a data set
 
 
 def distinct_colors(number: int) -> list[str]:

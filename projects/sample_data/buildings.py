@@ -132,7 +132,7 @@ def write_mask_sample(
         'masks', tile_px, seed, splits=[asdict(split) for split in splits], building=building, background=background
     )
     domains = {f'part{number}': Domain(split.num_images) for number, split in enumerate(splits)}
-    colours = np.array([background, building], np.uint8)
+    colors = np.array([background, building], np.uint8)
 
     def build(folder: Path) -> None:
         with _rendered(root, folder, domains, tile_px, seed) as scenes:
@@ -145,7 +145,7 @@ def write_mask_sample(
                     mask = np.asarray(Image.open(scenes / name / 'masks' / image.name)) // 255
                     path = folder / split.masks / f'{split.mask_name.format(*texts)}.png'
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    Image.fromarray(colours[mask]).save(path)
+                    Image.fromarray(colors[mask]).save(path)
                 if split.list_file:
                     (folder / split.list_file).parent.mkdir(parents=True, exist_ok=True)
                     (folder / split.list_file).write_text(''.join(listed))

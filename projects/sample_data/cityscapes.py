@@ -27,7 +27,7 @@ class Label:
 
     id: int
     train_id: int
-    colour: tuple[int, int, int]
+    color: tuple[int, int, int]
 
 
 LABELS = {
@@ -69,7 +69,7 @@ LABELS = {
 """The labels of Cityscapes by name (cityscapesScripts, helpers/labels.py); licence plates have no id."""
 LABEL_IDS = {name: label.id for name, label in LABELS.items()}
 TRAIN_IDS = np.array([label.train_id for label in LABELS.values()], dtype=np.uint8)  # by id
-COLOURS = np.array([(*label.colour, 255) for label in LABELS.values()], dtype=np.uint8)  # by id; opaque
+COLORS = np.array([(*label.color, 255) for label in LABELS.values()], dtype=np.uint8)  # by id; opaque
 
 
 def write_cityscapes_sample(
@@ -120,5 +120,5 @@ def _write_frame(folder: Path, split: str, city: str, index: int, picture: np.nd
     """Writes an image and its label maps; every image is the 20th frame of a sequence of its own."""
     name = f'{city}_{index:06d}_000019'
     write_image(folder / 'leftImg8bit' / split / city / f'{name}_leftImg8bit.png', picture)
-    for kind, image in (('labelIds', labels), ('labelTrainIds', TRAIN_IDS[labels]), ('color', COLOURS[labels])):
+    for kind, image in (('labelIds', labels), ('labelTrainIds', TRAIN_IDS[labels]), ('color', COLORS[labels])):
         write_image(folder / 'gtFine' / split / city / f'{name}_gtFine_{kind}.png', image)

@@ -29,8 +29,8 @@ def everyday_scene(
         The picture, RGB, float, shape (H, W, 3), in 0–255, and the label map, shape (H, W), uint8.
     """
     height, width = size
-    centre = (width * rng.uniform(0.4, 0.6), height * rng.uniform(0.42, 0.55))
-    canvas = Canvas(size, Camera(0.75 * max(size), centre, rng.uniform(1.4, 1.8)), label_ids)
+    center = (width * rng.uniform(0.4, 0.6), height * rng.uniform(0.42, 0.55))
+    canvas = Canvas(size, Camera(0.75 * max(size), center, rng.uniform(1.4, 1.8)), label_ids)
     CATEGORIES[category](canvas, rng)
     picture = canvas.picture * rng.uniform(0.85, 1.1) + grain(rng, size)
     return picture.clip(0, 255), canvas.labels

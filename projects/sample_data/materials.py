@@ -9,10 +9,10 @@ from .perspective import Material
 _TILE = 64  # cells after which noise repeats
 
 
-def speckled(rng: Generator, colour: np.ndarray, contrast: float, cell_m: float) -> Material:
+def speckled(rng: Generator, color: np.ndarray, contrast: float, cell_m: float) -> Material:
     """One colour with smooth noise of the given contrast (in 0–255) and grain size."""
     noise = _noise(rng, cell_m)
-    return lambda u, v: colour + contrast * noise(u, v)[..., None]
+    return lambda u, v: color + contrast * noise(u, v)[..., None]
 
 
 def layered(rng: Generator, lower: np.ndarray, upper: np.ndarray, height_m: float, cell_m: float) -> Material:
@@ -22,9 +22,9 @@ def layered(rng: Generator, lower: np.ndarray, upper: np.ndarray, height_m: floa
 
     def material(u: np.ndarray, v: np.ndarray) -> np.ndarray:
         share = np.clip(v / height_m, 0, 1)[..., None]
-        colour = lower + share * (upper - lower)
+        color = lower + share * (upper - lower)
         clouds = np.clip(noise(u, 3 * v) - 0.3, 0, 0.7)[..., None]
-        return colour + clouds * (white - colour)
+        return color + clouds * (white - color)
 
     return material
 
@@ -44,7 +44,7 @@ def facade(rng: Generator, wall: np.ndarray) -> Material:
     return material
 
 
-def tiled(rng: Generator, colour: np.ndarray, width_m: float, height_m: float, contrast: float = 10) -> Material:
+def tiled(rng: Generator, color: np.ndarray, width_m: float, height_m: float, contrast: float = 10) -> Material:
     """Slabs, planks or tiles, each a little lighter or darker than the next, with dark joints."""
     shades = rng.normal(scale=contrast, size=(_TILE, _TILE))
 
@@ -52,7 +52,7 @@ def tiled(rng: Generator, colour: np.ndarray, width_m: float, height_m: float, c
         across, up = u / width_m, v / height_m
         shade = shades[np.floor(up).astype(int) % _TILE, np.floor(across).astype(int) % _TILE]
         is_joint = (across % 1 < 0.06) | (up % 1 < 0.06)
-        return colour + np.where(is_joint, -2.5 * contrast, shade)[..., None]
+        return color + np.where(is_joint, -2.5 * contrast, shade)[..., None]
 
     return material
 

@@ -22,13 +22,13 @@ class Layer:
 
     Attributes:
         shape: What it covers.
-        colour: RGB, shape (3,), in 0–255.
+        color: RGB, shape (3,), in 0–255.
         shade: By how much the brightness rises towards the light and falls away from it, as a share.
         opacity: 1 for the object itself; less for shadows and highlights, which belong to no object.
     """
 
     shape: Geometry
-    colour: np.ndarray
+    color: np.ndarray
     shade: float = 0.0
     opacity: float = 1.0
 
@@ -53,7 +53,7 @@ class Kind:
     aerial: bool = False
 
 
-def _bright_colour(rng: Generator, hues_deg: tuple[float, float]) -> np.ndarray:
+def _bright_color(rng: Generator, hues_deg: tuple[float, float]) -> np.ndarray:
     """A random saturated RGB colour, shape (3,), of a hue in the given range of the colour circle."""
     hue = rng.uniform(*hues_deg) / 2  # OpenCV counts in steps of 2 degrees
     hsv = np.array([[[hue, rng.uniform(170, 255), rng.uniform(170, 255)]]]).astype(np.uint8)
@@ -99,7 +99,7 @@ def _stop_sign(rng: Generator, light: np.ndarray) -> list[Layer]:
         Layer(affinity.translate(affinity.scale(_DISC, 0.35, 0.3), *(0.4 * light)), WHITE, opacity=0.12),
     ]
     return [
-        Layer(affinity.scale(layer.shape, narrowing, 1, origin=(0, 0)), layer.colour, layer.shade, layer.opacity)
+        Layer(affinity.scale(layer.shape, narrowing, 1, origin=(0, 0)), layer.color, layer.shade, layer.opacity)
         for layer in layers
     ]
 
@@ -107,12 +107,12 @@ def _stop_sign(rng: Generator, light: np.ndarray) -> list[Layer]:
 def _frisbee(rng: Generator, light: np.ndarray) -> list[Layer]:
     """A shaded disc in perspective: rim, flight rings and a gloss on the side of the light."""
     flattening = rng.uniform(0.5, 1.0)
-    colour = _bright_colour(rng, _BLUE_TO_PURPLE)
-    inner = colour if rng.random() < 0.5 else 0.35 * colour + 0.65 * WHITE
+    color = _bright_color(rng, _BLUE_TO_PURPLE)
+    inner = color if rng.random() < 0.5 else 0.35 * color + 0.65 * WHITE
     rings = [
-        (1.0, 0.55 * colour, 0.2),
-        (0.93, colour, 0.25),
-        (0.72, 0.75 * colour, 0.1),
+        (1.0, 0.55 * color, 0.2),
+        (0.93, color, 0.25),
+        (0.72, 0.75 * color, 0.1),
         (0.67, inner, 0.15),
         (0.3, 0.8 * inner, 0.1),
     ]
@@ -125,7 +125,7 @@ def _kite(rng: Generator, light: np.ndarray) -> list[Layer]:
     """A diamond of four panels in two bright colours with dark spars, with or without a tail."""
     wing, cross = rng.uniform(0.55, 0.8), rng.uniform(-0.4, -0.15)
     top, right, bottom, left, hub = (0, -1), (wing, cross), (0, 1), (-wing, cross), (0, cross)
-    first, second = _bright_colour(rng, _ORANGE_TO_GREEN), _bright_colour(rng, _ORANGE_TO_GREEN)
+    first, second = _bright_color(rng, _ORANGE_TO_GREEN), _bright_color(rng, _ORANGE_TO_GREEN)
     layers = []
     if rng.random() < 0.4:
         along = np.linspace(0, 1, 12)
@@ -135,9 +135,9 @@ def _kite(rng: Generator, light: np.ndarray) -> list[Layer]:
         layers += [Layer(Polygon(path[k] + 0.16 * np.array(_BOW)), first) for k in (5, 10)]
     panels = [((top, right, hub), first), ((right, bottom, hub), second)]
     panels += [((bottom, left, hub), first), ((left, top, hub), second)]
-    for corners, colour in panels:
+    for corners, color in panels:
         facing = 1 + 0.12 * np.sign(corners[0][0] + corners[1][0]) * light[0]
-        layers.append(Layer(Polygon(corners), colour * facing, shade=0.08))
+        layers.append(Layer(Polygon(corners), color * facing, shade=0.08))
     spars = shapely.MultiLineString([[top, bottom], [left, right]]).buffer(0.025, cap_style='flat')
     layers.append(Layer(spars & Polygon([top, right, bottom, left]), 0.3 * first))
     return layers
@@ -158,15 +158,15 @@ def _building(rng: Generator, light: np.ndarray) -> list[Layer]:
     swept = [(wing | affinity.translate(wing, *shadow_offset)).convex_hull for wing in wings]
     layers = [Layer(shapely.union_all(swept), BLACK, opacity=0.45)]
     if rng.random() < 0.5:
-        colour = np.array(_TILES[rng.integers(len(_TILES))]) * rng.uniform(0.85, 1.15)
-        return layers + [layer for wing in wings for layer in _pitched_roof(wing, colour, light)]
+        color = np.array(_TILES[rng.integers(len(_TILES))]) * rng.uniform(0.85, 1.15)
+        return layers + [layer for wing in wings for layer in _pitched_roof(wing, color, light)]
     return layers + _flat_roof(rng, shapely.union_all(wings), light)
 
 
 _TILES = [(168.0, 84.0, 62.0), (140.0, 66.0, 52.0), (120.0, 112.0, 106.0), (96.0, 104.0, 118.0), (176.0, 140.0, 104.0)]
 
 
-def _pitched_roof(wing: Polygon, colour: np.ndarray, light: np.ndarray) -> list[Layer]:
+def _pitched_roof(wing: Polygon, color: np.ndarray, light: np.ndarray) -> list[Layer]:
     """Four planes that meet in a ridge along the longer axis, each as bright as it faces the light."""
     x0, y0, x1, y1 = wing.bounds
     run = min(x1 - x0, y1 - y0) / 2
@@ -174,24 +174,24 @@ def _pitched_roof(wing: Polygon, colour: np.ndarray, light: np.ndarray) -> list[
     corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
     ends = [start, end, end, start] if x1 - x0 >= y1 - y0 else [start, start, end, end]
     normals = np.array([(0, -1), (1, 0), (0, 1), (-1, 0)])
-    layers = [Layer(wing, 0.75 * colour)]
+    layers = [Layer(wing, 0.75 * color)]
     for k, normal in enumerate(normals):
         plane = Polygon([corners[k], corners[(k + 1) % 4], ends[(k + 1) % 4], ends[k]])
-        layers.append(Layer(plane, colour * (1 + 0.28 * normal @ light)))
+        layers.append(Layer(plane, color * (1 + 0.28 * normal @ light)))
     return layers
 
 
 def _flat_roof(rng: Generator, roof: Geometry, light: np.ndarray) -> list[Layer]:
     """A parapet around a grey roof with a few small units that throw shadows."""
-    grey = rng.uniform(110, 225) + rng.uniform(-8, 8, size=3)
+    gray = rng.uniform(110, 225) + rng.uniform(-8, 8, size=3)
     inside = roof.buffer(-0.06, join_style='mitre')
-    layers = [Layer(roof, 1.15 * grey), Layer(inside, 0.92 * grey, shade=0.06)]
+    layers = [Layer(roof, 1.15 * gray), Layer(inside, 0.92 * gray, shade=0.06)]
     for x, y in rng.uniform(-0.8, 0.8, size=(6, 2)):
         unit = box(x - 0.09, y - 0.07, x + 0.09, y + 0.07)
         if inside.buffer(-0.1).contains(unit):
             layers += [
                 Layer(affinity.translate(unit, *(-0.07 * light)), BLACK, opacity=0.4),
-                Layer(unit, np.minimum(1.2 * grey, 245.0)),
+                Layer(unit, np.minimum(1.2 * gray, 245.0)),
             ]
     return layers
 

@@ -10,7 +10,7 @@ from .objects import BLACK, WHITE
 from .perspective import Canvas, Interval
 
 GLASS = np.array([52.0, 62.0, 78.0])
-GREY = np.array([150.0, 152.0, 150.0])
+GRAY = np.array([150.0, 152.0, 150.0])
 
 
 def building_row(canvas: Canvas, rng: Generator, x: float, z: Interval, gap_share: float = 0.25) -> None:
@@ -60,11 +60,11 @@ def hedge(canvas: Canvas, rng: Generator, z: float, label: str, height_m: float)
 
 def car(canvas: Canvas, rng: Generator, x: float, z: float, label: str = 'car') -> None:
     """A car that drives along z: body, cabin, wheels, lights."""
-    colour = np.array(_PAINTS[rng.integers(len(_PAINTS))]) * rng.uniform(0.8, 1.1)
+    color = np.array(_PAINTS[rng.integers(len(_PAINTS))]) * rng.uniform(0.8, 1.1)
     left, right, length = x - 0.9, x + 0.9, 4.3
     _shadow(canvas, box(left - 0.1, z - 0.2, right + 0.1, z + length))
-    canvas.cuboid((left, right), (0.3, 0.95), (z, z + length), label, colour)
-    canvas.cuboid((left + 0.1, right - 0.1), (0.95, 1.5), (z + 0.6, z + 3.2), label, GLASS, colour)
+    canvas.cuboid((left, right), (0.3, 0.95), (z, z + length), label, color)
+    canvas.cuboid((left + 0.1, right - 0.1), (0.95, 1.5), (z + 0.6, z + 3.2), label, GLASS, color)
     _wheels(canvas, (left, right), (z + 0.8, z + length - 0.9), z, 0.34, label)
     for side in (left + 0.25, right - 0.25):
         lamp = np.array([205.0, 30.0, 30.0]) if rng.random() < 0.5 else WHITE
@@ -73,10 +73,10 @@ def car(canvas: Canvas, rng: Generator, x: float, z: float, label: str = 'car') 
 
 def bus(canvas: Canvas, rng: Generator, x: float, z: float, label: str = 'bus') -> None:
     """A bus that drives along z: a yellow or red box with a band of windows."""
-    colour = np.array([(232.0, 178.0, 20.0), (200.0, 40.0, 34.0)][rng.integers(2)]) * rng.uniform(0.9, 1.05)
+    color = np.array([(232.0, 178.0, 20.0), (200.0, 40.0, 34.0)][rng.integers(2)]) * rng.uniform(0.9, 1.05)
     left, right, length = x - 1.25, x + 1.25, 10.0
     _shadow(canvas, box(left - 0.1, z - 0.2, right + 0.1, z + length))
-    canvas.cuboid((left, right), (0.35, 3.1), (z, z + length), label, colour)
+    canvas.cuboid((left, right), (0.35, 3.1), (z, z + length), label, color)
     panes = striped(GLASS, 0.8 * GLASS, 1.6)
     if left > 0 or right < 0:
         canvas.surface('x', left if left > 0 else right, box(z + 0.3, 1.6, z + length - 0.3, 2.6), label, panes)
@@ -102,13 +102,13 @@ def person(canvas: Canvas, rng: Generator, x: float, z: float) -> None:
 
 def lamp_post(canvas: Canvas, x: float, z: float, label: str = 'pole') -> None:
     """A post of 6 m with an arm over the street."""
-    canvas.surface('z', z, box(x - 0.11, 0, x + 0.11, 6), label, 0.6 * GREY)
-    canvas.surface('z', z, box(min(x, 0.7 * x), 5.8, max(x, 0.7 * x), 6), label, 0.6 * GREY)
+    canvas.surface('z', z, box(x - 0.11, 0, x + 0.11, 6), label, 0.6 * GRAY)
+    canvas.surface('z', z, box(min(x, 0.7 * x), 5.8, max(x, 0.7 * x), 6), label, 0.6 * GRAY)
 
 
 def traffic_sign(canvas: Canvas, rng: Generator, x: float, z: float) -> None:
     """A round, triangular or square sign on a post."""
-    canvas.surface('z', z, box(x - 0.07, 0, x + 0.07, 2.1), 'pole', GREY)
+    canvas.surface('z', z, box(x - 0.07, 0, x + 0.07, 2.1), 'pole', GRAY)
     red, blue = np.array([206.0, 22.0, 30.0]), np.array([20.0, 74.0, 190.0])
     triangle = Polygon([(-0.55, 0.45), (0.55, 0.45), (0, -0.5)])
     shape, rim, face = [
@@ -116,8 +116,8 @@ def traffic_sign(canvas: Canvas, rng: Generator, x: float, z: float) -> None:
         (triangle, red, WHITE),
         (box(-0.45, -0.45, 0.45, 0.45), WHITE, blue),
     ][rng.integers(3)]
-    for plate, colour in ((shape, rim), (affinity.scale(shape, 0.68, 0.68), face)):
-        canvas.surface('z', z, affinity.translate(plate, x, 2.5), 'traffic sign', colour)
+    for plate, color in ((shape, rim), (affinity.scale(shape, 0.68, 0.68), face)):
+        canvas.surface('z', z, affinity.translate(plate, x, 2.5), 'traffic sign', color)
 
 
 def _shadow(canvas: Canvas, shape: Geometry) -> None:
@@ -130,7 +130,7 @@ def _wheels(canvas: Canvas, x: Interval, along: Interval, rear: float, radius: f
     for side, is_seen in ((x[0], x[0] > 0), (x[1], x[1] < 0)):
         for z in along if is_seen else ():
             canvas.surface('x', side, Point(z, radius).buffer(radius), label, tyre)
-            canvas.surface('x', side, Point(z, radius).buffer(0.5 * radius), label, GREY)
+            canvas.surface('x', side, Point(z, radius).buffer(0.5 * radius), label, GRAY)
     for left in (x[0] + 0.05, x[1] - 0.35):
         canvas.surface('z', rear, box(left, 0.02, left + 0.3, 0.32), label, tyre)
 

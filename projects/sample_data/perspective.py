@@ -30,18 +30,18 @@ class Camera:
 
     Attributes:
         focal_px: Focal length.
-        centre_px: (x, y) of the vanishing point; y is the horizon.
+        center_px: (x, y) of the vanishing point; y is the horizon.
         height_m: Height above the ground.
     """
 
     focal_px: float
-    centre_px: tuple[float, float]
+    center_px: tuple[float, float]
     height_m: float
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Pixel coordinates, shape (N, 2), of points in the world, shape (N, 3)."""
         x, y, z = points.T
-        left, horizon = self.centre_px
+        left, horizon = self.center_px
         return np.stack([left + self.focal_px * x / z, horizon + self.focal_px * (self.height_m - y) / z], axis=1)
 
     def intersect(self, axis: int, value_m: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -49,7 +49,7 @@ class Camera:
 
         Rays that are all but parallel to the plane meet it far away.
         """
-        rays = np.stack([(x - self.centre_px[0]), (self.centre_px[1] - y), np.full_like(x, self.focal_px)])
+        rays = np.stack([(x - self.center_px[0]), (self.center_px[1] - y), np.full_like(x, self.focal_px)])
         rays /= self.focal_px
         height = self.height_m if axis == 1 else 0.0
         with np.errstate(divide='ignore'):
@@ -118,13 +118,13 @@ class Canvas:
         window, weight = coverage(outline, self.labels.shape)
         if weight.size == 0:
             return
-        colour: Any = material
+        color: Any = material
         if callable(material):
             rows, columns = (np.arange(part.start, part.stop) + 0.5 for part in window)
             points = self.camera.intersect(fixed, value_m, *np.meshgrid(columns, rows))
-            colour = material(points[first], points[second])
+            color = material(points[first], points[second])
         patch = self.picture[window]
-        patch += opacity * weight[..., None] * (brightness * colour - patch)
+        patch += opacity * weight[..., None] * (brightness * color - patch)
         if label is not None:
             self.labels[window][weight > 0.5] = self.label_ids[label]
 

@@ -95,8 +95,8 @@ def _place_crowd(rng: Generator, scene: Scene, kind: Kind) -> list[Layer]:
     spacing = 2.8 * radius
     grid = np.stack(np.meshgrid(np.arange(4), np.arange(3)), axis=-1).reshape(-1, 2) * spacing
     corner = rng.uniform(2 * radius, np.array(scene.size[::-1]) - grid.max(axis=0) - 2 * radius)
-    centres = corner + grid + rng.uniform(-0.6, 0.6, size=grid.shape) * radius
-    return [layer for centre in centres for layer in _place(rng, scene, kind, radius, centre)]
+    centers = corner + grid + rng.uniform(-0.6, 0.6, size=grid.shape) * radius
+    return [layer for center in centers for layer in _place(rng, scene, kind, radius, center)]
 
 
 def _random_radius(rng: Generator, scene: Scene, size_range: tuple[float, float]) -> float:
@@ -104,12 +104,12 @@ def _random_radius(rng: Generator, scene: Scene, size_range: tuple[float, float]
     return min(scene.size) * np.exp(rng.uniform(*np.log(size_range))) / 2
 
 
-def _place(rng: Generator, scene: Scene, kind: Kind, radius: float, centre: np.ndarray) -> list[Layer]:
+def _place(rng: Generator, scene: Scene, kind: Kind, radius: float, center: np.ndarray) -> list[Layer]:
     """Draws an object and moves it from the unit frame into the image."""
     tilt = np.deg2rad(rng.uniform(-kind.max_tilt_deg, kind.max_tilt_deg))
     rotation = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])  # of row vectors
     return [
-        replace(layer, shape=shapely.transform(layer.shape, lambda points: points @ rotation * radius + centre))
+        replace(layer, shape=shapely.transform(layer.shape, lambda points: points @ rotation * radius + center))
         for layer in kind.draw(rng, rotation @ scene.light)
     ]
 
@@ -162,9 +162,9 @@ def _fill(canvas: np.ndarray, layer: Layer, light: np.ndarray) -> None:
     rows, columns = (np.arange(part.start, part.stop) + 0.5 for part in window)
     x, y = columns - (x0 + x1) / 2, rows - (y0 + y1) / 2
     towards_light = (x * light[0] + y[:, None] * light[1]) / (max(x1 - x0, y1 - y0) / 2)
-    colour = layer.colour * (1 + layer.shade * towards_light[..., None])
+    color = layer.color * (1 + layer.shade * towards_light[..., None])
     patch = canvas[window]
-    patch += (layer.opacity * share)[..., None] * (colour - patch)
+    patch += (layer.opacity * share)[..., None] * (color - patch)
 
 
 def street_background(rng: Generator, scene: Scene) -> np.ndarray:
@@ -191,16 +191,16 @@ def aerial_background(rng: Generator, scene: Scene) -> np.ndarray:
     built = shapely.union_all(scene.visible)
     for start, end in rng.uniform(0, 1, size=(10, 2, 2)) * extent:
         along = (end - start) / np.linalg.norm(end - start) * extent.sum()
-        centre_line = shapely.LineString([start - along, end + along])
-        road = centre_line.buffer(min(extent) * rng.uniform(0.03, 0.05))
+        center_line = shapely.LineString([start - along, end + along])
+        road = center_line.buffer(min(extent) * rng.uniform(0.03, 0.05))
         if not road.intersects(built):
             _fill(canvas, Layer(road, np.full(3, rng.uniform(105, 150))), scene.light)
-            _fill(canvas, Layer(centre_line.buffer(0.6), WHITE, opacity=0.6), scene.light)
+            _fill(canvas, Layer(center_line.buffer(0.6), WHITE, opacity=0.6), scene.light)
             break
-    for centre in rng.uniform(0, 1, size=(rng.integers(2, 9), 2)) * extent:
+    for center in rng.uniform(0, 1, size=(rng.integers(2, 9), 2)) * extent:
         angles = np.linspace(0, 2 * np.pi, 14, endpoint=False)
         radii = min(extent) * rng.uniform(0.02, 0.05) * rng.uniform(0.75, 1.15, size=14)
-        crown = Polygon(centre + np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii[:, None])
+        crown = Polygon(center + np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii[:, None])
         green = np.array([48.0, 78.0, 40.0]) * rng.uniform(0.7, 1.2)
         _fill(canvas, Layer(crown, green, shade=0.5), scene.light)
     return canvas

@@ -10,7 +10,7 @@ from shapely import Point, box
 
 from .materials import layered, speckled, striped, tiled
 from .objects import BLACK, WHITE
-from .outdoor_objects import GREY, building_row, bus, car, hedge, lamp_post, person, traffic_sign, tree
+from .outdoor_objects import GRAY, building_row, bus, car, hedge, lamp_post, person, traffic_sign, tree
 from .perspective import FAR_M, Camera, Canvas
 from .scenes import grain
 
@@ -34,8 +34,8 @@ def street_view(
         The picture, RGB, float, shape (H, W, 3), in 0–255, and the label map, shape (H, W), uint8.
     """
     height, width = size
-    centre = (width * rng.uniform(0.45, 0.65), height * rng.uniform(0.4, 0.5))
-    canvas = Canvas(size, Camera(0.8 * width, centre, rng.uniform(1.3, 1.8)), label_ids)
+    center = (width * rng.uniform(0.45, 0.65), height * rng.uniform(0.4, 0.5))
+    canvas = Canvas(size, Camera(0.8 * width, center, rng.uniform(1.3, 1.8)), label_ids)
     middle = rng.uniform(-2.2, -1.2)  # of the road: the camera is in the right lane
     _sky(canvas, rng)
     hedge(canvas, rng, 150, 'vegetation', 11)
@@ -128,18 +128,18 @@ def _own_car_and_border(picture: np.ndarray, labels: np.ndarray, label_ids: Mapp
     labels[~inside] = label_ids['out of roi']
 
 
-def _strip(label: str, colours: tuple[float, float, float], stripe_m: float, edges: tuple[float, float]) -> Callable:
+def _strip(label: str, colors: tuple[float, float, float], stripe_m: float, edges: tuple[float, float]) -> Callable:
     """A striped part of the ground along the road, between two distances from its middle."""
 
     def rarity(canvas: Canvas, rng: Generator, middle: float) -> Thing:
-        stripes = striped(np.array(colours), 0.8 * np.array(colours), stripe_m)
+        stripes = striped(np.array(colors), 0.8 * np.array(colors), stripe_m)
         shape = box(middle + edges[0], 4, middle + edges[1], 60)
         return FAR_M, lambda: canvas.surface('y', 0, shape, label, stripes)
 
     return rarity
 
 
-def _boxes(label: str, colour: tuple[float, float, float], sizes_m: tuple[float, float, float], x: float) -> Callable:
+def _boxes(label: str, color: tuple[float, float, float], sizes_m: tuple[float, float, float], x: float) -> Callable:
     """Two boxes of a (width, height, length), at a distance from the middle of the road."""
 
     def rarity(canvas: Canvas, rng: Generator, middle: float) -> Thing:
@@ -149,9 +149,9 @@ def _boxes(label: str, colour: tuple[float, float, float], sizes_m: tuple[float,
         def paint() -> None:
             for start in (z + 2 * length, z):
                 across = (middle + x - width / 2, middle + x + width / 2)
-                canvas.cuboid(across, (0.05, height), (start, start + length), label, np.array(colour))
+                canvas.cuboid(across, (0.05, height), (start, start + length), label, np.array(color))
                 canvas.surface(
-                    'z', start, box(across[0] + 0.1, 0.6 * height, across[1] - 0.1, 0.85 * height), label, GREY
+                    'z', start, box(across[0] + 0.1, 0.6 * height, across[1] - 0.1, 0.85 * height), label, GRAY
                 )
 
         return z, paint
@@ -184,7 +184,7 @@ def _posts(canvas: Canvas, rng: Generator, middle: float) -> Thing:
     """Posts so close together that they are labelled as a group."""
     z, x = rng.uniform(7, 12), middle + KERB_M + 0.3
     shape = shapely.union_all([box(x + k * 0.3, 0, x + k * 0.3 + 0.16, 3.2) for k in range(4)])
-    return z, lambda: canvas.surface('z', z, shape, 'polegroup', 0.7 * GREY)
+    return z, lambda: canvas.surface('z', z, shape, 'polegroup', 0.7 * GRAY)
 
 
 def _unlabeled(canvas: Canvas, rng: Generator, middle: float) -> Thing:

@@ -65,11 +65,11 @@ class LabelSurvey:
         named = ', '.join(f'{value} ({shares[value]:.1%})' for value in values[:6])
         return named + (f' and {len(values) - 6} more' if len(values) > 6 else '')
 
-    def advice(self, others: Mapping[str, np.ndarray], num_labelled: int) -> str:
+    def advice(self, others: Mapping[str, np.ndarray], num_labeled: int) -> str:
         """What to do, of the first other rule that knows all values and labels at least that many pixels."""
         for remedy, lookup in others.items():
             labels = count_labels(self.counts + self.foreign, lookup)
-            if not labels[UNKNOWN] and labels[:UNKNOWN].sum() >= num_labelled and (labels[:UNKNOWN] > 0).sum() > 1:
+            if not labels[UNKNOWN] and labels[:UNKNOWN].sum() >= num_labeled and (labels[:UNKNOWN] > 0).sum() > 1:
                 return remedy
         return ''
 

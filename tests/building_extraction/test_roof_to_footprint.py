@@ -34,7 +34,7 @@ def test_roofs_that_lean_east_move_west_by_the_height_at_45_degrees():
     np.testing.assert_allclose(found.total_bounds - frame.total_bounds, [-20, 0, -20, 0], atol=0.01)
 
 
-def test_metres_are_those_on_the_ground_in_web_mercator_and_degrees():
+def test_meters_are_those_on_the_ground_in_web_mercator_and_degrees():
     mercator = roofs(1, 'EPSG:3857', at=(0, 8_399_738))  # 60 degrees north: 1 m is 2 units
     moved = move_roofs_to_footprints(mercator, 45, 0, [20]).total_bounds - mercator.total_bounds
     np.testing.assert_allclose(moved, [0, -40, 0, -40], atol=0.2)

@@ -12,7 +12,7 @@ from projects.city_scenes.city import City
 from projects.city_scenes.render import render_tile
 from projects.city_scenes.sunlight import Sun
 from projects.city_scenes.view import View
-from projects.geodata.raster_files import rasterise
+from projects.geodata.raster_files import rasterize
 from projects.geodata.vector_files import geopandas
 
 WEST, NORTH, GSD_M = 500000.0, 5_000_240.0, 0.5
@@ -36,14 +36,14 @@ def test_roofs_labels_annotations_and_measured_lean_point_the_same_way(footprint
     expected_m = HEIGHTS_M[:, None] / 2 * (east, north)
 
     moved = displace(footprints, Displacement(off_nadir_deg=HALF_M_PER_M_DEG, azimuth_deg=azimuth_deg))
-    centres = [shapely.get_coordinates(frame.centroid.to_numpy()) for frame in (footprints, moved)]
-    np.testing.assert_allclose(centres[1] - centres[0], expected_m, atol=0.02)  # map metres are 0.9996 of the ground's
+    centers = [shapely.get_coordinates(frame.centroid.to_numpy()) for frame in (footprints, moved)]
+    np.testing.assert_allclose(centers[1] - centers[0], expected_m, atol=0.02)  # map metres are 0.9996 of the ground's
 
     city = City(Buildings(footprints.geometry.to_numpy(), HEIGHTS_M, np.arange(9)))
     view = View(GSD_M, HALF_M_PER_M_DEG, azimuth_deg)
     tile = render_tile(city, (WEST, NORTH), (480, 480), view, Sun(), seed=0)
     transform = (GSD_M, 0, WEST, 0, -GSD_M, NORTH)
-    painted = rasterise(moved.geometry.to_numpy(), np.arange(1, 10), (480, 480), transform, np.int32)
+    painted = rasterize(moved.geometry.to_numpy(), np.arange(1, 10), (480, 480), transform, np.int32)
     assert (painted == tile.roof_ids).mean() > 0.998
     offsets_px = [entry['offset'] for entry in annotate(tile.roof_ids, tile.roof_ids, tile.footprint_ids, tile.records)]
     np.testing.assert_allclose(offsets_px, expected_m * (1, -1) / GSD_M, atol=1e-3)

@@ -118,13 +118,13 @@ def test_cars_stand_on_roads_and_trees_do_not():
     city = blocks(24)
     plan = plan_ground(city, FRAME)
     kerb = resample(plan.kerb_m, plan.frame, FRAME).ravel()
-    on_cars, colours = cars(plan, FRAME, np.zeros(2))
+    on_cars, colors = cars(plan, FRAME, np.zeros(2))
     crowns, leaves, _ = trees(plan, FRAME, np.zeros(2))
     assert len(on_cars) > 50
     assert len(crowns) > 50
     assert (kerb[on_cars] > -0.5).mean() > 0.95
     assert np.mean((kerb[crowns] < 3) | (kerb[crowns] > plan.widest_m - 3)) > 0.95
-    assert colours.shape == (3, len(on_cars))
+    assert colors.shape == (3, len(on_cars))
     assert (leaves[1] > leaves[2]).all()
 
 
@@ -164,10 +164,10 @@ def test_the_camera_without_faults_changes_nothing():
 
 
 def test_noise_blur_and_haze_do_what_they_say():
-    grey = np.full((3, 200, 200), 120, dtype=np.float32)
-    noisy = Camera(blur_px=0, noise=4, haze=0, variation=0).expose(grey, 5)
+    gray = np.full((3, 200, 200), 120, dtype=np.float32)
+    noisy = Camera(blur_px=0, noise=4, haze=0, variation=0).expose(gray, 5)
     assert noisy.std() == pytest.approx(4, rel=0.05)
-    assert not np.array_equal(noisy, Camera(blur_px=0, noise=4, haze=0, variation=0).expose(grey, 6))
+    assert not np.array_equal(noisy, Camera(blur_px=0, noise=4, haze=0, variation=0).expose(gray, 6))
     black = np.zeros((3, 9, 9), dtype=np.float32)
     assert Camera(blur_px=0, noise=0, haze=0.5, variation=0).expose(black, 5)[0, 0].tolist() == [89, 95, 104]
     black[:, 4, 4] = 255

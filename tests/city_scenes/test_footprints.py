@@ -70,7 +70,7 @@ def test_unknown_heights_are_kept_as_unknown(tmp_path):
 
 
 @pytest.mark.parametrize('crs', ['EPSG:4326', 'EPSG:3857'])
-def test_degrees_and_stretched_metres_become_those_of_the_utm_zone(tmp_path, crs):
+def test_degrees_and_stretched_meters_become_those_of_the_utm_zone(tmp_path, crs):
     geopandas = pytest.importorskip('geopandas')
     square = geopandas.GeoDataFrame({'height': [9.0]}, geometry=[shapely.box(320000, 5812000, 320100, 5812050)])
     square.set_crs('EPSG:32755').to_crs(crs).to_file(tmp_path / 'square.gpkg')

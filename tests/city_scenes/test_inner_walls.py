@@ -9,7 +9,7 @@ from projects.city_scenes.buildings import Buildings
 from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain, Flight
 from projects.city_scenes.frame import Frame
-from projects.city_scenes.labelled_tile import label_tile
+from projects.city_scenes.labeled_tile import label_tile
 from projects.city_scenes.labels import label
 from projects.city_scenes.procedural_city import procedural_city
 from projects.city_scenes.sunlight import Sun
@@ -34,41 +34,41 @@ def shown(city, off_nadir_deg=45.0):
     return tuple({99 - int(row) for row in np.flatnonzero(ids[:, 20])} for ids in (labels.roof_ids, labels.facade_ids))
 
 
-def metres(start, end):
+def meters(start, end):
     return set(range(start, end))
 
 
 def test_a_tower_on_a_podium_is_one_roof():
     # the podium's roof appears at 20 to 60, the tower's at 50 to 70, its wall between them at 30 to 50
-    assert shown(city_of((0, 40, 20), (10, 30, 40))) == (metres(20, 70), metres(0, 20))
+    assert shown(city_of((0, 40, 20), (10, 30, 40))) == (meters(20, 70), meters(0, 20))
 
 
 @pytest.mark.parametrize('gap_m', [0.0, 0.2])
 def test_steps_side_by_side_are_one_roof(gap_m):
     # roofs at 10 to 30 and 40 to 60; the step between them
-    assert shown(city_of((0, 20, 10), (20 + gap_m, 40, 20))) == (metres(10, 60), metres(0, 10))
+    assert shown(city_of((0, 20, 10), (20 + gap_m, 40, 20))) == (meters(10, 60), meters(0, 10))
 
 
 def test_the_facade_of_a_tower_beyond_its_podium_is_no_roof():
     # podium at 10 to 30, tower's roof at 70 to 74; behind its wall there is the podium's roof up to 30
     roof, facade = shown(city_of((0, 20, 10), (10, 14, 60)))
-    assert roof == metres(10, 30) | metres(70, 74)
-    assert facade == metres(0, 10) | metres(30, 70)
+    assert roof == meters(10, 30) | meters(70, 74)
+    assert facade == meters(0, 10) | meters(30, 70)
 
 
 def test_a_wall_on_the_building_s_border_is_a_facade():
-    assert shown(city_of((0, 40, 10), (0, 20, 30))) == (metres(30, 50), metres(0, 30))
+    assert shown(city_of((0, 40, 10), (0, 20, 30))) == (meters(30, 50), meters(0, 30))
 
 
 def test_a_wall_above_another_building_is_a_facade():
     assert shown(city_of((0, 20, 10), (20, 40, 20), structures=[0, 1])) == (
-        metres(10, 30) | metres(40, 60),
-        metres(0, 10) | metres(30, 40),
+        meters(10, 30) | meters(40, 60),
+        meters(0, 10) | meters(30, 40),
     )
 
 
 def test_seen_from_above_nothing_changes():
-    assert shown(city_of((0, 40, 20), (10, 30, 40)), 0.0) == (metres(0, 40), set())
+    assert shown(city_of((0, 40, 20), (10, 30, 40)), 0.0) == (meters(0, 40), set())
 
 
 def test_mask_instances_heights_and_records_of_a_tile_agree():

@@ -4,7 +4,7 @@ import shapely
 
 from projects.building_extraction.height_classes import HeightClasses
 from projects.building_extraction.preparation.scenes.finished_sets import fingerprint
-from projects.city_scenes.city_plan import AVENUE_M, Centres, box_around, divide, plan_city, rectangle
+from projects.city_scenes.city_plan import AVENUE_M, Centers, box_around, divide, plan_city, rectangle
 from projects.city_scenes.procedural_city import MAX_HEIGHT_M, procedural_city
 
 
@@ -107,5 +107,5 @@ def test_the_box_around_a_rotated_rectangle_has_its_sides():
 
 
 def test_density_falls_to_1_in_e_at_the_radius():
-    centres = Centres(np.array([[0.0, 0.0]]), np.array([100.0]), np.array([0.8]))
-    assert np.allclose(centres.density(np.array([[0.0, 0.0], [0.0, 100.0]])), [0.8, 0.8 / np.e])
+    centers = Centers(np.array([[0.0, 0.0]]), np.array([100.0]), np.array([0.8]))
+    assert np.allclose(centers.density(np.array([[0.0, 0.0], [0.0, 100.0]])), [0.8, 0.8 / np.e])

@@ -152,7 +152,7 @@ def test_the_seed_decides_everything_random(city, tile):
 
 
 @pytest.mark.parametrize('with_roads', [False, True])
-def test_neighbouring_tiles_agree(with_roads):
+def test_neighboring_tiles_agree(with_roads):
     city = town()
     if with_roads:
         roads = np.array([shapely.box(900, 2044, 1200, 2050), shapely.box(1044, 1900, 1050, 2200)], dtype=object)
@@ -200,11 +200,11 @@ def test_shadows_are_darker_than_sunlit_ground():
     assert tile.image[32:55, 52:68].mean() < 0.7 * tile.image[80:100, 52:68].mean()
 
 
-def test_colour_alone_does_not_tell_buildings_from_ground(tile):
-    grey = tile.image.mean(axis=2)
+def test_color_alone_does_not_tell_buildings_from_ground(tile):
+    gray = tile.image.mean(axis=2)
     building = tile.roof_ids > 0
-    limits = np.percentile(grey, np.arange(0, 101, 5))
-    best = max(((grey > limit) == building).mean() for limit in limits)
+    limits = np.percentile(gray, np.arange(0, 101, 5))
+    best = max(((gray > limit) == building).mean() for limit in limits)
     assert best < max(building.mean(), 1 - building.mean()) + 0.2
 
 

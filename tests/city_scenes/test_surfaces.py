@@ -24,7 +24,7 @@ def random_city(seed):
     random = np.random.default_rng(seed)
     polygons, heights, structures = [], [], []
     for structure in range(14):
-        centre = random.uniform((85, 185), (180, 265))
+        center = random.uniform((85, 185), (180, 265))
         shape = shapely.box(-1, -1, 1, 1)
         if structure % 4 == 1:
             shape = shape.difference(shapely.box(-0.5, -0.6, 0.4, 0.5))
@@ -39,7 +39,7 @@ def random_city(seed):
         for tier in range(random.integers(1, 4)):
             scale = size * 0.7**tier
             part = affinity.rotate(affinity.scale(shape, *scale, origin=(0, 0)), angle, origin=(0, 0))
-            polygons.append(affinity.translate(part, *centre))
+            polygons.append(affinity.translate(part, *center))
             heights.append(height * (1 + 0.6 * tier))
             structures.append(structure)
     return city_of(polygons, heights, structures)
@@ -111,7 +111,7 @@ def test_walls_keep_the_inside_on_their_left_whichever_way_the_rings_run():
         assert walls.first.tolist() == [0, 8, 12]
 
 
-def test_pixel_centres_decide_at_zero_angle():
+def test_pixel_centers_decide_at_zero_angle():
     city = city_of([shapely.box(101.4, 240.6, 104.6, 246.4)], [7])
     seen = see(city, FRAME, np.zeros(2))
     expected = np.zeros((48, 64))

@@ -74,7 +74,7 @@ def test_an_image_fits_into_the_size_of_a_graph_with_its_proportions():
         assert 80 in fitted or 128 in fitted
 
 
-def test_what_remains_has_the_mean_colour():
+def test_what_remains_has_the_mean_color():
     image = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
     fitted = fit_image(image, FIXED)
     assert fitted.shape == (80, 128, 3)

@@ -47,8 +47,8 @@ def loop_attention(qkv, head_dim):
     for head in qkv.double().flatten(2).split(3 * head_dim, dim=1):
         query, key, value = head.split(head_dim, dim=1)
         weights = torch.einsum('bcq,bck->bqk', query.clamp(min=0), key.clamp(min=0))
-        normalised = weights / (weights.sum(dim=2, keepdim=True) + 1e-15)
-        outputs.append(torch.einsum('bqk,bck->bcq', normalised, value))
+        normalized = weights / (weights.sum(dim=2, keepdim=True) + 1e-15)
+        outputs.append(torch.einsum('bqk,bck->bcq', normalized, value))
     return torch.cat(outputs, dim=1).unflatten(2, qkv.shape[2:])
 
 

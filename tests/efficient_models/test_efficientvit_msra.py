@@ -174,11 +174,11 @@ def bicubic_weights(old, new):
     a = -0.75
     weights = np.zeros((new, old))
     for place in range(new):
-        centre = (place + 0.5) * old / new - 0.5
-        for neighbour in range(int(np.floor(centre)) - 1, int(np.floor(centre)) + 3):
-            x = abs(centre - neighbour)
+        center = (place + 0.5) * old / new - 0.5
+        for neighbor in range(int(np.floor(center)) - 1, int(np.floor(center)) + 3):
+            x = abs(center - neighbor)
             weight = (a + 2) * x**3 - (a + 3) * x**2 + 1 if x <= 1 else a * (x**3 - 5 * x**2 + 8 * x - 4)
-            weights[place, min(max(neighbour, 0), old - 1)] += weight
+            weights[place, min(max(neighbor, 0), old - 1)] += weight
     return torch.from_numpy(weights)
 
 

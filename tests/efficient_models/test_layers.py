@@ -86,7 +86,7 @@ def test_checkpointed_blocks_update_statistics_once(momentum):
     torch.testing.assert_close(sequences[0].state_dict(), sequences[1].state_dict(), rtol=0, atol=0)
 
 
-def test_checkpointed_blocks_with_synchronised_norms():
+def test_checkpointed_blocks_with_synchronized_norms():
     """As on several GPUs."""
     sequence = convert_sync_batchnorm(BlockSequence(ConvNorm(2, 2), ConvNorm(2, 2), with_cp=True))
     sequence(torch.randn(4, 2, 3, 3)).square().mean().backward()

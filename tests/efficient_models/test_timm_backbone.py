@@ -181,17 +181,17 @@ def test_checkpointing(arch, randomize):
 
 
 @pytest.mark.parametrize('arch', ['mobilenetv3_small_050', 'resnet18'])
-def test_norms_synchronised_over_gpus(arch, randomize):
+def test_norms_synchronized_over_gpus(arch, randomize):
     """mmengine replaces the batch norms; activations in them remain, and checkpointing counts no batch twice."""
     backbone = randomize(TimmBackbone(arch, with_cp=True, frozen_stages=0)).eval()
     x = torch.randn(2, 3, 65, 97)
     expected = backbone(x)
-    synchronised = convert_sync_batchnorm(backbone).eval()
-    assert {type(norm) for norm in batch_norms(synchronised)} <= {nn.SyncBatchNorm, SyncBatchNormAct}
-    torch.testing.assert_close(synchronised(x), expected)
-    frozen = batch_norms(synchronised.stem_and_stages()[0])
-    counters = {norm: norm.num_batches_tracked.item() for norm in batch_norms(synchronised)}
-    sum(output.square().mean() for output in synchronised.train()(x)).backward()
+    synchronized = convert_sync_batchnorm(backbone).eval()
+    assert {type(norm) for norm in batch_norms(synchronized)} <= {nn.SyncBatchNorm, SyncBatchNormAct}
+    torch.testing.assert_close(synchronized(x), expected)
+    frozen = batch_norms(synchronized.stem_and_stages()[0])
+    counters = {norm: norm.num_batches_tracked.item() for norm in batch_norms(synchronized)}
+    sum(output.square().mean() for output in synchronized.train()(x)).backward()
     assert all(norm.num_batches_tracked == counter + (norm not in frozen) for norm, counter in counters.items())
 
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from projects.geodata.coordinate_systems import metres_per_unit, parse_crs, to_degrees, utm_zone
+from projects.geodata.coordinate_systems import meters_per_unit, parse_crs, to_degrees, utm_zone
 
 
 @pytest.mark.parametrize(('latitude_deg', 'northing'), [(0, 0.0), (60, 8399737.889818357)])
-def test_a_web_mercator_metre_shrinks_with_the_cosine_of_the_latitude(latitude_deg, northing):
-    east, north = metres_per_unit('EPSG:3857', np.array([[0.0, northing]]))[0]
+def test_a_web_mercator_meter_shrinks_with_the_cosine_of_the_latitude(latitude_deg, northing):
+    east, north = meters_per_unit('EPSG:3857', np.array([[0.0, northing]]))[0]
     flattening_squared = 0.00669438
     sine = np.sin(np.radians(latitude_deg))
     cosine = np.cos(np.radians(latitude_deg))
@@ -17,16 +17,16 @@ def test_a_web_mercator_metre_shrinks_with_the_cosine_of_the_latitude(latitude_d
 
 
 def test_degrees_feet_and_utm_have_their_lengths():
-    assert metres_per_unit('EPSG:4326', np.array([[10.0, 0.0]]))[0] == pytest.approx([111319.5, 110574.3], rel=1e-5)
-    assert metres_per_unit('EPSG:32633', np.array([[500000.0, 5e6]]))[0] == pytest.approx([1 / 0.9996] * 2, rel=1e-5)
-    assert metres_per_unit('EPSG:2263', np.array([[980000.0, 200000.0]]))[0] == pytest.approx([0.3048] * 2, rel=1e-3)
+    assert meters_per_unit('EPSG:4326', np.array([[10.0, 0.0]]))[0] == pytest.approx([111319.5, 110574.3], rel=1e-5)
+    assert meters_per_unit('EPSG:32633', np.array([[500000.0, 5e6]]))[0] == pytest.approx([1 / 0.9996] * 2, rel=1e-5)
+    assert meters_per_unit('EPSG:2263', np.array([[980000.0, 200000.0]]))[0] == pytest.approx([0.3048] * 2, rel=1e-3)
 
 
 def test_places_and_names_that_are_none_are_errors():
     with pytest.raises(ValueError, match="'EPSG:99' is no coordinate system"):
         parse_crs('EPSG:99')
     with pytest.raises(ValueError, match='cannot express'):
-        metres_per_unit('EPSG:32633', np.array([[1e12, 1e12]]))
+        meters_per_unit('EPSG:32633', np.array([[1e12, 1e12]]))
 
 
 def test_the_utm_zone_is_that_of_the_hemisphere():

@@ -22,7 +22,7 @@ def heights(values, column='height'):
         ('22 ft 6 in', 6.858), ('22ft6in', 6.858), ('22\'-6"', 6.858), ('999 ft', 999 * FOOT_M),
     ],
 )  # fmt: skip
-def test_text_becomes_metres(text, height_m):
+def test_text_becomes_meters(text, height_m):
     assert heights([text, '3']) == pytest.approx([height_m, 3])
 
 

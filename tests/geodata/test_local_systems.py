@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import shapely
 
-from projects.geodata.polygons.vectorization import VectorizationSettings, vectorise
+from projects.geodata.polygons.vectorization import VectorizationSettings, vectorize
 from projects.geodata.vector_files import read_buildings, write_polygons
 from tests.geodata.test_raster_placement import LOCAL, LOCAL_FEET
 
@@ -52,7 +52,7 @@ def test_areas_are_those_of_the_units(tmp_path):
     mask[4:10, 2:12] = 1
     for crs, area_m2 in ((LOCAL, 15.0), (LOCAL_FEET, 15 * 0.3048**2)):
         settings = VectorizationSettings(simplify_m=0.0, min_area_m2=area_m2 - 0.1)
-        polygons = vectorise(mask, (0.5, 0, 1000, 0, -0.5, 2000), crs, settings)
+        polygons = vectorize(mask, (0.5, 0, 1000, 0, -0.5, 2000), crs, settings)
         assert polygons['area_m2'].tolist() == pytest.approx([area_m2])
         assert polygons.geometry[0].bounds == (1001, 1995, 1006, 1998)
     write_polygons(polygons, tmp_path / 'a.gpkg')

@@ -6,7 +6,7 @@ import shapely
 from PIL import Image
 from rasterio import Affine
 
-from projects.geodata.raster_files import UnreadableWindowError, open_raster, rasterise, write_geotiff
+from projects.geodata.raster_files import UnreadableWindowError, open_raster, rasterize, write_geotiff
 
 UTM = 'EPSG:32633'
 PLACE = Affine(0.5, 0, 500000, 0, -0.5, 5_000_000)
@@ -90,7 +90,7 @@ def test_sixteen_bits_are_scaled_by_percentiles_of_pixels_with_data(tmp_path):
     np.testing.assert_allclose(rgb_of_floats.astype(int), rgb, atol=1)
 
 
-def test_an_image_in_degrees_is_resampled_to_metres(tmp_path):
+def test_an_image_in_degrees_is_resampled_to_meters(tmp_path):
     bands = np.repeat(np.repeat(noise(3, 8, 8), 16, axis=1), 16, axis=2)
     degrees = Affine(1e-5, 0, 15.0, 0, -1e-5, 60.0)
     with open_raster(write(tmp_path / 'a.tif', bands, 'EPSG:4326', degrees)) as raster:
@@ -180,9 +180,9 @@ def test_the_end_of_a_truncated_file_is_unreadable_and_its_beginning_is_not(tmp_
             raster.read(384, 384, 128, 128)
 
 
-def test_a_pixel_belongs_to_the_last_polygon_that_holds_its_centre():
+def test_a_pixel_belongs_to_the_last_polygon_that_holds_its_center():
     shapes = np.array([shapely.box(0, -4, 2.4, 0), shapely.box(1.6, -2.6, 4, -1)])
-    painted = rasterise(shapes, np.array([1, 2]), (4, 4), (1, 0, 0, 0, -1, 0), np.int32)
+    painted = rasterize(shapes, np.array([1, 2]), (4, 4), (1, 0, 0, 0, -1, 0), np.int32)
     assert painted.tolist() == [[1, 1, 0, 0], [1, 1, 2, 2], [1, 1, 2, 2], [1, 1, 0, 0]]
 
 

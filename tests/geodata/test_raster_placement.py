@@ -88,7 +88,7 @@ def test_longitudes_beyond_180_and_across_the_antimeridian(tmp_path, west):
 
 
 @pytest.mark.parametrize('latitude', [82.0, 86.0, -85.0])
-def test_degrees_near_the_poles_become_metres(tmp_path, latitude):
+def test_degrees_near_the_poles_become_meters(tmp_path, latitude):
     bands = np.full((3, 64, 64), 90, np.uint8)
     path = write(tmp_path / 'a.tif', bands, 'EPSG:4326', Affine(1e-5, 0, 15.0, 0, -1e-5, latitude))
     with open_raster(path, gsd_m=0.5) as raster:

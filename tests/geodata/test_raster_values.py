@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from projects.geodata.polygons.files import vectorise_raster
+from projects.geodata.polygons.files import vectorize_raster
 from projects.geodata.polygons.vectorization import VectorizationSettings
 from projects.geodata.raster_files import open_band, rasterio, write_geotiff
 from projects.geodata.raster_values import BYTE_SCALE, SCALE_TAG, value_meaning
@@ -125,10 +125,10 @@ def test_ignored_pixels_and_the_probability_of_1_of_255_become_no_polygon(tmp_pa
     mask = np.zeros((8, 12), np.uint8)
     mask[1:3, 1:5], mask[4:8, 6:12] = 1, 255
     write_geotiff(tmp_path / 'mask.tif', mask, PLACE, UTM)
-    assert vectorise_raster(tmp_path / 'mask.tif', VectorizationSettings()).area.tolist() == [2]
+    assert vectorize_raster(tmp_path / 'mask.tif', VectorizationSettings()).area.tolist() == [2]
     sea = np.minimum(mask, 1)
     write_geotiff(tmp_path / 'sea.tif', sea, PLACE, UTM)
-    assert len(vectorise_raster(tmp_path / 'sea.tif', VectorizationSettings())) == 2
+    assert len(vectorize_raster(tmp_path / 'sea.tif', VectorizationSettings())) == 2
     with rasterio.open(tmp_path / 'sea.tif', 'r+') as file:
         file.update_tags(**{SCALE_TAG: BYTE_SCALE})
-    assert len(vectorise_raster(tmp_path / 'sea.tif', VectorizationSettings())) == 0
+    assert len(vectorize_raster(tmp_path / 'sea.tif', VectorizationSettings())) == 0

@@ -234,7 +234,7 @@ def test_shapefiles_are_read_in_any_encoding_and_with_a_wrong_one(tmp_path, enco
     assert read_buildings(tmp_path / 'a.shp', 'Höhe', 'Straße')['height_m'].tolist() == [3, 4]
 
 
-def test_metres_called_degrees_are_said_to_be_so_with_a_bounding_box_too(tmp_path):
+def test_meters_called_degrees_are_said_to_be_so_with_a_bounding_box_too(tmp_path):
     path = write_geojson(tmp_path / 'a.geojson', [utm(0), utm(20)])
     bounds = (500000.0, 5000000.0, 500100.0, 5000100.0)
     for crs, hint in ((UTM, 'taken as EPSG:32633 they would lie where they should'), ('EPSG:3857', '--assume-crs')):
@@ -259,7 +259,7 @@ def test_swapped_axes_are_noticed(tmp_path):
         read_buildings(kampala, crs='EPSG:32636', bounds=tuple(near.total_bounds))
 
 
-def test_degrees_called_metres_are_noticed(tmp_path):
+def test_degrees_called_meters_are_noticed(tmp_path):
     frame([shapely.box(15, 45, 15.0001, 45.0001)]).to_file(tmp_path / 'a.gpkg')
     with pytest.raises(ValueError, match=r'states EPSG:32633, .* look like degrees.*--assume-crs EPSG:4326'):
         read_buildings(tmp_path / 'a.gpkg')

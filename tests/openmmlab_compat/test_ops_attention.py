@@ -139,7 +139,7 @@ def loop_carafe(x, masks, kernel, groups, factor):
 
 @pytest.mark.parametrize('operator', [mmcv.ops.carafe, mmcv.ops.carafe_naive])
 @pytest.mark.parametrize(('kernel', 'groups', 'factor'), [(3, 1, 2), (5, 2, 1), (1, 4, 3)])
-def test_carafe_reassembles_neighbours(operator, kernel, groups, factor):
+def test_carafe_reassembles_neighbors(operator, kernel, groups, factor):
     x = torch.randn(2, 4, 3, 2, dtype=torch.float64, requires_grad=True)
     masks = torch.randn(2, groups * kernel**2, 3 * factor, 2 * factor, dtype=torch.float64, requires_grad=True)
     out = operator(x, masks, kernel, groups, factor)
@@ -229,7 +229,7 @@ def test_dyhead_trains():
 
 
 @pytest.mark.parametrize('shape', [(3, 4, 2, 5), (3, 4, 6)])
-def test_synchronised_batch_norm_in_one_process_is_the_ordinary_one(shape):
+def test_synchronized_batch_norm_in_one_process_is_the_ordinary_one(shape):
     x = torch.randn(shape, requires_grad=True)
     weight, bias = (torch.randn(4, requires_grad=True) for _ in range(2))
     stats, expected_stats = ([torch.ones(4), torch.full((4,), 2.0)] for _ in range(2))

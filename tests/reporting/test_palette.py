@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from projects.reporting.palette import BLACK, GREY, ORANGE, SERIES, WHITE, bright, distinct_colors, readable_on, rgb
+from projects.reporting.palette import BLACK, GRAY, ORANGE, SERIES, WHITE, bright, distinct_colors, readable_on, rgb
 
 
 def test_no_color_repeats_whatever_the_number():
@@ -19,7 +19,7 @@ def test_a_color_is_three_numbers():
 
 def test_on_images_colors_are_as_bright_as_can_be():
     assert bright(ORANGE) == (255, 176, 0)  # 230, 159, 0 by 255 / 230
-    assert bright(GREY) == (255, 255, 255)
+    assert bright(GRAY) == (255, 255, 255)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_a_set_that_is_there_stays(scenes):
     assert {path: path.stat().st_mtime_ns for path in scenes.rglob('*')} == before
 
 
-def test_masks_have_the_names_and_colours_that_are_asked_for(tmp_path):
+def test_masks_have_the_names_and_colors_that_are_asked_for(tmp_path):
     write_mask_sample(tmp_path, [LOVEDA], (255, 0, 0), (0, 0, 255), TILE_PX)
     names = (tmp_path / 'lists/train.txt').read_text().split()
     assert len(names) == 2

@@ -35,7 +35,7 @@ SCORED = {
     32: (17, (0, 0, 230)),
     33: (18, (119, 11, 32)),
 }
-VOID_COLOURS = {
+VOID_COLORS = {
     **dict.fromkeys(range(5), (0, 0, 0)),
     5: (111, 74, 0),
     6: (81, 0, 81),
@@ -103,27 +103,27 @@ def test_file_formats(root, split):
         assert labels['color'].shape == (*SIZE, 4)  # RGBA, as cityscapesScripts writes them
 
 
-def test_train_ids_and_colours_follow_the_official_table(root, split):
-    train_ids, colours = np.full(256, 254), np.full((256, 4), -1)
-    for label_id, (train_id, colour) in SCORED.items():
-        train_ids[label_id], colours[label_id] = train_id, (*colour, 255)
-    for label_id, colour in VOID_COLOURS.items():
-        train_ids[label_id], colours[label_id] = 255, (*colour, 255)
+def test_train_ids_and_colors_follow_the_official_table(root, split):
+    train_ids, colors = np.full(256, 254), np.full((256, 4), -1)
+    for label_id, (train_id, color) in SCORED.items():
+        train_ids[label_id], colors[label_id] = train_id, (*color, 255)
+    for label_id, color in VOID_COLORS.items():
+        train_ids[label_id], colors[label_id] = 255, (*color, 255)
     for _, labels in frames(root, split):
         np.testing.assert_array_equal(labels['labelTrainIds'], train_ids[labels['labelIds']])
-        np.testing.assert_array_equal(labels['color'], colours[labels['labelIds']])
+        np.testing.assert_array_equal(labels['color'], colors[labels['labelIds']])
 
 
 def test_the_whole_table_is_the_official_one():
-    table = {label.id: (label.train_id, label.colour) for label in cityscapes.LABELS.values()}
-    assert table == SCORED | {label_id: (255, colour) for label_id, colour in VOID_COLOURS.items()}
+    table = {label.id: (label.train_id, label.color) for label in cityscapes.LABELS.values()}
+    assert table == SCORED | {label_id: (255, color) for label_id, color in VOID_COLORS.items()}
     names = {label.train_id: name for name, label in cityscapes.LABELS.items() if label.train_id != 255}
     assert [names[train_id] for train_id in range(19)] == list(CityscapesDataset.METAINFO['classes'])
 
 
 def test_all_void_labels_occur(root):
     found = set(np.unique([labels['labelIds'] for _, labels in frames(root, 'train')]).tolist())
-    assert set(VOID_COLOURS) <= found
+    assert set(VOID_COLORS) <= found
 
 
 def test_what_is_scored_was_shown_in_training_often_enough(root):

@@ -57,13 +57,13 @@ def test_fields_are_those_of_coco(dataset):
     assert list(dataset) == ['info', 'licenses', 'images', 'annotations', 'categories']
     assert set(dataset['info']) == {'description', 'url', 'version', 'year', 'contributor', 'date_created'}
     assert all(set(entry) == {'url', 'id', 'name'} for entry in dataset['licenses'])
-    licences = {entry['id'] for entry in dataset['licenses']}
+    licenses = {entry['id'] for entry in dataset['licenses']}
     for entry in dataset['images']:
         assert set(entry) == {
             *('license', 'file_name', 'coco_url', 'height', 'width', 'date_captured', 'flickr_url', 'id')
         }
         assert entry['file_name'] == f'{entry["id"]:012d}.jpg'
-        assert entry['license'] in licences
+        assert entry['license'] in licenses
         datetime.strptime(entry['date_captured'], '%Y-%m-%d %H:%M:%S')
     for entry in dataset['annotations']:
         assert set(entry) == {'segmentation', 'area', 'iscrowd', 'image_id', 'bbox', 'category_id', 'id'}
@@ -144,7 +144,7 @@ def test_visible_masks_do_not_overlap(api):
 
 
 @pytest.mark.parametrize('kinds', [['stop sign', 'frisbee', 'kite'], ['building']], ids=['street', 'aerial'])
-def test_annotations_rasterise_to_what_is_painted(kinds):
+def test_annotations_rasterize_to_what_is_painted(kinds):
     ious = []
     for seed in range(25):
         scene = compose(
@@ -155,7 +155,7 @@ def test_annotations_rasterise_to_what_is_painted(kinds):
                 replace(
                     scene_object,
                     layers=[
-                        replace(layer, colour=np.full(3, 255.0 * (scene_object is scene.objects[k])), shade=0)
+                        replace(layer, color=np.full(3, 255.0 * (scene_object is scene.objects[k])), shade=0)
                         for layer in scene_object.layers
                         if layer.opacity == 1
                     ],

@@ -4,7 +4,7 @@ from shapely import Point, box
 
 from projects.sample_data.perspective import Camera, Canvas
 
-CAMERA = Camera(focal_px=100.0, centre_px=(50.0, 40.0), height_m=2.0)
+CAMERA = Camera(focal_px=100.0, center_px=(50.0, 40.0), height_m=2.0)
 LABELS = {'far': 3, 'near': 7, 'side': 9}
 RED, GREEN = np.array([200.0, 0.0, 0.0]), np.array([0.0, 200.0, 0.0])
 
@@ -78,7 +78,7 @@ def test_markings_and_shadows_keep_the_labels(canvas):
     np.testing.assert_allclose(canvas.picture[75, 50], [100, 100, 0], atol=1)
 
 
-def test_materials_are_given_coordinates_in_metres(canvas):
+def test_materials_are_given_coordinates_in_meters(canvas):
     seen = {}
 
     def material(u, v):

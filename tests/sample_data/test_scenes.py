@@ -51,10 +51,10 @@ def test_sizes_and_kinds_vary():
     assert 0.1 < np.mean(areas < 40**2) < 0.9
 
 
-def flat_scene(*shapes_and_colours):
+def flat_scene(*shapes_and_colors):
     objects = [
-        SceneObject('box', [Layer(shape, np.full(3, float(colour)), opacity=opacity)], shape)
-        for shape, colour, opacity in shapes_and_colours
+        SceneObject('box', [Layer(shape, np.full(3, float(color)), opacity=opacity)], shape)
+        for shape, color, opacity in shapes_and_colors
     ]
     return Scene((8, 10), np.array([1.0, 0.0]), objects, [o.whole for o in objects])
 
@@ -83,9 +83,9 @@ def test_paint_is_unbiased():
     scene = Scene((64, 64), np.array([1.0, 0.0]), [SceneObject('disc', [Layer(disc, np.ones(3))], disc)], [disc])
     cover = paint(scene, np.zeros((64, 64, 3)))[..., 0]
     assert cover.sum() == pytest.approx(disc.area, rel=0.002)
-    centres = np.arange(64) + 0.5
-    assert (cover @ centres).sum() / cover.sum() == pytest.approx(30.3, abs=0.02)
-    assert (cover.T @ centres).sum() / cover.sum() == pytest.approx(31.7, abs=0.02)
+    centers = np.arange(64) + 0.5
+    assert (cover @ centers).sum() / cover.sum() == pytest.approx(30.3, abs=0.02)
+    assert (cover.T @ centers).sum() / cover.sum() == pytest.approx(31.7, abs=0.02)
 
 
 def test_shade_brightens_towards_the_light():

@@ -10,7 +10,7 @@ import shapely
 
 from projects.building_extraction.misalignment.files import measure_files
 from projects.building_extraction.misalignment.measurement import MisalignmentSettings
-from projects.geodata.raster_files import rasterise, write_geotiff
+from projects.geodata.raster_files import rasterize, write_geotiff
 from projects.geodata.vector_files import geopandas, write_polygons
 
 SPEC = importlib.util.spec_from_file_location(
@@ -34,7 +34,7 @@ def area(tmp_path, monkeypatch):
     write_polygons(clean.assign(geometry=clean.translate(3, -4)), tmp_path / 'labels.gpkg')
     transform = (0.5, 0, 499980, 0, -0.5, 5_000_220)
     write_geotiff(
-        tmp_path / 'mask.tif', rasterise(boxes, np.ones(30, int), (560, 480), transform, np.uint8), transform, clean.crs
+        tmp_path / 'mask.tif', rasterize(boxes, np.ones(30, int), (560, 480), transform, np.uint8), transform, clean.crs
     )
     return tmp_path
 

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from projects.city_scenes.view import View
-from projects.geodata.polygons.files import vectorise_raster
-from projects.geodata.polygons.vectorization import VectorizationSettings, vectorise
+from projects.geodata.polygons.files import vectorize_raster
+from projects.geodata.polygons.vectorization import VectorizationSettings, vectorize
 from projects.geodata.raster_files import write_geotiff
 from projects.geodata.vector_files import read_buildings
 from tests.processes import run_tool
@@ -124,21 +124,21 @@ def test_pixels_without_data_are_background(tmp_path):
     pixels = two_buildings()
     pixels[10:20] = -9999
     write_geotiff(tmp_path / 'a.tif', pixels, PLACE, UTM, nodata=-9999)
-    assert sorted(vectorise_raster(tmp_path / 'a.tif', VectorizationSettings()).area) == [50, 75]
+    assert sorted(vectorize_raster(tmp_path / 'a.tif', VectorizationSettings()).area) == [50, 75]
 
 
 def test_small_windows_give_the_same_map(tmp_path):
     noise = np.random.default_rng(0).random((50, 70)).astype(np.float32)
     write_geotiff(tmp_path / 'noise.tif', noise, PLACE, UTM)
     exact = VectorizationSettings(simplify_m=0)
-    frame = vectorise_raster(tmp_path / 'noise.tif', exact, window_px=16)
-    whole = vectorise(noise, PLACE, UTM, exact)
+    frame = vectorize_raster(tmp_path / 'noise.tif', exact, window_px=16)
+    whole = vectorize(noise, PLACE, UTM, exact)
     assert sorted(frame.normalize().to_wkb()) == sorted(whole.normalize().to_wkb())
 
 
 def test_an_image_in_degrees_stays_in_degrees(tmp_path):
     write_geotiff(tmp_path / 'degrees.tif', two_buildings(), (1e-5, 0, 15, 0, -1e-5, 48), 'EPSG:4326')
-    frame = vectorise_raster(tmp_path / 'degrees.tif', VectorizationSettings())
+    frame = vectorize_raster(tmp_path / 'degrees.tif', VectorizationSettings())
     assert frame.crs == 'EPSG:4326'
     np.testing.assert_allclose(frame.total_bounds, (15.0001, 47.9995, 15.0007, 47.9999), rtol=0, atol=1e-9)
 
@@ -146,7 +146,7 @@ def test_an_image_in_degrees_stays_in_degrees(tmp_path):
 @pytest.mark.parametrize('dtype', [np.uint16, np.float32])
 def test_instance_maps_keep_their_numbers(tmp_path, dtype):
     write_geotiff(tmp_path / 'ids.tif', np.array([[0, 700, 700], [0, 0, 9]], dtype), PLACE, UTM)
-    frame = vectorise_raster(tmp_path / 'ids.tif', VectorizationSettings(), is_instance_map=True)
+    frame = vectorize_raster(tmp_path / 'ids.tif', VectorizationSettings(), is_instance_map=True)
     assert sorted(zip(frame['instance'], frame.area, strict=True)) == [(9, 0.25), (700, 0.5)]
 
 

@@ -21,13 +21,13 @@ SIZE = 128
 
 def boxes_and_masks(rng, number):
     """Random ellipses: boxes (N, 4) as x1, y1, x2, y2 and masks (N, SIZE, SIZE)."""
-    centre = rng.uniform(0, SIZE, (number, 2))
+    center = rng.uniform(0, SIZE, (number, 2))
     radii = np.exp(rng.uniform(np.log(3), np.log(45), (number, 2)))
     y, x = np.mgrid[:SIZE, :SIZE]
-    distance = ((x - centre[:, 0, None, None]) / radii[:, 0, None, None]) ** 2
-    distance = distance + ((y - centre[:, 1, None, None]) / radii[:, 1, None, None]) ** 2
+    distance = ((x - center[:, 0, None, None]) / radii[:, 0, None, None]) ** 2
+    distance = distance + ((y - center[:, 1, None, None]) / radii[:, 1, None, None]) ** 2
     masks = distance < 1
-    masks[np.arange(number), centre[:, 1].astype(int), centre[:, 0].astype(int)] = True
+    masks[np.arange(number), center[:, 1].astype(int), center[:, 0].astype(int)] = True
     rles = [coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)) for mask in masks]
     boxes = coco_mask.toBbox(rles)
     boxes[:, 2:] += boxes[:, :2]

@@ -13,8 +13,8 @@ from projects.geodata.raster_files import open_raster
 from projects.training.datasets import LoadImage, UnreadableImageError
 
 SIDE = 48
-GREY = np.random.default_rng(0).integers(1280, 3201, (SIDE, SIDE))  # 12 bits in 16
-COLOURS = np.random.default_rng(1).integers(0, 65536, (SIDE, SIDE, 3))
+GRAY = np.random.default_rng(0).integers(1280, 3201, (SIDE, SIDE))  # 12 bits in 16
+COLORS = np.random.default_rng(1).integers(0, 65536, (SIDE, SIDE, 3))
 
 
 def write_tiff(path, bands, **profile):
@@ -24,18 +24,18 @@ def write_tiff(path, bands, **profile):
 
 
 def write_pgm(path):
-    path.write_bytes(b'P5\n# 12 bits\n%d %d\n4095\n' % (SIDE, SIDE) + GREY.astype('>u2').tobytes())
+    path.write_bytes(b'P5\n# 12 bits\n%d %d\n4095\n' % (SIDE, SIDE) + GRAY.astype('>u2').tobytes())
 
 
 FILES = {
-    'grey12.png': (lambda path: Image.fromarray(GREY.astype(np.uint16)).save(path), GREY),
-    'grey12.pgm': (write_pgm, GREY),
-    'colours16.png': (lambda path: cv2.imwrite(str(path), COLOURS[..., ::-1].astype(np.uint16)), COLOURS),
-    'uint16.tif': (lambda path: write_tiff(path, COLOURS.transpose(2, 0, 1).astype(np.uint16)), COLOURS),
-    'four.tif': (lambda path: write_tiff(path, COLOURS[..., [0, 1, 2, 0]].transpose(2, 0, 1).astype('u2')), COLOURS),
-    'int16.tif': (lambda path: write_tiff(path, (GREY - 2000).astype(np.int16)[None]), GREY),
-    'float32.tif': (lambda path: write_tiff(path, (GREY / 4095).astype(np.float32)[None]), GREY),
-    'floats32.tif': (lambda path: write_tiff(path, (COLOURS / 65535).transpose(2, 0, 1).astype('f4')), COLOURS),
+    'grey12.png': (lambda path: Image.fromarray(GRAY.astype(np.uint16)).save(path), GRAY),
+    'grey12.pgm': (write_pgm, GRAY),
+    'colours16.png': (lambda path: cv2.imwrite(str(path), COLORS[..., ::-1].astype(np.uint16)), COLORS),
+    'uint16.tif': (lambda path: write_tiff(path, COLORS.transpose(2, 0, 1).astype(np.uint16)), COLORS),
+    'four.tif': (lambda path: write_tiff(path, COLORS[..., [0, 1, 2, 0]].transpose(2, 0, 1).astype('u2')), COLORS),
+    'int16.tif': (lambda path: write_tiff(path, (GRAY - 2000).astype(np.int16)[None]), GRAY),
+    'float32.tif': (lambda path: write_tiff(path, (GRAY / 4095).astype(np.float32)[None]), GRAY),
+    'floats32.tif': (lambda path: write_tiff(path, (COLORS / 65535).transpose(2, 0, 1).astype('f4')), COLORS),
 }
 
 

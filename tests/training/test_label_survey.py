@@ -44,13 +44,13 @@ def warnings_of(logged):
 
 @pytest.mark.parametrize('test_mode', [False, True])
 @pytest.mark.parametrize(('wanted', 'shares'), [((0, 255), r'0 \(98.8%\), 255 \(1.2%\)'), ((0,), r'0 \(100.0%\)')])
-def test_a_set_without_labelled_pixels_is_refused_with_its_values_and_the_rule(tmp_path, test_mode, wanted, shares):
+def test_a_set_without_labeled_pixels_is_refused_with_its_values_and_the_rule(tmp_path, test_mode, wanted, shares):
     rule = 'by the rule of the data set 1–150 are classes and 0, 255 are ignored'
     with pytest.raises(ValueError, match=f'labels: no pixel is labelled.*{shares}; {rule}. Write label maps'):
         build(tmp_path, *[values(*wanted)] * 4, test_mode=test_mode)
 
 
-def test_one_labelled_pixel_anywhere_is_enough(tmp_path, monkeypatch, logged):
+def test_one_labeled_pixel_anywhere_is_enough(tmp_path, monkeypatch, logged):
     monkeypatch.setattr(label_survey, 'NUM_MAPS', 2)
     build(tmp_path, values(0), values(0), values(0, 7, 9), values(3), values(0))
     said = '4 label maps looked at hold 2 of 150 classes, 99.4% of the pixels are ignored'

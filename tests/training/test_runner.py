@@ -57,19 +57,19 @@ def save(tmp_path, **model):
     ('given', 'fused'),
     [({'type': 'Adam'}, True), ({'type': 'Adam', 'fused': False}, False), ({'type': 'SGD', 'foreach': True}, None)],
 )
-def test_an_optimiser_is_fused_unless_its_config_says_otherwise(given, fused, tmp_path):
+def test_an_optimizer_is_fused_unless_its_config_says_otherwise(given, fused, tmp_path):
     built = runner(tmp_path, training=True)
     config = {'type': 'OptimWrapper', 'optimizer': {'lr': 0.1, **given}}
     assert built.build_optim_wrapper(config).optimizer.defaults['fused'] is fused
     assert config['optimizer'] == {'lr': 0.1, **given}
 
 
-def test_an_optimiser_without_a_fused_step_is_built_as_it_is(tmp_path):
+def test_an_optimizer_without_a_fused_step_is_built_as_it_is(tmp_path):
     built = runner(tmp_path, training=True).build_optim_wrapper({'optimizer': {'type': 'RMSprop', 'lr': 0.1}})
     assert 'fused' not in built.optimizer.defaults
 
 
-def test_an_unknown_optimiser_is_named(tmp_path):
+def test_an_unknown_optimizer_is_named(tmp_path):
     with pytest.raises(ValueError, match="no optimizer 'Admm'"):
         runner(tmp_path, training=True).build_optim_wrapper({'optimizer': {'type': 'Admm', 'lr': 0.1}})
 

@@ -168,7 +168,7 @@ def test_converted_train_ids_suffice(cityscapes):
     assert torch.equal(labels_of(build_cityscapes(cityscapes)), expected)
 
 
-def test_coarse_label_ids_are_recognised(cityscapes):
+def test_coarse_label_ids_are_recognized(cityscapes):
     expected = labels_of(build_cityscapes(cityscapes))
     remove_all(cityscapes, '*_labelTrainIds.png')
     for path in list(cityscapes.rglob('*_labelIds.png')):
@@ -204,7 +204,7 @@ def test_images_can_be_listed_in_a_file(ade):
 # ------------------------------------------------------------------------------------------------------ bad label maps
 
 
-def write_colours(path):
+def write_colors(path):
     save(path, random_image(0))
 
 
@@ -235,7 +235,7 @@ def insert_short_gamma(path):
 
 
 BAD_LABELS = {
-    'colours': (write_colours, rf'one 8-bit value per pixel.*uint8 of \({HEIGHT}, {WIDTH}, 3\)'),
+    'colours': (write_colors, rf'one 8-bit value per pixel.*uint8 of \({HEIGHT}, {WIDTH}, 3\)'),
     '16 bit': (write_16_bit, rf'one 8-bit value per pixel.*uint16 of \({HEIGHT}, {WIDTH}\)'),
     'one bit': (write_one_bit, 'one 8-bit value per pixel.*bool of'),
     'other size': (write_other_size, rf'of its image of \({HEIGHT}, {WIDTH}\).*uint8 of \({HEIGHT}, {WIDTH - 1}\)'),
@@ -342,7 +342,7 @@ def test_a_truncated_image_with_labels_of_another_size_is_not_scored(ade):
 
 
 @pytest.mark.parametrize('share', [0.1, 0.5, 0.9, 0.99])
-def test_a_truncated_png_is_recognised_wherever_it_ends(cityscapes, share):
+def test_a_truncated_png_is_recognized_wherever_it_ends(cityscapes, share):
     dataset = build_cityscapes(cityscapes, test_mode=True)
     truncate(Path(dataset.get_data_info(4)['img_path']), share)
     assert dataset[4]['data_samples'].unreadable
@@ -352,7 +352,7 @@ def test_a_truncated_png_is_recognised_wherever_it_ends(cityscapes, share):
 def test_one_bad_file_in_twenty_is_survived_and_two_are_not(ade, test_mode):
     dataset = build_ade(ade, test_mode=test_mode)
     truncate(ade_image(ade, 4))
-    write_colours(ade_labels(ade, 5))
+    write_colors(ade_labels(ade, 5))
     dataset[4]
     loader = 'val_dataloader' if test_mode else 'train_dataloader'
     with pytest.raises(ValueError, match=rf'2 of 20 images are unreadable.*5%.*00005\.png.*{loader}\.dataset'):

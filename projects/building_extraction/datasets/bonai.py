@@ -16,7 +16,7 @@ from projects.training.annotations import forget_annotations, read_annotations
 from projects.training.coco_scores import CocoScores
 from projects.training.datasets import SurvivingDataset
 
-from ..bonai_annotations import check_label, contradiction_px, labelled
+from ..bonai_annotations import check_label, contradiction_px, labeled
 from .building_instances import BuildingInstanceDataset
 from .building_masks import BuildingMaskDataset
 
@@ -30,7 +30,7 @@ class BonaiInstanceDataset(BuildingInstanceDataset):
     The share of annotations whose roof is not footprint + offset is logged.
 
     Args:
-        label: 'roof', 'footprint' or 'building'; see `labelled`.
+        label: 'roof', 'footprint' or 'building'; see `labeled`.
         **kwargs: Of `CheckedCocoDataset`.
 
     Raises:
@@ -78,11 +78,11 @@ class BonaiInstanceDataset(BuildingInstanceDataset):
         chosen = []
         for annotation in raw_data_info['raw_ann_info']:
             self._contradictions_px.append(contradiction_px(annotation))
-            relabelled = labelled(annotation, self.label)
-            if relabelled is None:
+            relabeled = labeled(annotation, self.label)
+            if relabeled is None:
                 self._left_out.append(annotation.get('id'))
             else:
-                chosen.append(relabelled)
+                chosen.append(relabeled)
         return super().parse_data_info({**raw_data_info, 'raw_ann_info': chosen})
 
 
@@ -93,7 +93,7 @@ class BonaiDataset(SurvivingDataset, BaseSegDataset):
     What is a crowd in the instance set is ignored here, where no building covers it.
 
     Args:
-        label: 'roof', 'footprint' or 'building'; see `labelled`.
+        label: 'roof', 'footprint' or 'building'; see `labeled`.
         data_prefix: Folder of the images, `img_path`.
         source: Where the data set can be had; quoted when it is missing.
         **kwargs: Of mmseg's `BaseSegDataset`, and `max_unreadable_share`.
@@ -141,6 +141,6 @@ class BonaiScores(CocoScores):
 
     def _read(self, ann_file: str) -> tuple[dict[str, Any], Findings]:
         content, findings = read_annotations(ann_file, masks=None)
-        relabelled = (labelled(annotation, self.label) for annotation in content['annotations'])
-        content['annotations'] = [annotation for annotation in relabelled if annotation is not None]
+        relabeled = (labeled(annotation, self.label) for annotation in content['annotations'])
+        content['annotations'] = [annotation for annotation in relabeled if annotation is not None]
         return content, findings

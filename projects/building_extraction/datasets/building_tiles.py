@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.registry import DATASETS
 
 from ..height_classes import HeightClasses
-from ..mask_codes import BUILDING_GREY, IGNORED_GREY
+from ..mask_codes import BUILDING_GRAY, IGNORED_GRAY
 from .building_masks import BuildingMaskDataset
 
 
@@ -29,7 +29,7 @@ class BuildingTileDataset(BuildingMaskDataset):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{'building': BUILDING_GREY, 'background': (0,), 'ignored': (IGNORED_GREY,), **kwargs})
+        super().__init__(*args, **{'building': BUILDING_GRAY, 'background': (0,), 'ignored': (IGNORED_GRAY,), **kwargs})
 
     def load_data_list(self) -> list[dict]:
         data_list = super().load_data_list()

@@ -24,7 +24,7 @@ class MaskSurvey:
     """What a sample of masks shows.
 
     Attributes:
-        labelled_share: Share of the pixels that are not ignored.
+        labeled_share: Share of the pixels that are not ignored.
         building_share: Share of the pixels that are not ignored, over all masks together.
         building_spans: Share of the masks with both labels in which one connected building reaches from one side to
             the opposite one.
@@ -33,7 +33,7 @@ class MaskSurvey:
         unreadable: What is wrong with the others.
     """
 
-    labelled_share: float
+    labeled_share: float
     building_share: float
     building_spans: float
     background_spans: float
@@ -80,7 +80,7 @@ def survey_masks(masks: Mapping[str, str], values: MaskValues, num_masks: int = 
         if counts.sum() > MAX_PIXELS:
             break
     return MaskSurvey(
-        labelled_share=float(1 - counts[IGNORED] / max(counts.sum(), 1)),
+        labeled_share=float(1 - counts[IGNORED] / max(counts.sum(), 1)),
         building_share=float(counts[BUILDING] / max(counts.sum() - counts[IGNORED], 1)),
         building_spans=float(spanning[0] / max(num_mixed, 1)),
         background_spans=float(spanning[1] / max(num_mixed, 1)),
@@ -131,7 +131,7 @@ def check_masks(
             f'of {max_unreadable_share:.0%}: {survey.unreadable[0]}. If the values are right, state what they mean in '
             'the config: building, background and ignored of the data set'
         )
-    if survey.num_masks and survey.labelled_share == 0:
+    if survey.num_masks and survey.labeled_share == 0:
         raise ValueError(
             f'No pixel of the {survey.num_masks} masks looked at is building or background, so that nothing can be '
             f'learnt, e.g. {next(iter(masks))}. {values} says that their values are ignored'

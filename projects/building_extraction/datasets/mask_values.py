@@ -72,7 +72,7 @@ class MaskValues:
         known = list(self._meanings())
         try:
             with Image.open(path) as image:
-                pixels = _pixels(image, coloured=len(known[0][0]) == 3)
+                pixels = _pixels(image, colored=len(known[0][0]) == 3)
         except PILLOW_ERRORS as error:
             raise UnreadableImageError(f'{path}: {error}') from error
         labels = np.full(pixels.shape[:2], UNKNOWN, np.uint8)
@@ -92,11 +92,11 @@ class MaskValues:
         return labels
 
 
-def _pixels(image: Image.Image, coloured: bool) -> np.ndarray:
+def _pixels(image: Image.Image, colored: bool) -> np.ndarray:
     """The 8-bit values of an opened mask, of shape (H, W), or (H, W, 3) if it is taken as coloured."""
     if image.mode not in ('1', 'L', 'P', 'RGB', 'RGBA'):
         raise ValueError(f'a mask must have 8 bits per channel, grey or RGB; this one has pixels of mode {image.mode}')
-    if coloured:
+    if colored:
         return np.asarray(image.convert('RGB'))
     pixels = np.asarray(image)
     if pixels.ndim == 2:

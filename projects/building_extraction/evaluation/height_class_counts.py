@@ -81,9 +81,9 @@ def count_image(
     class_of_id = classes.index(heights_m)
     class_of_id[0] = num_classes - 1
     found = objects.mask(ids.shape)
-    labelled = ids > 0
-    nearest = _class_of_nearest(ids, class_of_id, needed=bool((found & ~labelled).any()))
-    cases = nearest.astype(np.uint16) * 4 + found * 2 + labelled
+    labeled = ids > 0
+    nearest = _class_of_nearest(ids, class_of_id, needed=bool((found & ~labeled).any()))
+    cases = nearest.astype(np.uint16) * 4 + found * 2 + labeled
     cells = np.bincount(cases[~ignored], minlength=4 * num_classes).reshape(num_classes, 2, 2)
     return Counts(
         np.stack([cells[:, 1, 1], cells[:, 1, 0], cells[:, 0, 1]], axis=1),
@@ -120,12 +120,12 @@ def _count_objects(
 ) -> np.ndarray:
     """(C, 3) true and false positives and negatives."""
     counts = np.zeros((num_classes, 3), np.int64)
-    labelled_px = np.bincount(ids.ravel(), minlength=len(class_of_id))
-    labelled_px[0] = 0
+    labeled_px = np.bincount(ids.ravel(), minlength=len(class_of_id))
+    labeled_px[0] = 0
     matched = match(objects, ids, len(class_of_id))
-    right = matched[labelled_px[matched] >= min_px]
+    right = matched[labeled_px[matched] >= min_px]
     counts[:, TP] = np.bincount(class_of_id[right], minlength=num_classes)
-    missed = labelled_px >= min_px
+    missed = labeled_px >= min_px
     missed[right] = False
     counts[:, FN] = np.bincount(class_of_id[missed], minlength=num_classes)
     wrong = (matched == 0) & (np.bincount(objects.owners, minlength=objects.number) >= min_px)

@@ -130,9 +130,9 @@ class HeightClassScores(BaseMetric):
         """Scores per class as text, with how many buildings were labelled."""
         at_least = f', of at least {self.min_object_px} px' if self.min_object_px > 1 else ''
         columns = list(table[OVERALL])
-        labelled = dict(zip(self.classes.names_with_unknown, total.objects[:, [TP, FN]].sum(1).tolist(), strict=True))
-        labelled[OVERALL] = sum(labelled.values())
-        rows = [[name, str(labelled[name]), *(fixed(row[column]) for column in columns)] for name, row in table.items()]
+        labeled = dict(zip(self.classes.names_with_unknown, total.objects[:, [TP, FN]].sum(1).tolist(), strict=True))
+        labeled[OVERALL] = sum(labeled.values())
+        rows = [[name, str(labeled[name]), *(fixed(row[column]) for column in columns)] for name, row in table.items()]
         names = ['', 'buildings', *(column.replace('_', ' ') for column in columns)]
         caption = f'Buildings, in percent (objects: from IoU {MIN_IOU:g}{at_least})'
         return Table(caption, names, rows, numeric=names[1:]).text()

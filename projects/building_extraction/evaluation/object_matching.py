@@ -101,8 +101,8 @@ def match(objects: Objects, ids: np.ndarray, number: int) -> np.ndarray:
     shared = objects.table(ids, number)
     owners, buildings = shared.coords
     found_px = np.bincount(objects.owners, minlength=objects.number)
-    labelled_px = np.bincount(ids.ravel(), minlength=number)
-    union = found_px[owners] + labelled_px[buildings] - shared.data
+    labeled_px = np.bincount(ids.ravel(), minlength=number)
+    union = found_px[owners] + labeled_px[buildings] - shared.data
     fits = (buildings > 0) & (shared.data >= MIN_IOU * union)
     pairs = csr_array((np.ones(fits.sum(), bool), (owners[fits], buildings[fits])), shape=shared.shape)
     pairs.sort_indices()

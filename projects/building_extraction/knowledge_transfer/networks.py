@@ -23,7 +23,7 @@ def require_one_logit(network: EncoderDecoder, role: str) -> None:
 
 def same_preprocessing(network: EncoderDecoder, other: EncoderDecoder) -> bool:
     """Whether two networks expect images normalised in the same way."""
-    return _normalisation(network) == _normalisation(other)
+    return _normalization(network) == _normalization(other)
 
 
 def logits_and_losses(network: EncoderDecoder, images: Tensor, samples: list) -> tuple[Tensor, dict[str, Tensor]]:
@@ -56,7 +56,7 @@ def stack_labels(network: EncoderDecoder, samples: list) -> Tensor:
     return network.decode_head._stack_batch_gt(samples).squeeze(1)
 
 
-def _normalisation(network: EncoderDecoder) -> list[Any]:
+def _normalization(network: EncoderDecoder) -> list[Any]:
     processor = network.data_preprocessor
     values = [getattr(processor, name, None) for name in ('mean', 'std', 'channel_conversion')]
     return [value.flatten().tolist() if isinstance(value, Tensor) else value for value in values]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from projects.geodata.coordinate_systems import metres_per_unit
+from projects.geodata.coordinate_systems import meters_per_unit
 from projects.geodata.raster_files import open_band
 from projects.geodata.raster_values import check_one_band
 from projects.geodata.vector_files import geopandas, read_buildings
@@ -83,5 +83,5 @@ def _around(labels: geopandas.GeoDataFrame, max_shift_m: float) -> Bounds:
     """Where to read a reference, far enough that a displacement beyond the search is noticed."""
     west, south, east, north = labels.total_bounds
     middle = np.array([(west + east) / 2, (south + north) / 2])
-    x, y = SEEN_RADII * max_shift_m / metres_per_unit(labels.crs, middle)[0]
+    x, y = SEEN_RADII * max_shift_m / meters_per_unit(labels.crs, middle)[0]
     return west - x, south - y, east + x, north + y

@@ -128,8 +128,8 @@ class Trend:
         cosine, sine = self.coefficients[SIMILARITY]
         back = np.linalg.inv([[1 + cosine, -sine], [sine, 1 + cosine]])
         corners, owner = shapely.get_coordinates(polygons, return_index=True)
-        centres = shapely.get_coordinates(shapely.centroid(polygons))[owner]
-        return shapely.set_coordinates(np.array(polygons, dtype=object), (corners - centres) @ back.T + centres)
+        centers = shapely.get_coordinates(shapely.centroid(polygons))[owner]
+        return shapely.set_coordinates(np.array(polygons, dtype=object), (corners - centers) @ back.T + centers)
 
     def predict_m(self, places_m: np.ndarray, heights_m: np.ndarray) -> np.ndarray:
         """Offsets (N, 2) expected of labels that are at places (N, 2), of heights (N,), of which unknown ones are 0."""

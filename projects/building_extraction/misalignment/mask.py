@@ -7,7 +7,7 @@ import numpy as np
 import shapely
 
 from projects.geodata.polygonal import translate
-from projects.geodata.raster_files import Raster, rasterise
+from projects.geodata.raster_files import Raster, rasterize
 from projects.geodata.raster_values import ValueMeaning
 
 from .matching import PRIOR_WEIGHT
@@ -68,9 +68,9 @@ class MaskReference:
         if (np.array(size) > 2 * np.array(self.raster.size_px)).any():
             return None  # no building, and no memory would hold it
         move = (1, 0, left, 0, 1, top)
-        own = rasterise(np.array([outline]), np.array([1]), size, move, np.uint8)
+        own = rasterize(np.array([outline]), np.array([1]), size, move, np.uint8)
         near = outlines[tree.query(shapely.box(left, top, right, bottom))]
-        any_label = rasterise(near, np.ones(len(near), dtype=int), size, move, np.uint8)
+        any_label = rasterize(near, np.ones(len(near), dtype=int), size, move, np.uint8)
         around = cv2.dilate(own, np.ones(2 * ring[::-1] + 1, np.uint8)) & (1 - own)
         free = around & (1 - any_label)
         if not own.any() or free.sum() < MIN_FREE_SHARE * around.sum():

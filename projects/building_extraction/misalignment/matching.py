@@ -12,7 +12,7 @@ import shapely
 from scipy import fft
 
 from projects.geodata.polygonal import translate
-from projects.geodata.raster_files import rasterise
+from projects.geodata.raster_files import rasterize
 
 CANDIDATES = 8  # reference polygons of the most similar size that are compared with a label
 MIN_AREA_RATIO = 0.5
@@ -122,20 +122,20 @@ class VectorReference:
     polygons: np.ndarray
 
     def __post_init__(self) -> None:
-        self.centres = shapely.get_coordinates(shapely.centroid(self.polygons))
+        self.centers = shapely.get_coordinates(shapely.centroid(self.polygons))
         self.areas = shapely.area(self.polygons)
-        self.tree = shapely.STRtree(shapely.points(self.centres))
+        self.tree = shapely.STRtree(shapely.points(self.centers))
 
     def match(self, labels: np.ndarray, prior_m: np.ndarray, radius_m: float) -> tuple[np.ndarray, np.ndarray]:
         """See `Reference`; the agreement is the intersection over union."""
-        centres = shapely.get_coordinates(shapely.centroid(labels))
-        expected = shapely.points(centres - prior_m)
+        centers = shapely.get_coordinates(shapely.centroid(labels))
+        expected = shapely.points(centers - prior_m)
         owner, other = self.tree.query(expected, predicate='dwithin', distance=radius_m)
         ratio = shapely.area(labels)[owner] / self.areas[other]
         ratio = np.minimum(ratio, 1 / ratio)
         sides = [np.ptp(shapely.bounds(shapes).reshape(-1, 2, 2), axis=1) for shapes in (labels, self.polygons)]
         likeness = np.minimum(sides[0][owner], sides[1][other]) / np.maximum(sides[0][owner], sides[1][other])
-        shift = centres[owner] - self.centres[other]
+        shift = centers[owner] - self.centers[other]
         distance = np.linalg.norm(shift - prior_m[owner], axis=1)
         rating = ratio * likeness.prod(axis=1) - PRIOR_WEIGHT * distance / radius_m
         order = np.lexsort((-rating, owner))
@@ -178,7 +178,7 @@ class VectorReference:
         west, _, east, north = bounds
         cell = (east - west) / size
         ones = np.ones(len(self.polygons), dtype=int)
-        return rasterise(self.polygons, ones, (size, size), (cell, 0, west, 0, -cell, north), np.uint8).astype(
+        return rasterize(self.polygons, ones, (size, size), (cell, 0, west, 0, -cell, north), np.uint8).astype(
             np.float32
         )
 

@@ -19,7 +19,7 @@ import numpy as np
 import shapely
 from scipy import stats
 
-from projects.geodata.coordinate_systems import metres_per_unit
+from projects.geodata.coordinate_systems import meters_per_unit
 from projects.geodata.raster_files import Raster
 from projects.geodata.raster_values import value_meaning
 from projects.geodata.vector_files import geopandas
@@ -66,7 +66,7 @@ class Misalignment:
         offsets_m: (N, 2) East and north, NaN where unmatched.
         agreements: (N,) With the reference once the offset is undone, 0 to 1.
         heights_m: (N,) NaN where unknown.
-        centres_m: (N, 2) Middle of each label in local metres.
+        centers_m: (N, 2) Middle of each label in local metres.
         gsd_m: Metres per pixel.
         common_shift_m: The first estimate, of one shift for all.
         trend: What the offsets agree on; None if they do not, or spread along a line.
@@ -77,7 +77,7 @@ class Misalignment:
     offsets_m: np.ndarray
     agreements: np.ndarray
     heights_m: np.ndarray
-    centres_m: np.ndarray
+    centers_m: np.ndarray
     gsd_m: float
     common_shift_m: np.ndarray
     trend: Trend | None
@@ -134,8 +134,8 @@ def measure_against_polygons(
     """
     if labels.crs != reference.crs:
         raise ValueError(f'labels in {labels.crs} and reference in {reference.crs}: read both in one system (crs=...)')
-    origin, scale = _local_metres(labels, reference.total_bounds)
-    polygons = _to_metres(reference.geometry.to_numpy(), origin, scale)
+    origin, scale = _local_meters(labels, reference.total_bounds)
+    polygons = _to_meters(reference.geometry.to_numpy(), origin, scale)
     return _measure(labels, VectorReference(polygons), origin, scale, settings)
 
 
@@ -161,23 +161,23 @@ def measure_against_mask(
     """
     if not 0 <= threshold < 1:
         raise ValueError(f'threshold = {threshold}: expected a probability, at least 0 and less than 1')
-    origin, scale = _local_metres(labels, np.array(mask.bounds))
+    origin, scale = _local_meters(labels, np.array(mask.bounds))
     corner = (np.array([mask.transform.c, mask.transform.f]) - origin) * scale
     pixel_m = np.array([mask.transform.a, -mask.transform.e]) * scale
     meaning = value_meaning(mask, mask.dataset.name, values)
     return _measure(labels, MaskReference(mask, meaning, corner, pixel_m, threshold), origin, scale, settings)
 
 
-def _local_metres(labels: geopandas.GeoDataFrame, other_bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _local_meters(labels: geopandas.GeoDataFrame, other_bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Origin, and metres per unit there: local metres = (x - origin) · scale."""
     if labels.empty or not np.isfinite(other_bounds).all():
         raise ValueError(f'{"no label" if labels.empty else "no reference"} to measure with')
     west, south, east, north = labels.total_bounds
     origin = np.array([(west + east) / 2, (south + north) / 2])
-    return origin, metres_per_unit(labels.crs, origin)[0]
+    return origin, meters_per_unit(labels.crs, origin)[0]
 
 
-def _to_metres(polygons: np.ndarray, origin: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def _to_meters(polygons: np.ndarray, origin: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return shapely.transform(polygons, lambda xy: (xy - origin) * scale)
 
 
@@ -188,7 +188,7 @@ def _measure(
     scale: np.ndarray,
     settings: MisalignmentSettings,
 ) -> Misalignment:
-    polygons = _to_metres(labels.geometry.to_numpy(), origin, scale)
+    polygons = _to_meters(labels.geometry.to_numpy(), origin, scale)
     heights_m = labels['height_m'].to_numpy()
     places_m = shapely.get_coordinates(shapely.centroid(polygons))
     reach_m, resolution_m = settings.max_shift_m, max(2 * settings.gsd_m, 0.5)
@@ -245,12 +245,12 @@ def _expect(
             nearest_m, near = line.nearest_m(offsets_m - ground_m)
             expected_m[near & ~known] = (ground_m + nearest_m)[near & ~known]
         return expected_m, None
-    centre_m = None if trend is None else np.array(trend.shift_m)
-    spread = find_spread(offsets_m[np.isfinite(offsets_m[:, 0])], centre_m, resolution_m)
+    center_m = None if trend is None else np.array(trend.shift_m)
+    spread = find_spread(offsets_m[np.isfinite(offsets_m[:, 0])], center_m, resolution_m)
     if spread is None:
         return (None if trend is None else trend.predict_m(places_m, heights_m)), None
     nearest_m, near = spread.nearest_m(offsets_m)
-    usual_m = np.median(offsets_m[near], axis=0) if centre_m is None else centre_m
+    usual_m = np.median(offsets_m[near], axis=0) if center_m is None else center_m
     return np.where(near[:, None], nearest_m, usual_m), spread
 
 

@@ -169,15 +169,15 @@ def write_picture(result: Misalignment, classes: HeightClasses, path: Path) -> N
 
 
 def _draw_arrows(axes: Axes, result: Misalignment, colors: np.ndarray, matched: np.ndarray) -> None:
-    (x, y), label = result.centres_m[~matched].T, f'{(~matched).sum()} unmatched'
+    (x, y), label = result.centers_m[~matched].T, f'{(~matched).sum()} unmatched'
     axes.scatter(x, y, marker='x', s=12, color=VERMILLION, linewidths=0.7, label=label)
     shown = np.flatnonzero(matched)
     shown = shown[:: max(len(shown) // MAX_ARROWS, 1)]
     lengths_m = np.linalg.norm(result.offsets_m[shown], axis=1)
-    extent_m = np.ptp(result.centres_m, axis=0).max() if len(result.centres_m) > 1 else 1.0
+    extent_m = np.ptp(result.centers_m, axis=0).max() if len(result.centers_m) > 1 else 1.0
     longest_m = float(np.percentile(lengths_m, 99)) if len(shown) else 1.0
     magnification = max(1.0, round(0.05 * extent_m / max(longest_m, 1e-6))) if longest_m > 1e-6 else 1.0
-    ends = (*(result.centres_m[shown] - result.offsets_m[shown]).T, *(result.offsets_m[shown] * magnification).T)
+    ends = (*(result.centers_m[shown] - result.offsets_m[shown]).T, *(result.offsets_m[shown] * magnification).T)
     axes.quiver(*ends, color=colors[shown], angles='xy', scale_units='xy', scale=1, width=0.0015)
     axes.set_aspect('equal')
     axes.autoscale_view()

@@ -37,12 +37,12 @@ class Spread:
         return nearest_m, np.linalg.norm(offsets_m - nearest_m, axis=1) <= self.tolerance_m
 
 
-def find_spread(offsets_m: np.ndarray, centre_m: np.ndarray | None, tolerance_m: float) -> Spread | None:
+def find_spread(offsets_m: np.ndarray, center_m: np.ndarray | None, tolerance_m: float) -> Spread | None:
     """Find the line that displacements spread along, if chance does not explain it.
 
     Args:
         offsets_m: (N, 2) East and north, of matched labels.
-        centre_m: (2,) What many labels agree on: the line leads through it, and others tell where; None: there is no
+        center_m: (2,) What many labels agree on: the line leads through it, and others tell where; None: there is no
             such agreement.
         tolerance_m: Half the width of the line.
 
@@ -50,15 +50,15 @@ def find_spread(offsets_m: np.ndarray, centre_m: np.ndarray | None, tolerance_m:
         The line; None if there is none.
     """
     away = np.ones(len(offsets_m), dtype=bool)
-    if centre_m is not None:
-        away = np.linalg.norm(offsets_m - centre_m, axis=1) > 3 * tolerance_m
+    if center_m is not None:
+        away = np.linalg.norm(offsets_m - center_m, axis=1) > 3 * tolerance_m
     tellers_m = offsets_m[away]
     if len(tellers_m) < MIN_BUILDINGS:
         return None
     random = np.random.default_rng(0)
     ends = tellers_m[random.integers(len(tellers_m), size=TRIALS)]
     starts = (
-        tellers_m[random.integers(len(tellers_m), size=TRIALS)] if centre_m is None else np.tile(centre_m, (TRIALS, 1))
+        tellers_m[random.integers(len(tellers_m), size=TRIALS)] if center_m is None else np.tile(center_m, (TRIALS, 1))
     )
     long_enough = np.linalg.norm(ends - starts, axis=1) > 3 * tolerance_m
     best: tuple[float, Spread] | None = None
@@ -67,7 +67,7 @@ def find_spread(offsets_m: np.ndarray, centre_m: np.ndarray | None, tolerance_m:
         near = int(line.nearest_m(tellers_m)[1].sum())
         distances_m = np.linalg.norm(tellers_m - start_m, axis=1)
         chance = np.mean(np.arcsin(np.minimum(tolerance_m / np.maximum(distances_m, 1e-9), 1))) * 2 / np.pi
-        rarity = log_false_alarms(near, len(tellers_m), 1 if centre_m is not None else 2, float(chance))
+        rarity = log_false_alarms(near, len(tellers_m), 1 if center_m is not None else 2, float(chance))
         if near >= MIN_CONSENSUS * len(tellers_m) and rarity < (np.log(MAX_FALSE_ALARMS) if best is None else best[0]):
             best = rarity, line
     if best is None:

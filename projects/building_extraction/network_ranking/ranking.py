@@ -15,7 +15,7 @@ from projects.reporting.tables import Table
 from projects.storage.atomic_files import write_file
 
 from ..height_classes import OVERALL
-from ..transfer_study.comparison import Spread, summarise
+from ..transfer_study.comparison import Spread, summarize
 from ..transfer_study.completeness import last_line
 from ..transfer_study.records import FAILED, FINISHED, Results, RunRecord
 from ..transfer_study.results import (
@@ -67,9 +67,9 @@ def rank_grid(results: Results) -> list[Ranked]:
         Ranked(
             combination,
             len(runs),
-            {name: summarise(run.scores.get(name, {}).get('f1') for run in runs) for name in results.classes},
-            summarise(run.parameters_m for run in runs),
-            summarise(run.train_minutes for run in runs),
+            {name: summarize(run.scores.get(name, {}).get('f1') for run in runs) for name in results.classes},
+            summarize(run.parameters_m for run in runs),
+            summarize(run.train_minutes for run in runs),
         )
         for combination, runs in groups.items()
     ]
@@ -128,20 +128,20 @@ def draw_ranking(results: Results) -> Figure | None:
         return None
     best = rows[:CHARTED_ROWS]
     decoders = list(dict.fromkeys(_decoder(row) for row in rows))
-    colours = dict(zip(decoders, distinct_colors(len(decoders)), strict=True))
+    colors = dict(zip(decoders, distinct_colors(len(decoders)), strict=True))
     figure = new_figure(13, max(4.0, 0.24 * len(best) + 1.2))
     bars, dots = figure.subplots(1, 2, width_ratios=(1.4, 1))
     means = [row.mean_f1 for row in best]
     spreads = [math.nan if (std := row.f1[OVERALL].std) is None else std for row in best]
     names = [' · '.join(row.combination) for row in best]
-    bars.barh(range(len(best)), means, xerr=spreads, color=[colours[_decoder(row)] for row in best], capsize=2)
+    bars.barh(range(len(best)), means, xerr=spreads, color=[colors[_decoder(row)] for row in best], capsize=2)
     bars.set_yticks(range(len(best)), names, fontsize=7)
     bars.invert_yaxis()
     bars.set(xlabel='F1 overall, %', xlim=(0, 100), title=f'the best {len(best)} of {len(rows)}')
     for decoder in decoders:
         chosen = [row for row in rows if _decoder(row) == decoder and row.parameters_m.n]
         parameters_m = [row.parameters_m.mean for row in chosen]
-        dots.scatter(parameters_m, [row.mean_f1 for row in chosen], color=colours[decoder], label=decoder)
+        dots.scatter(parameters_m, [row.mean_f1 for row in chosen], color=colors[decoder], label=decoder)
     dots.set(xlabel='parameters, M', ylabel='F1 overall, %', title='score against size')
     style_axes(bars, 'x')
     style_axes(dots)

@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 
 from projects.city_scenes.view import View
-from projects.geodata.coordinate_systems import metres_per_unit
+from projects.geodata.coordinate_systems import meters_per_unit
 from projects.geodata.polygonal import translate
 from projects.geodata.vector_files import geopandas
 
@@ -68,7 +68,7 @@ def displace(buildings: geopandas.GeoDataFrame, displacement: Displacement) -> g
         )
     offsets_m = displacement.offsets_m(heights_m)
     polygons = buildings.geometry.to_numpy()
-    scales = metres_per_unit(buildings.crs, shapely.get_coordinates(shapely.centroid(polygons)))
+    scales = meters_per_unit(buildings.crs, shapely.get_coordinates(shapely.centroid(polygons)))
     moved = translate(polygons, offsets_m / scales)
     columns = {'offset_east_m': offsets_m[:, 0], 'offset_north_m': offsets_m[:, 1]}
     return buildings.assign(**columns).set_geometry(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from projects.geodata.raster_files import rasterise
+from projects.geodata.raster_files import rasterize
 from projects.geodata.vector_files import geopandas
 
 from .tile_set import TileLabels, instance_masks
@@ -60,7 +60,7 @@ class LabelIndex:
         left, top = transform @ (0, 0)
         right, bottom = transform @ (width, height)
         found = self.in_box((left, bottom, right, top))
-        painted = rasterise(
+        painted = rasterize(
             self.polygons[found], np.arange(1, len(found) + 1), (width, height), transform, dtype=np.int32
         )
         painted[~valid] = 0

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import shapely
 
-from projects.geodata.coordinate_systems import metres_per_unit
+from projects.geodata.coordinate_systems import meters_per_unit
 from projects.geodata.raster_files import Raster, UnreadableWindowError, open_raster
 from projects.geodata.vector_files import geopandas, read_buildings, write_polygons
 from projects.storage.atomic_files import replacing
 from projects.storage.folders import check_folder, take_place, working_folder
 
-from ..mask_codes import IGNORED_GREY
+from ..mask_codes import IGNORED_GRAY
 from .label_displacement import Displacement, displace
 from .raster_blocks import PARTS, BlockSettings, split_grid
 from .raster_tile_labels import LabelIndex
@@ -202,7 +202,7 @@ def _read_labels(
     reach_m = np.abs(displacement.offsets_m(np.array([0.0, TALLEST_M]))).max()
     corners = np.array(raster.bounds).reshape(2, 2)
     west, south, east, north = (
-        corners + np.array([[-1], [1]]) * reach_m / metres_per_unit(raster.crs, corners)
+        corners + np.array([[-1], [1]]) * reach_m / meters_per_unit(raster.crs, corners)
     ).ravel()
     clean = read_buildings(
         path,
@@ -239,7 +239,7 @@ def _parameters(
         'gsd_m': raster.gsd_m(),
         'unknown_heights': int(clean['height_m'].isna().sum()),
         'displacement_of_unknown_heights': 'shift_m alone',
-        'pixels_without_data': {'masks': IGNORED_GREY, 'instances': 0, 'heights': 0.0},
+        'pixels_without_data': {'masks': IGNORED_GRAY, 'instances': 0, 'heights': 0.0},
     }
 
 

@@ -96,8 +96,8 @@ def write_contact_sheet(
         width_ratios=[1.6] + [1] * TILES_PER_PART,
     )
     legend = _draw_parts(axes['map'], [(part, boxes[name]) for name, part, _ in tiles], 1)
-    centres = shapely.get_coordinates(shapely.centroid(labels.geometry.to_numpy()))
-    axes['map'].scatter(centres[:, 0], centres[:, 1], s=0.5, color='black', linewidths=0)
+    centers = shapely.get_coordinates(shapely.centroid(labels.geometry.to_numpy()))
+    axes['map'].scatter(centers[:, 0], centers[:, 1], s=0.5, color='black', linewidths=0)
     axes['map'].autoscale_view()
     axes['map'].set_aspect('equal')
     hide_axes(axes['map'])

@@ -30,7 +30,7 @@ def morton_code(block: Block) -> int:
 ORDERS: tuple[Callable[[Block], Any], ...] = (morton_code, lambda block: block, lambda block: (block.y, block.x))
 
 
-def neighbours(block: Block) -> list[Block]:
+def neighbors(block: Block) -> list[Block]:
     """The four blocks that share a side with `block`."""
     return [Block(block.x + dx, block.y + dy) for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1))]
 
@@ -87,15 +87,15 @@ def _runs(order: list[Block], num_tiles: dict[Block, int], val_share: float) -> 
     for start in range(len(order)):
         target = cumulative[start] + val_share * total
         while end == start or (end < len(order) and abs(cumulative[end + 1] - target) <= abs(cumulative[end] - target)):
-            sides += sum(-1 if near in inside else near in num_tiles for near in neighbours(order[end]))
+            sides += sum(-1 if near in inside else near in num_tiles for near in neighbors(order[end]))
             inside.add(order[end])
             end += 1
         if end - start < len(order):
             yield start, end, (cumulative[end] - cumulative[start]) / total, sides
         inside.remove(order[start])
-        sides -= sum(-1 if near in inside else near in num_tiles for near in neighbours(order[start]))
+        sides -= sum(-1 if near in inside else near in num_tiles for near in neighbors(order[start]))
 
 
 def shared_sides(num_tiles: dict[Block, int], val: set[Block]) -> int:
     """How many block sides lie between validation and training."""
-    return sum(near in num_tiles and near not in val for block in val for near in neighbours(block))
+    return sum(near in num_tiles and near not in val for block in val for near in neighbors(block))

@@ -88,7 +88,7 @@ def annotate_tile(
         parts = polygonal(outline)
         if parts.is_empty:  # it only touches the tile
             continue
-        segmentation, rle = rasterise(parts, height, width)
+        segmentation, rle = rasterize(parts, height, width)
         area_px = int(mask_api.area(rle))
         if area_px < min_area_px:
             left_out[f'smaller than {min_area_px} px'] += 1
@@ -110,7 +110,7 @@ def annotate_tile(
     return annotations
 
 
-def rasterise(parts: shapely.Geometry, height: int, width: int) -> tuple[Any, dict[str, Any]]:
+def rasterize(parts: shapely.Geometry, height: int, width: int) -> tuple[Any, dict[str, Any]]:
     """A Polygon or MultiPolygon in pixels as COCO segmentation, and its mask as compressed RLE.
 
     Args:

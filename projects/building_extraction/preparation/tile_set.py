@@ -16,7 +16,7 @@ from PIL import Image
 from pycocotools import mask as mask_api
 from scipy import ndimage
 
-from ..mask_codes import BUILDING_GREY, IGNORED_GREY
+from ..mask_codes import BUILDING_GRAY, IGNORED_GRAY
 
 LAYERS = {'images': '.png', 'masks': '.png', 'instances': '.png', 'heights': '.tif', 'buildings': '.json'}
 CATEGORY_ID = 1
@@ -59,9 +59,9 @@ class TileLabels:
     @property
     def mask(self) -> np.ndarray:
         """(H, W) uint8, 255 building, 127 ignored, else 0."""
-        mask = np.where(self.instances > 0, np.uint8(BUILDING_GREY), np.uint8(0))
+        mask = np.where(self.instances > 0, np.uint8(BUILDING_GRAY), np.uint8(0))
         if self.ignored is not None:
-            mask[self.ignored & (self.instances == 0)] = IGNORED_GREY
+            mask[self.ignored & (self.instances == 0)] = IGNORED_GRAY
         return mask
 
     def write(self, part: Path, name: str) -> None:
@@ -80,7 +80,7 @@ class TileLabels:
             for layer in ('masks', 'instances', 'heights')
         )
         return cls(
-            instances, heights_m, json.loads((part / 'buildings' / f'{name}.json').read_text()), mask == IGNORED_GREY
+            instances, heights_m, json.loads((part / 'buildings' / f'{name}.json').read_text()), mask == IGNORED_GRAY
         )
 
     def without(self, numbers: Collection[int]) -> 'TileLabels':

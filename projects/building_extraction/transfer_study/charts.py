@@ -86,8 +86,8 @@ def draw_learning_curves(results: Results) -> Figure | None:
     for axes in (score_axes, loss_axes):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         style_axes(axes)
-    labelled = score_axes if score_axes.lines else loss_axes
-    add_legend(figure, labelled.get_legend_handles_labels()[0])
+    labeled = score_axes if score_axes.lines else loss_axes
+    add_legend(figure, labeled.get_legend_handles_labels()[0])
     return figure
 
 

@@ -36,7 +36,7 @@ class Comparison(Spread):
     outcome: str = NO_SEED
 
 
-def summarise(values: Iterable[float | None]) -> Spread:
+def summarize(values: Iterable[float | None]) -> Spread:
     """Return the spread of the values that are not None."""
     known = [value for value in values if value is not None]
     mean = statistics.fmean(known) if known else None
@@ -54,7 +54,7 @@ def compare(scores: Mapping[int, float], others: Mapping[int, float]) -> Compari
         others: The other method's score by seed.
     """
     differences = {seed: scores[seed] - others[seed] for seed in sorted(scores.keys() & others.keys())}
-    summary = summarise(differences.values())
+    summary = summarize(differences.values())
     n, mean, std = summary.n, summary.mean, summary.std
     error = None if std is None else std / math.sqrt(n)
     if mean is None:

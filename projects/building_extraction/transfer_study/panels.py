@@ -20,7 +20,7 @@ from projects.reporting.number_format import fixed
 from projects.reporting.palette import SKY, VERMILLION, WHITE, YELLOW, rgb
 
 from ..height_classes import HeightClasses
-from ..mask_codes import BUILDING_GREY, IGNORED_GREY
+from ..mask_codes import BUILDING_GRAY, IGNORED_GRAY
 from .records import MAIN, Results, RunRecord, StudyRecord
 from .results import finished_runs, method_titles
 
@@ -46,7 +46,7 @@ class KeepPredictions(Hook):
             name = Path(sample.img_path).stem
             if name in self.tiles:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                mask = sample.pred_sem_seg.data[0].to(torch.uint8).cpu().numpy() * BUILDING_GREY
+                mask = sample.pred_sem_seg.data[0].to(torch.uint8).cpu().numpy() * BUILDING_GRAY
                 cv2.imwrite(str(self.folder / f'{name}.png'), mask)
 
 
@@ -90,14 +90,14 @@ def draw_panels(results: Results, folder: Path) -> Figure | None:
     for cells, tile in zip(grid, tiles, strict=True):
         image = _read_image(folder / study.panel_images, tile)
         label = read_mask(
-            folder / study.panel_labels / f'{tile}.png', {0, IGNORED_GREY, BUILDING_GREY}, image.shape[:2]
+            folder / study.panel_labels / f'{tile}.png', {0, IGNORED_GRAY, BUILDING_GRAY}, image.shape[:2]
         )
         cells[0].imshow(image)
         cells[0].set_ylabel(tile, fontsize=8)
         classes |= _draw_label(cells[1], image, label, _read_heights(study, folder, tile), study.height_classes)
         for axes, run in zip(cells[2:], filter(None, runs.values()), strict=True):
             _draw_prediction(axes, image, label, Path(folder, run.folder or '', run.predictions or '', f'{tile}.png'))
-    handles += [Patch(color=colour, label=f'label: {name}') for name, colour in classes.items()]
+    handles += [Patch(color=color, label=f'label: {name}') for name, color in classes.items()]
     add_legend(figure, handles, columns=min(2 + len(columns), 8))
     return figure
 
@@ -113,14 +113,14 @@ def overlay(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.
     Returns:
         RGB of shape (H, W, 3), uint8.
     """
-    counted, truth, found = label != IGNORED_GREY, label == BUILDING_GREY, prediction == BUILDING_GREY
+    counted, truth, found = label != IGNORED_GRAY, label == BUILDING_GRAY, prediction == BUILDING_GRAY
     areas = [(RIGHT, truth & found), (FALSE, ~truth & found & counted), (MISSED, truth & ~found)]
-    return _coloured(image, areas)
+    return _colored(image, areas)
 
 
 def tile_f1(label: np.ndarray, prediction: np.ndarray) -> float | None:
     """Return F1 of one tile's pixels in percent, or None where neither has a building."""
-    truth, found = label == BUILDING_GREY, (prediction == BUILDING_GREY) & (label != IGNORED_GREY)
+    truth, found = label == BUILDING_GRAY, (prediction == BUILDING_GRAY) & (label != IGNORED_GRAY)
     total = int(truth.sum() + found.sum())
     return None if total == 0 else 200 * float((truth & found).sum()) / total
 
@@ -147,10 +147,10 @@ def _shown_run(results: Results, method: str) -> RunRecord | None:
 
 def _draw_prediction(axes: Axes, image: np.ndarray, label: np.ndarray, path: Path) -> None:
     if not path.is_file():
-        axes.imshow(_coloured(image, []))
+        axes.imshow(_colored(image, []))
         axes.set_xlabel('no prediction', fontsize=8)
         return
-    prediction = read_mask(path, {0, BUILDING_GREY}, label.shape[:2])
+    prediction = read_mask(path, {0, BUILDING_GRAY}, label.shape[:2])
     f1 = tile_f1(label, prediction)
     axes.imshow(overlay(image, label, prediction))
     axes.set_xlabel('no building' if f1 is None else f'F1 {fixed(f1)}', fontsize=8, labelpad=2)
@@ -160,21 +160,21 @@ def _draw_label(
     axes: Axes, image: np.ndarray, label: np.ndarray, heights_m: np.ndarray | None, classes: HeightClasses
 ) -> dict[str, str]:
     """Draw a label, and return the colours of the height classes that it uses."""
-    building = label == BUILDING_GREY
+    building = label == BUILDING_GRAY
     if heights_m is None:
-        axes.imshow(_coloured(image, [(WHITE, building)]))
+        axes.imshow(_colored(image, [(WHITE, building)]))
         return {}
     indices = classes.index(heights_m)
-    areas = [(colour, building & (indices == index)) for index, colour in enumerate(classes.colors.values())]
-    axes.imshow(_coloured(image, areas))
+    areas = [(color, building & (indices == index)) for index, color in enumerate(classes.colors.values())]
+    axes.imshow(_colored(image, areas))
     return classes.colors
 
 
-def _coloured(image: np.ndarray, areas: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
-    grey = image.mean(axis=-1, keepdims=True) * 0.75 + 32
-    picture = np.repeat(grey, 3, axis=-1)
-    for colour, area in areas:
-        picture[area] = 0.35 * picture[area] + 0.65 * np.array(rgb(colour))
+def _colored(image: np.ndarray, areas: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+    gray = image.mean(axis=-1, keepdims=True) * 0.75 + 32
+    picture = np.repeat(gray, 3, axis=-1)
+    for color, area in areas:
+        picture[area] = 0.35 * picture[area] + 0.65 * np.array(rgb(color))
     return picture.astype(np.uint8)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from projects.storage.atomic_files import write_file
 
-from .comparison import compare, summarise
+from .comparison import compare, summarize
 from .records import (
     FAILED,
     FINISHED,
@@ -151,12 +151,12 @@ def _summary(
         summary[method] = MethodSummary(
             seeds=list(finished),
             scores={
-                name: {score: summarise(scores_by_seed(runs, domain, method, name, score).values()) for score in SCORES}
+                name: {score: summarize(scores_by_seed(runs, domain, method, name, score).values()) for score in SCORES}
                 for name in classes
             },
-            miou=summarise(run.miou for run in finished.values()),
-            train_minutes=summarise(run.train_minutes for run in finished.values()),
-            parameters_m=summarise(run.parameters_m for run in finished.values()),
+            miou=summarize(run.miou for run in finished.values()),
+            train_minutes=summarize(run.train_minutes for run in finished.values()),
+            parameters_m=summarize(run.parameters_m for run in finished.values()),
         )
     return summary
 

@@ -9,12 +9,12 @@ from matplotlib.patches import Patch
 
 from projects.reporting.figures import add_legend, new_figure, style_axes, write_figure
 from projects.reporting.number_format import counted, three_digits
-from projects.reporting.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
+from projects.reporting.palette import BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY
 
 from .report import Row
 
 COLORS = {
-    'eager': GREY,
+    'eager': GRAY,
     'traced': SKY,
     'compile': ORANGE,
     'cudagraphs': PURPLE,

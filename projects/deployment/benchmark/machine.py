@@ -64,12 +64,12 @@ def _product_rate(side: int, dtype: torch.dtype, device: str, clock: Callable[[]
     for _ in range(REPEATS + 1):
         begin = clock()
         torch.mm(left, right)
-        synchronise(device)
+        synchronize(device)
         seconds.append(clock() - begin)
     return 2 * side**3 / min(seconds[1:]) / 1e9
 
 
-def synchronise(device: str) -> None:
+def synchronize(device: str) -> None:
     """Wait until a GPU has done what it was asked to do; a processor already has."""
     if device == 'cuda':
         torch.cuda.synchronize()

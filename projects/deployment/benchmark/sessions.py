@@ -14,7 +14,7 @@ from projects.command_line import TORCH_RUNTIMES
 
 from ..runtimes import open_file_session
 from ..runtimes.torch_session import DTYPES
-from .machine import synchronise
+from .machine import synchronize
 from .subjects import Fold, Subject, open_subject
 from .timing import Case
 
@@ -120,7 +120,7 @@ def _torch_call(subject: Subject, case: Case, images: Tensor, device: str, chann
     def call() -> object:
         with torch.inference_mode(), _autocast(device, dtype):
             outputs = prepared(images)
-        synchronise(device)
+        synchronize(device)
         return outputs
 
     return call

@@ -13,13 +13,14 @@ from timm.utils import reparameterize_model
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from projects.deployment.benchmark.networks import BUILDERS, TensorsOut
-from projects.deployment.inference_graphs import build_graph, load_model
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.model_table.complexity import count_complexity
-from projects.deployment.multiply_adds import count_macs
 from projects.training.checkpoints import switch_off_pretrained
 from projects.training.config import load_config
+
+from ..inference_graphs import build_graph, load_model
+from ..model_info import ModelInfo
+from ..model_table.complexity import count_complexity
+from ..multiply_adds import count_macs
+from .networks import BUILDERS, TensorsOut
 
 FILES = ('.onnx', '.xml')
 FORMS = "a config (.py, or CONFIG@CHECKPOINT), 'timm:NAME', 'torchvision:NAME', 'backbone:CLASS/ARCH', .onnx or .xml"

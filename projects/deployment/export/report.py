@@ -7,18 +7,19 @@ from typing import Any
 import cv2
 import numpy as np
 
-from projects.deployment.export.detection_matching import match_detections
-from projects.deployment.export.verified_export import Export
-from projects.deployment.model_info import ModelInfo
-from projects.deployment.prediction.coco_results import InstanceMask, paste_masks
-from projects.deployment.prediction.drawing import draw_detections, draw_segmentation
-from projects.deployment.predictions import Detections, Prediction, Segmentation
 from projects.reporting.figures import hide_axes, new_figure, write_figure
 from projects.reporting.markdown import bullets, document
 from projects.reporting.number_format import file_size, fixed, three_digits
 from projects.reporting.palette import BLUE, VERMILLION, rgb
 from projects.reporting.tables import Table
 from projects.storage.atomic_files import write_file
+
+from ..model_info import ModelInfo
+from ..prediction.coco_results import InstanceMask, paste_masks
+from ..prediction.drawing import draw_detections, draw_segmentation
+from ..predictions import Detections, Prediction, Segmentation
+from .detection_matching import match_detections
+from .verified_export import Export
 
 SHOWN = 3  # images in the picture
 LEAST_SCORE = 0.3  # of detections that are drawn
@@ -128,8 +129,8 @@ def _difference(pixels: np.ndarray, first: Prediction, second: Prediction, expor
     assert isinstance(second, Detections)
     bounds = export.verification.bounds
     matches = match_detections(first, second, bounds.iou, bounds.score, export.cutoffs)
-    for boxes, colour in ((first.boxes[matches.lost], VERMILLION), (second.boxes[matches.added], BLUE)):
+    for boxes, color in ((first.boxes[matches.lost], VERMILLION), (second.boxes[matches.added], BLUE)):
         for left, top, right, bottom in boxes.round().astype(int).tolist():
-            cv2.rectangle(picture, (left, top), (right, bottom), rgb(colour))
+            cv2.rectangle(picture, (left, top), (right, bottom), rgb(color))
     counts = f'{len(matches.lost)} lost, {len(matches.added)} added, {matches.ties} ties'
     return picture, f'{len(matches.pairs)} detections equal, {counts}'

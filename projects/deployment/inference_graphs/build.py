@@ -13,9 +13,9 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from mmseg.models import EncoderDecoder
 
-from projects.deployment.model_info import ModelInfo
 from projects.training.checkpoints import fit_weights, read_weights, refuse, switch_off_pretrained
 
+from ..model_info import ModelInfo
 from .dense_detection import DenseDetectionGraph
 from .images import ImageGraph
 from .mask_rcnn import MaskRCNNGraph

@@ -10,17 +10,18 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 
-from projects.deployment.model_table.complexity import Complexity, Macs, count_complexity
-from projects.deployment.model_table.published_figures import (
+from projects.reporting.number_format import NOTHING, three_digits
+from projects.reporting.sections import read_section
+from projects.reporting.tables import Table
+from projects.training.checkpoints import switch_off_pretrained
+
+from .complexity import Complexity, Macs, count_complexity
+from .published_figures import (
     MAX_MACS_DEVIATION,
     MAX_PARAMS_DEVIATION,
     PublishedFigures,
     deviates,
 )
-from projects.reporting.number_format import NOTHING, three_digits
-from projects.reporting.sections import read_section
-from projects.reporting.tables import Table
-from projects.training.checkpoints import switch_off_pretrained
 
 SECTION = 'model table'  # of configs/README.md
 FLAG = '⚠'

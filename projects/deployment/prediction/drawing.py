@@ -14,7 +14,7 @@ from projects.reporting.palette import readable_on
 from ..predictions import Detections
 from .coco_results import InstanceMask
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 MIN_SIDE_PX = 640  # a smaller picture is enlarged by a whole factor, to have room for text
 MIN_FONT_PX, MANY = 11, 25  # with more instances names are smaller
@@ -24,7 +24,7 @@ NOT_TINTED = ('background', '_background_', 'void', 'unlabeled')
 
 
 def draw_segmentation(
-    image: np.ndarray, labels: np.ndarray, classes: Sequence[str], palette: Sequence[Colour]
+    image: np.ndarray, labels: np.ndarray, classes: Sequence[str], palette: Sequence[Color]
 ) -> np.ndarray:
     """Tint pixels with the colours of their classes, outline regions, and append a legend of the shares on the right.
 
@@ -43,11 +43,11 @@ def draw_segmentation(
     counts = np.bincount(labels.ravel(), minlength=len(classes))
     picture, labels = _enlarge(image, factor), labels.repeat(factor, axis=0).repeat(factor, axis=1)
     shown = np.array([name.lower() not in NOT_TINTED for name in classes])
-    colours = np.zeros((max(len(classes), int(labels.max(initial=0)) + 1), 3), dtype=np.uint8)
-    colours[: len(classes)] = palette
-    tinted = np.zeros(len(colours), dtype=bool)
+    colors = np.zeros((max(len(classes), int(labels.max(initial=0)) + 1), 3), dtype=np.uint8)
+    colors[: len(classes)] = palette
+    tinted = np.zeros(len(colors), dtype=bool)
     tinted[: len(classes)] = shown
-    flat = colours[labels]
+    flat = colors[labels]
     mixed = cv2.addWeighted(picture, 1 - TINT, flat, TINT, 0)
     borders = np.zeros(labels.shape, dtype=bool)
     borders[:, 1:] |= labels[:, 1:] != labels[:, :-1]
@@ -64,7 +64,7 @@ def draw_detections(
     detections: Detections,
     masks: Sequence[InstanceMask] | None,
     classes: Sequence[str],
-    palette: Sequence[Colour],
+    palette: Sequence[Color],
 ) -> np.ndarray:
     """Draw masks, boxes, and names with scores; the best score on top.
 
@@ -85,12 +85,12 @@ def draw_detections(
     thick = max(1, round(min(picture.shape[:2]) / 550))
     order = np.argsort(detections.scores, kind='stable')
     for index in order:
-        colour = tuple(palette[detections.labels[index]])
+        color = tuple(palette[detections.labels[index]])
         if masks is not None:
-            _draw_mask(picture, masks[index], factor, colour, thick)
+            _draw_mask(picture, masks[index], factor, color, thick)
         left, top, right, bottom = np.rint(detections.boxes[index] * factor).astype(int).tolist()
         width = thick if masks is None else max(1, thick // 2)
-        cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), colour, width)
+        cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), color, width)
     return _draw_names(picture, detections, order[::-1], factor, classes, palette)
 
 
@@ -105,16 +105,16 @@ def _enlarge(image: np.ndarray, factor: int) -> np.ndarray:
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
 
 
-def _draw_mask(picture: np.ndarray, instance: InstanceMask, factor: int, colour: Colour, thick: int) -> None:
+def _draw_mask(picture: np.ndarray, instance: InstanceMask, factor: int, color: Color, thick: int) -> None:
     mask = instance.mask.repeat(factor, axis=0).repeat(factor, axis=1)
     if not mask.any():
         return
     top, left = instance.rows.start * factor, instance.columns.start * factor
     window = picture[top : top + mask.shape[0], left : left + mask.shape[1]]
-    tint = np.array(colour, dtype=np.float32) * MASK_TINT
+    tint = np.array(color, dtype=np.float32) * MASK_TINT
     window[mask] = (window[mask] * (1 - MASK_TINT) + tint + 0.5).astype(np.uint8)
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top))
-    cv2.drawContours(picture, contours, -1, colour, thick, cv2.LINE_AA)
+    cv2.drawContours(picture, contours, -1, color, thick, cv2.LINE_AA)
 
 
 def _draw_names(
@@ -123,7 +123,7 @@ def _draw_names(
     order: np.ndarray,
     factor: int,
     classes: Sequence[str],
-    palette: Sequence[Colour],
+    palette: Sequence[Color],
 ) -> np.ndarray:
     height, width = picture.shape[:2]
     size = font_size(picture.shape[:2])
@@ -145,14 +145,14 @@ def _draw_names(
             fits = top >= 0 and top + high <= height
             if fits and not ((place[:2] < taken[:, 2:]) & (taken[:, :2] < place[2:])).all(axis=1).any():
                 taken = np.vstack([taken, place])
-                colour = palette[label]
-                draw.rounded_rectangle((left, top, left + wide - 1, top + high - 1), pad, fill=colour)
-                draw.text((left + pad, top + high / 2), text, fill=readable_on(colour), font=font, anchor='lm')
+                color = palette[label]
+                draw.rounded_rectangle((left, top, left + wide - 1, top + high - 1), pad, fill=color)
+                draw.text((left + pad, top + high / 2), text, fill=readable_on(color), font=font, anchor='lm')
                 break
     return np.asarray(canvas)
 
 
-def _legend(counts: np.ndarray, classes: Sequence[str], palette: Sequence[Colour], height: int) -> np.ndarray:
+def _legend(counts: np.ndarray, classes: Sequence[str], palette: Sequence[Color], height: int) -> np.ndarray:
     """Classes by falling share of the pixels, as many as there is room for."""
     size = max(MIN_FONT_PX, min(22, height // 32))
     font, bold, line = _font(size), _font(size, bold=True), round(size * 1.75)

@@ -151,7 +151,7 @@ def write_picture(path: Path, pixels: np.ndarray, info: ModelInfo) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(pixels)
     if pixels.dtype == np.uint8 and pixels.ndim == 2:
-        picture.putpalette([level for colour in info.palette for level in colour])
+        picture.putpalette([level for color in info.palette for level in color])
     with replacing(path) as partial:
         picture.save(partial, **(JPEG if path.suffix == '.jpg' else {}))
 

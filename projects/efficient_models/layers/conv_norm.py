@@ -72,9 +72,9 @@ class Residual(nn.Module):
         convolution = self.m
         if not isinstance(convolution, nn.Conv2d) or convolution.groups != convolution.in_channels:
             return self
-        centre_row, centre_column = (side // 2 for side in convolution.kernel_size)
+        center_row, center_column = (side // 2 for side in convolution.kernel_size)
         with torch.no_grad():
-            convolution.weight[:, :, centre_row, centre_column] += 1
+            convolution.weight[:, :, center_row, center_column] += 1
         return convolution
 
 

@@ -64,8 +64,8 @@ class ConvNormAct(nn.Sequential):
 
     def fused(self) -> nn.Module:
         """Return the convolution that computes the same in eval mode, followed by the activation if there is one."""
-        normalised = hasattr(self, 'norm')
-        convolution = torch.nn.utils.fuse_conv_bn_eval(self.conv, self.norm) if normalised else self.conv
+        normalized = hasattr(self, 'norm')
+        convolution = torch.nn.utils.fuse_conv_bn_eval(self.conv, self.norm) if normalized else self.conv
         return nn.Sequential(convolution, self.act) if hasattr(self, 'act') else convolution
 
 

@@ -18,7 +18,7 @@ from projects.storage.atomic_files import replacing
 from ..raster_files import NoDataError, Raster, open_band, open_raster
 from ..raster_values import WINDOW_PX, ValueMeaning, check_one_band, value_meaning, windows_of
 from ..vector_files import geopandas
-from .vectorization import VectorizationSettings, vectorise_windows
+from .vectorization import VectorizationSettings, vectorize_windows
 from .windows import PredictionWindow
 
 PICTURE_PX = 2000  # the longer side of the picture, at most
@@ -26,7 +26,7 @@ OUTLINE_RGB = (255, 60, 0)
 SUBPIXEL_BITS = 4  # OpenCV draws to 1/16 of a pixel
 
 
-def vectorise_raster(
+def vectorize_raster(
     path: str | Path,
     settings: VectorizationSettings,
     *,
@@ -48,7 +48,7 @@ def vectorise_raster(
         window_px: Side of the windows that are read at once.
 
     Returns:
-        As `Vectoriser.polygons` returns it.
+        As `Vectorizer.polygons` returns it.
 
     Raises:
         FileNotFoundError: A file is missing.
@@ -64,7 +64,7 @@ def vectorise_raster(
         check_one_band(raster, path)
         meaning = None if is_instance_map else value_meaning(raster, path, values)
         windows = _read_windows(raster, heights, meaning, window_px, Path(path))
-        return vectorise_windows(windows, raster.size_px, raster.transform, raster.crs, settings)
+        return vectorize_windows(windows, raster.size_px, raster.transform, raster.crs, settings)
 
 
 def write_picture(polygons: geopandas.GeoDataFrame, image_path: str | Path, path: str | Path) -> None:

@@ -7,7 +7,7 @@ import shapely
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..raster_files import rasterio, rasterise
+from ..raster_files import rasterio, rasterize
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -63,7 +63,7 @@ def find_regions(values: np.ndarray, layers: list[np.ndarray], column: int = 0, 
         for rings in [outline['coordinates']]
     ]
     polygons = np.array([polygon for polygon, _ in found], dtype=object)
-    numbers = rasterise(polygons, np.arange(1, len(found) + 1), values.shape[::-1], IDENTITY, np.int32).ravel()
+    numbers = rasterize(polygons, np.arange(1, len(found) + 1), values.shape[::-1], IDENTITY, np.int32).ravel()
     sums = [np.bincount(numbers, layer.ravel(), minlength=len(found) + 1)[1:] for layer in layers]
     return Regions(
         shapely.transform(polygons, lambda points: points + np.array([column, row])),

@@ -29,10 +29,10 @@ def simplify_outlines(
     """
     polygons = np.array([_start_at_corners(polygon) for polygon in shapely.normalize(polygons)], dtype=object)
     result = shapely.transform(polygons, to_map)
-    in_metres = shapely.transform(polygons, lambda points: points * pixel_m)
+    in_meters = shapely.transform(polygons, lambda points: points * pixel_m)
     left = np.arange(len(polygons))
     for tried_m in (tolerance_m, tolerance_m / 2, tolerance_m / 4) if tolerance_m else ():
-        exact, simplified = in_metres[left], shapely.simplify(in_metres[left], tried_m)
+        exact, simplified = in_meters[left], shapely.simplify(in_meters[left], tried_m)
         mapped = shapely.transform(simplified, lambda points: to_map(np.rint(points / pixel_m)))
         good = shapely.is_valid(mapped) & (shapely.hausdorff_distance(exact, simplified) <= tolerance_m * (1 + 1e-9))
         good &= np.abs(shapely.area(simplified) / shapely.area(exact) - 1) <= MAX_AREA_CHANGE

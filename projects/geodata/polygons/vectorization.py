@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from ..coordinate_systems import WGS84, is_local, metres_per_unit, parse_crs
+from ..coordinate_systems import WGS84, is_local, meters_per_unit, parse_crs
 from ..vector_files import geopandas, pd
 from .pixel_regions import (
     Regions,
@@ -58,7 +58,7 @@ class VectorizationSettings:
             raise ValueError(f'simplify_m = {self.simplify_m}: expected metres, at least 0')
 
 
-def vectorise(
+def vectorize(
     probabilities: np.ndarray | None,
     transform: Any,
     crs: Any,
@@ -67,27 +67,27 @@ def vectorise(
     instances: np.ndarray | None = None,
     heights_m: np.ndarray | None = None,
 ) -> geopandas.GeoDataFrame:
-    """Polygons of a whole map in memory; arguments and result as of `PredictionWindow` and `Vectoriser`."""
+    """Polygons of a whole map in memory; arguments and result as of `PredictionWindow` and `Vectorizer`."""
     window = PredictionWindow(probabilities, instances, heights_m)
     width, height = window.size_px
-    return vectorise_windows([window], (width, height), transform, crs, settings)
+    return vectorize_windows([window], (width, height), transform, crs, settings)
 
 
-def vectorise_windows(
+def vectorize_windows(
     windows: Iterable[PredictionWindow],
     size_px: tuple[int, int],
     transform: Any,
     crs: Any,
     settings: VectorizationSettings | None = None,
 ) -> geopandas.GeoDataFrame:
-    """Polygons of a raster that is read window by window; arguments and result as of `Vectoriser`."""
-    vectoriser = Vectoriser(size_px, transform, crs, settings)
+    """Polygons of a raster that is read window by window; arguments and result as of `Vectorizer`."""
+    vectorizer = Vectorizer(size_px, transform, crs, settings)
     for window in windows:
-        vectoriser.add(window)
-    return vectoriser.polygons()
+        vectorizer.add(window)
+    return vectorizer.polygons()
 
 
-class Vectoriser:
+class Vectorizer:
     """Takes the windows of a raster, one after another, and gives its polygons.
 
     Buildings that windows cut are joined, so that the result does not depend on the windows; of a window only its
@@ -137,7 +137,7 @@ class Vectoriser:
         merge = merge_equal if 'instance' in self._given else merge_across_borders
         frames = [*self._frames, _to_frame(merge(concatenate(self._cut)), self._place, self._settings)]
         result = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
-        _regularise(result, self._place, self._settings)
+        _regularize(result, self._place, self._settings)
         result['area_m2'] = self._place.areas_m2(result.geometry)
         return result[[column for column in COLUMNS if column not in LAYERS or column in self._given]]
 
@@ -164,7 +164,7 @@ def refine_polygons(
     place = _Place(size_px, np.array(transform[:6], dtype=float), polygons.crs)
     large = place.areas_m2(polygons.geometry) >= settings.min_area_m2
     result = polygons[large].reset_index(drop=True)
-    _regularise(result, place, settings)
+    _regularize(result, place, settings)
     return result
 
 
@@ -179,13 +179,13 @@ class _Place:
     def __init__(self, size_px: tuple[int, int], transform: np.ndarray, crs: Any) -> None:
         self.crs = crs
         self.matrix, self.origin = transform.reshape(2, 3)[:, :2], transform.reshape(2, 3)[:, 2]
-        centre = self.to_map(np.array([size_px], dtype=float) / 2)
-        self.pixel_m = np.linalg.norm(self.matrix * metres_per_unit(crs, centre)[0][:, None], axis=0)
+        center = self.to_map(np.array([size_px], dtype=float) / 2)
+        self.pixel_m = np.linalg.norm(self.matrix * meters_per_unit(crs, center)[0][:, None], axis=0)
         self.unit_m = 1.0
         if is_local(crs):
-            self.ground_crs, self.unit_m = parse_crs(crs), metres_per_unit(crs, centre)[0, 0]
+            self.ground_crs, self.unit_m = parse_crs(crs), meters_per_unit(crs, center)[0, 0]
             return
-        longitude_deg, latitude_deg = geopandas.GeoSeries.from_xy(*centre.T, crs=crs).to_crs(WGS84)[0].coords[0]
+        longitude_deg, latitude_deg = geopandas.GeoSeries.from_xy(*center.T, crs=crs).to_crs(WGS84)[0].coords[0]
         self.ground_crs = parse_crs(f'+proj=laea +lat_0={latitude_deg:.6f} +lon_0={longitude_deg:.6f} +datum=WGS84')
 
     def to_map(self, points: np.ndarray) -> np.ndarray:
@@ -197,7 +197,7 @@ class _Place:
         return polygons.to_crs(self.ground_crs).area * self.unit_m**2
 
 
-def _regularise(polygons: geopandas.GeoDataFrame, place: _Place, settings: VectorizationSettings) -> None:
+def _regularize(polygons: geopandas.GeoDataFrame, place: _Place, settings: VectorizationSettings) -> None:
     if settings.regularise and len(polygons):
         parts, owner = shapely.get_parts(polygons.geometry.to_numpy(), return_index=True)
         tolerance_m = 1.5 * (settings.simplify_m or place.pixel_m.mean())

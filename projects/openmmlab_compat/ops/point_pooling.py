@@ -128,7 +128,7 @@ def roi_align_rotated_forward(
     input: Tensor, rois: Tensor, output: Tensor, pooled_height: int, pooled_width: int, spatial_scale: float,
     sampling_ratio: int, aligned: bool, clockwise: bool,
 ) -> None:  # fmt: skip
-    """RoIAlign of rotated regions (R, 6), `(image index, centre x, y, width, height, radians)`, into (R, C, h, w).
+    """RoIAlign of rotated regions (R, 6), `(image index, center x, y, width, height, radians)`, into (R, C, h, w).
 
     The angle counts against the clock on the screen, or with it if `clockwise`. Regions of NaN or infinity give NaN.
     """

@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from shapely.affinity import translate
 
-from projects.building_extraction.bonai_annotations import contradiction_px, labelled
+from projects.building_extraction.bonai_annotations import contradiction_px, labeled
 from projects.building_extraction.datasets import loading
 from projects.building_extraction.datasets.bonai import (
     BonaiDataset,
@@ -153,7 +153,7 @@ def test_instances_are_those_of_the_label(root, label, boxes):
 def test_a_building_is_what_its_roof_sweeps():
     roof = [20, 5, 30, 5, 30, 20, 25, 20, 25, 12, 20, 12]  # an L
     shape = shapely.Polygon(np.reshape(roof, (-1, 2)))
-    rings = labelled(annotation(1, roof, offset=(7, -9)), 'building')['segmentation']
+    rings = labeled(annotation(1, roof, offset=(7, -9)), 'building')['segmentation']
     swept = shapely.union_all([shapely.make_valid(shapely.Polygon(np.reshape(ring, (-1, 2)))) for ring in rings])
     steps = shapely.union_all([translate(shape, -7 * t, 9 * t) for t in np.linspace(0, 1, 2001)])
     assert swept.symmetric_difference(steps).area < 0.02 * shape.area
@@ -163,48 +163,48 @@ def test_a_building_is_what_its_roof_sweeps():
 def test_at_nadir_the_building_is_its_roof():
     one = annotation(1, square(3, 3, 5), offset=(0, 0))
     canvas = np.zeros((12, 12), np.uint8)
-    loading.paint(canvas, labelled(one, 'building')['segmentation'], 1)
+    loading.paint(canvas, labeled(one, 'building')['segmentation'], 1)
     assert canvas.sum() == 25
 
 
 @pytest.mark.parametrize('flag', ['iscrowd', 'ignore_flag', 'ignore'])
 def test_each_flag_makes_a_crowd(flag):
     one = annotation(1, square(3, 3, 5)) | {flag: 1}
-    assert labelled(one, 'roof')['iscrowd'] == 1
-    assert 'ignore' not in labelled(one, 'roof')
-    assert labelled(annotation(1, square(3, 3, 5), ignore=0), 'roof')['iscrowd'] == 0
+    assert labeled(one, 'roof')['iscrowd'] == 1
+    assert 'ignore' not in labeled(one, 'roof')
+    assert labeled(annotation(1, square(3, 3, 5), ignore=0), 'roof')['iscrowd'] == 0
 
 
 def test_a_building_without_known_roof_counts_as_footprint_only():
     one = annotation(1, square(3, 3, 5), only_footprint=1)
-    assert [labelled(one, label)['iscrowd'] for label in ('roof', 'footprint', 'building')] == [1, 0, 1]
+    assert [labeled(one, label)['iscrowd'] for label in ('roof', 'footprint', 'building')] == [1, 0, 1]
 
 
 def test_a_missing_footprint_is_the_roof_moved_back():
     one = annotation(1, square(10, 10, 8))
     expected = one.pop('footprint_mask')
-    assert labelled(one, 'footprint')['segmentation'] == [expected]
+    assert labeled(one, 'footprint')['segmentation'] == [expected]
 
 
 @pytest.mark.parametrize('offset', [[math.nan, math.nan], [None, 1], [1, 2, 3], None])
 def test_an_offset_that_is_no_pair_of_numbers_is_unknown(offset):
     roof = square(20, 20, 10)
     unknown = annotation(1, roof) | {'offset': offset}
-    assert labelled(unknown, 'building')['bbox'] == [16, 20, 14, 16]
-    assert labelled(unknown, 'building')['segmentation'] == [roof, unknown['footprint_mask']]
-    assert labelled(unknown | {'footprint_mask': None}, 'footprint') is None
+    assert labeled(unknown, 'building')['bbox'] == [16, 20, 14, 16]
+    assert labeled(unknown, 'building')['segmentation'] == [roof, unknown['footprint_mask']]
+    assert labeled(unknown | {'footprint_mask': None}, 'footprint') is None
     assert math.isnan(contradiction_px(unknown))
 
 
 def test_a_ring_with_null_is_no_polygon():
     broken = annotation(1, square(20, 20, 10)) | {'roof_mask': [None, 1, 2, 3, 4, 5]}
-    assert labelled(broken, 'roof') is None
+    assert labeled(broken, 'roof') is None
 
 
 def test_the_annotation_itself_stays_as_it_is():
     one = annotation(1, square(10, 10, 8), ignore=1)
     before = json.dumps(one)
-    labelled(one, 'building')
+    labeled(one, 'building')
     assert json.dumps(one) == before
 
 

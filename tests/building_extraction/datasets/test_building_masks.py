@@ -137,15 +137,15 @@ RED, BLACK, WHITE = (255, 0, 0), (0, 0, 0), (255, 255, 255)
 
 def write_mask(path, mode):
     mask = houses()
-    grey = np.uint8(255) * mask
+    gray = np.uint8(255) * mask
     if mode == 'palette':
         indexed = Image.fromarray(mask.astype(np.uint8)).convert('P')
         indexed.putpalette([*BLACK, *RED])
         indexed.save(path)
     elif mode == 'RGBA':
-        save(path, np.dstack([grey, 0 * grey, 0 * grey, 0 * grey + 255]))
+        save(path, np.dstack([gray, 0 * gray, 0 * gray, 0 * gray + 255]))
     else:
-        save(path, {'1': mask, 'L': grey, 'RGB': np.dstack([grey] * 3)}[mode])
+        save(path, {'1': mask, 'L': gray, 'RGB': np.dstack([gray] * 3)}[mode])
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_nothing_is_found_in_an_image_that_could_not_be_read():
     assert math.isnan(scores['building/precision'])
 
 
-def test_nothing_labelled_and_nothing_found_has_no_score():
+def test_nothing_labeled_and_nothing_found_has_no_score():
     scores = evaluate([sample([[0, 0]], [[0, 0]])])
     assert math.isnan(scores['building/f1'])
     assert scores['mIoU'] == scores['mAcc'] == scores['aAcc'] == 100  # of the background

@@ -15,10 +15,10 @@ def spans(*spans, width=24):
     return masks
 
 
-def matched(found, labelled):
+def matched(found, labeled):
     """Ids matched with spans found; labelled spans have the ids 1, 2, …"""
-    masks, ids = spans(*found), (spans(*labelled) * np.arange(1, len(labelled) + 1)[:, None, None]).sum(0)
-    return match(Objects.of_masks(masks, np.ones(ids.shape, bool)), ids, len(labelled) + 1).tolist()
+    masks, ids = spans(*found), (spans(*labeled) * np.arange(1, len(labeled) + 1)[:, None, None]).sum(0)
+    return match(Objects.of_masks(masks, np.ones(ids.shape, bool)), ids, len(labeled) + 1).tolist()
 
 
 def test_pixels_that_touch_by_a_corner_are_one_object():
@@ -81,11 +81,11 @@ def test_as_many_pairs_are_found_as_by_assignment():
         borders = np.sort(random.choice(25, 8, replace=False)).reshape(-1, 2)
         chosen = borders[random.integers(0, 4, 6)] + random.integers(-2, 3, (6, 2))
         found = [(max(start, 0), max(stop, start, 0)) for start, stop in chosen.tolist()]
-        labelled, masks = spans(*borders.tolist(), width=30), spans(*found, width=30)
-        shared = (masks & labelled[:, None]).sum((2, 3)).T
-        fits = 2 * shared >= (masks | labelled[:, None]).sum((2, 3)).T
+        labeled, masks = spans(*borders.tolist(), width=30), spans(*found, width=30)
+        shared = (masks & labeled[:, None]).sum((2, 3)).T
+        fits = 2 * shared >= (masks | labeled[:, None]).sum((2, 3)).T
         rows, columns = linear_sum_assignment(fits, maximize=True)
-        ids = (labelled * np.arange(1, 5)[:, None, None]).sum(0)
+        ids = (labeled * np.arange(1, 5)[:, None, None]).sum(0)
         result = match(Objects.of_masks(masks, np.ones(ids.shape, bool)), ids, 5)
         hits = result[result > 0]
         assert len(hits) == len(set(hits.tolist())) == fits[rows, columns].sum()

@@ -93,8 +93,8 @@ def test_training_leaves_the_teacher_as_it_was_and_out_of_all_that_is_the_studen
     assert equal(student.teacher.state_dict(), weights)
     assert not any(module.training for module in student.teacher.modules())
     ours = {id(parameter) for parameter in student.teacher.parameters()}
-    optimised = {id(p) for group in runner.optim_wrapper.param_groups for p in group['params']}
-    assert not ours & (optimised | {id(parameter) for parameter in student.parameters()})
+    optimized = {id(p) for group in runner.optim_wrapper.param_groups for p in group['params']}
+    assert not ours & (optimized | {id(parameter) for parameter in student.parameters()})
     assert not any(module is student.teacher for module in student.modules())
     assert all(parameter.grad is None for parameter in student.teacher.parameters())
 

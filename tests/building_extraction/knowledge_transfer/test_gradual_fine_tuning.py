@@ -51,12 +51,12 @@ def test_parts_learn_one_after_another_from_the_decoder_to_the_stem(tmp_path, tr
 
 
 @pytest.mark.parametrize('kind', ['Adam', 'AdamW', 'SGD', 'RMSprop', 'Adadelta', 'Adagrad', 'Adamax', 'NAdam'])
-def test_no_optimiser_changes_a_frozen_part(tmp_path, train, network, kind):
+def test_no_optimizer_changes_a_frozen_part(tmp_path, train, network, kind):
     optimizer = {'type': kind, 'lr': 1e-2, 'weight_decay': 0.1}
     runner, record = run(train, tmp_path, network(), {'phase_iters': 2}, iters=4, optimizer=optimizer)
     assert record.changed == [{'decoder'}] * 2 + [{'decoder', 'stages.1'}] * 2
-    optimised = {id(p) for group in runner.optim_wrapper.param_groups for p in group['params']}
-    assert optimised == {id(p) for p in runner.model.parameters()}
+    optimized = {id(p) for group in runner.optim_wrapper.param_groups for p in group['params']}
+    assert optimized == {id(p) for p in runner.model.parameters()}
 
 
 def test_a_phase_ends_when_the_score_stays(tmp_path, train, network):

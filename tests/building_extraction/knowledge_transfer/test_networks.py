@@ -60,7 +60,7 @@ def test_every_network_can_be_student_and_peer(build, deep_network, batch, decod
 
 
 @pytest.mark.parametrize('kind', OPTIMIZERS)
-def test_the_optimisers_of_the_paper_are_chosen_by_their_type(build, network, kind):
+def test_the_optimizers_of_the_paper_are_chosen_by_their_type(build, network, kind):
     model = build(network())
     wrapper = build_optim_wrapper(model, {'type': 'OptimWrapper', 'optimizer': {'type': kind, 'lr': 1e-3}})
     assert type(wrapper.optimizer) is getattr(torch.optim, kind)

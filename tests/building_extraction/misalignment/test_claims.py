@@ -19,7 +19,7 @@ from projects.building_extraction.misalignment.report import as_text, summary
 from projects.building_extraction.misalignment.spread import find_spread
 from projects.building_extraction.preparation.label_displacement import Displacement, displace
 from projects.geodata.polygonal import translate
-from projects.geodata.raster_files import open_band, rasterise, write_geotiff
+from projects.geodata.raster_files import open_band, rasterize, write_geotiff
 from projects.geodata.vector_files import geopandas
 
 GSD_M = 0.5
@@ -68,7 +68,7 @@ def measure(labels, reference, tmp_path, kind, change=lambda mask: mask):
     transform = (GSD_M, 0, west - 50, 0, -GSD_M, north + 50)
     shapes = reference.geometry.to_numpy()
     size = int((east - west + 100) / GSD_M), int((north - south + 100) / GSD_M)
-    mask = change(rasterise(shapes, np.full(len(shapes), 255), size, transform, np.uint8))
+    mask = change(rasterize(shapes, np.full(len(shapes), 255), size, transform, np.uint8))
     write_geotiff(tmp_path / 'mask.tif', mask, transform, reference.crs)
     with open_band(tmp_path / 'mask.tif') as raster:
         return measure_against_mask(labels, raster, SETTINGS)

@@ -13,7 +13,7 @@ from projects.building_extraction.misalignment.measurement import (
 )
 from projects.building_extraction.misalignment.report import as_text, summary, write_picture
 from projects.building_extraction.preparation.label_displacement import Displacement, displace
-from projects.geodata.raster_files import open_band, rasterise, write_geotiff
+from projects.geodata.raster_files import open_band, rasterize, write_geotiff
 from projects.geodata.vector_files import geopandas, read_buildings
 
 MELBOURNE = Path(__file__).parents[3] / '../shared/data/melbourne/buildings.gpkg'
@@ -43,7 +43,7 @@ def write_mask(path, buildings, gsd=GSD_M, values=255):
     size = int((east - west) / gsd) + 200, int((north - south) / gsd) + 200
     transform = (gsd, 0, west - 100 * gsd, 0, -gsd, north + 100 * gsd)
     polygons = buildings.geometry.to_numpy()
-    mask = rasterise(polygons, np.full(len(polygons), values), size, transform, np.uint8)
+    mask = rasterize(polygons, np.full(len(polygons), values), size, transform, np.uint8)
     write_geotiff(path, mask, transform, buildings.crs)
 
 
@@ -105,7 +105,7 @@ def test_rough_outlines_and_missing_buildings_do_not_mislead():
     assert 0.05 < unmatched < 0.35
 
 
-def test_lengths_are_metres_on_the_ground_in_web_mercator():
+def test_lengths_are_meters_on_the_ground_in_web_mercator():
     clean, displacement = town('EPSG:3857', unit=2.0), Displacement((5, 3))
     result = measure_against_polygons(displace(clean, displacement), clean, MisalignmentSettings(30, GSD_M))
     np.testing.assert_allclose(result.offsets_m, np.tile([5, 3], (len(clean), 1)), atol=0.01)

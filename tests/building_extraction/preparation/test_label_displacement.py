@@ -35,7 +35,7 @@ def test_labels_lean_by_height_times_the_tangent_along_the_azimuth():
 
 
 @pytest.mark.parametrize('crs', ['EPSG:3857', 'EPSG:4326'])
-def test_metres_are_those_of_the_ground_at_latitude_60_too(crs):
+def test_meters_are_those_of_the_ground_at_latitude_60_too(crs):
     place = {'EPSG:3857': (1669792.0, 8399738.0, 10.0), 'EPSG:4326': (15.0, 60.0, 1e-4)}[crs]
     clean = buildings([5], crs, *place)
     moved = displace(clean, Displacement((20, -10)))

@@ -11,7 +11,7 @@ from projects.building_extraction.preparation.tile_instances import (
     UnreadableTileError,
     annotate_tile,
     building_share,
-    rasterise,
+    rasterize,
     read_tile,
 )
 from projects.building_extraction.preparation.web_mercator import Tile
@@ -95,7 +95,7 @@ def test_courtyard_is_cut_out_as_rle():
 
 def test_an_island_in_a_courtyard_stays():
     ring = shapely.box(10, 10, 50, 50) - shapely.box(20, 20, 40, 40)
-    segmentation, rle = rasterise(shapely.MultiPolygon([ring, shapely.box(25, 25, 35, 35)]), 64, 64)
+    segmentation, rle = rasterize(shapely.MultiPolygon([ring, shapely.box(25, 25, 35, 35)]), 64, 64)
     assert mask_api.area(rle) == 1600 - 400 + 100
     assert segmentation['size'] == [64, 64]
 
@@ -137,7 +137,7 @@ def save(image, path, **options):
     return path
 
 
-def test_transparency_of_every_kind_becomes_the_fill_colour(tmp_path):
+def test_transparency_of_every_kind_becomes_the_fill_color(tmp_path):
     pixels = np.full((8, 8, 4), (200, 100, 50, 255), dtype=np.uint8)
     pixels[:, 5:, 3] = 0
     rgba = Image.fromarray(pixels)

@@ -16,7 +16,7 @@ def bars_of(axes):
     return [patch for patch in axes.patches if patch.get_height() > 0]
 
 
-def test_bars_are_means_with_seeds_as_dots_in_the_methods_colours(study_folder):
+def test_bars_are_means_with_seeds_as_dots_in_the_methods_colors(study_folder):
     study_folder.write_study()
     study_folder.write_scores(kd=[70.0, 72.0], sda=[{'overall': 80.0}, {'overall': 90.0}])
     axes = draw_bars(read_results(study_folder.path)).axes[0]
@@ -86,7 +86,7 @@ def test_nothing_is_drawn_from_nothing(study_folder):
     assert draw_angles(read_results(study_folder.path)) is None
 
 
-def test_methods_keep_their_colour_whatever_has_finished(study_folder):
+def test_methods_keep_their_color_whatever_has_finished(study_folder):
     study_folder.write_study()
     before = method_styles(read_results(study_folder.path).study)
     study_folder.write_scores(sda=[80.0])

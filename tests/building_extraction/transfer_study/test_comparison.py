@@ -11,21 +11,21 @@ from projects.building_extraction.transfer_study.comparison import (
     Spread,
     chance_of_clear,
     compare,
-    summarise,
+    summarize,
 )
 
 
 def test_mean_and_sample_standard_deviation_are_those_by_hand():
-    assert summarise([80.0, 82.0, 87.0]) == Spread(3, 83.0, pytest.approx(math.sqrt(13)))
+    assert summarize([80.0, 82.0, 87.0]) == Spread(3, 83.0, pytest.approx(math.sqrt(13)))
 
 
 def test_undefined_scores_are_left_out_and_counted_so():
-    assert summarise([80.0, None, 84.0]) == Spread(2, 82.0, pytest.approx(math.sqrt(8)))
+    assert summarize([80.0, None, 84.0]) == Spread(2, 82.0, pytest.approx(math.sqrt(8)))
 
 
 def test_one_value_has_no_spread_and_none_has_no_mean():
-    assert summarise([80.0]) == Spread(1, 80.0, None)
-    assert summarise([None]) == Spread(0, None, None)
+    assert summarize([80.0]) == Spread(1, 80.0, None)
+    assert summarize([None]) == Spread(0, None, None)
 
 
 def test_differences_are_paired_by_seed_and_not_by_order():

@@ -35,14 +35,14 @@ def panel_study(study_folder):
     return study_folder
 
 
-def test_right_false_and_missed_pixels_have_their_colours_and_ignored_ones_none():
+def test_right_false_and_missed_pixels_have_their_colors_and_ignored_ones_none():
     image = np.full((32, 32, 3), 100, np.uint8)
     picture = overlay(image, LABEL, PREDICTION).astype(int)
-    grey = 100 * 0.75 + 32
-    for (row, column), colour in {(6, 9): RIGHT, (6, 14): FALSE, (6, 5): MISSED}.items():
-        np.testing.assert_allclose(picture[row, column], 0.35 * grey + 0.65 * np.array(rgb(colour)), atol=1)
+    gray = 100 * 0.75 + 32
+    for (row, column), color in {(6, 9): RIGHT, (6, 14): FALSE, (6, 5): MISSED}.items():
+        np.testing.assert_allclose(picture[row, column], 0.35 * gray + 0.65 * np.array(rgb(color)), atol=1)
     for row, column in ((20, 20), (6, 30)):
-        np.testing.assert_allclose(picture[row, column], grey, atol=1)
+        np.testing.assert_allclose(picture[row, column], gray, atol=1)
 
 
 def test_f1_of_a_tile_leaves_ignored_pixels_out():
@@ -71,8 +71,8 @@ def test_the_label_shows_height_classes_where_heights_are_known(panel_study):
     Image.fromarray(heights_m).save(panel_study.path / 'heights' / 'test_0003.tif')
     figure = draw_panels(read_results(panel_study.path), panel_study.path)
     picture = np.asarray(figure.axes[1].images[0].get_array()).astype(int)
-    colours = {tuple(picture[6, column]) for column in (5, 9, 11, 20)}
-    assert len(colours) == 4
+    colors = {tuple(picture[6, column]) for column in (5, 9, 11, 20)}
+    assert len(colors) == 4
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert {'label: low-rise', 'label: skyscraper', 'label: unknown height'} <= set(names)
 

@@ -22,7 +22,7 @@ def test_the_summary_is_mean_and_std_of_the_runs(study_folder):
     assert summary.train_minutes == Spread(3, 2.0, 0.0)
 
 
-def test_each_score_and_class_is_summarised_from_its_own_values(study_folder):
+def test_each_score_and_class_is_summarized_from_its_own_values(study_folder):
     study_folder.write_study()
     scores = {'overall': {'f1': 70.0, 'iou': 55.0}, 'low-rise': {'f1': 90.0, 'iou': None}}
     study_folder.write_run('kd', 0, 0.0, scores=scores)

@@ -94,7 +94,7 @@ def test_a_report_shows_and_judges_the_classes_of_its_study(study_folder):
     assert published.rows == [['small', '–', '70.0 (SDA)'], ['large', '–', '90.0 (SDA)']]
 
 
-def test_classes_that_share_a_colour_are_all_drawn(study_folder):
+def test_classes_that_share_a_color_are_all_drawn(study_folder):
     classes = {'limits_m': [10.0, 20.0, 30.0, 40.0], 'names': ['a', 'b', 'c', 'd', 'e']}
     tiles = {'panel_tiles': ['t'], 'panel_images': 'images', 'panel_labels': 'masks', 'building_heights': 'heights'}
     study_folder.write_study(parameters={'height_classes': classes}, **tiles)
@@ -104,5 +104,5 @@ def test_classes_that_share_a_colour_are_all_drawn(study_folder):
     Image.fromarray(heights_m).save(study_folder.path / 'heights' / 't.tif')
     figure = draw_panels(read_results(study_folder.path), study_folder.path)
     picture = np.asarray(figure.axes[1].images[0].get_array()).astype(int)
-    grey = 90 * 0.75 + 32
-    assert (np.abs(picture[0] - grey).max(axis=-1) > 10).all()  # every pixel is coloured
+    gray = 90 * 0.75 + 32
+    assert (np.abs(picture[0] - gray).max(axis=-1) > 10).all()  # every pixel is coloured

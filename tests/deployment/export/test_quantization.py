@@ -43,7 +43,7 @@ def run(path, image):
     return onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider']).run(None, {'images': image})[0]
 
 
-def test_a_quantised_file_says_nearly_the_same_in_int8(tiny, tmp_path):
+def test_a_quantized_file_says_nearly_the_same_in_int8(tiny, tmp_path):
     out = tmp_path / 'int8.onnx'
     quantize_onnx(tiny, out, pictures(12))
     model = onnx.load(out)

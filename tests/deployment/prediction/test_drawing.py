@@ -6,11 +6,11 @@ from projects.deployment.prediction.drawing import MIN_SIDE_PX, PANEL, draw_dete
 from projects.deployment.predictions import Detections
 
 CLASSES, PALETTE = ('background', 'roof', 'tree'), ((0, 0, 0), (200, 0, 0), (0, 100, 0))
-GREY = 100
+GRAY = 100
 
 
 def image(height=700, width=800):
-    return np.full((height, width, 3), GREY, dtype=np.uint8)
+    return np.full((height, width, 3), GRAY, dtype=np.uint8)
 
 
 def test_classes_tint_half_and_background_not_at_all():
@@ -18,7 +18,7 @@ def test_classes_tint_half_and_background_not_at_all():
     labels[100:300, 100:300] = 1
     labels[400:600, 100:300] = 2
     picture = draw_segmentation(image(), labels, CLASSES, PALETTE)
-    assert picture[50, 50].tolist() == [GREY] * 3
+    assert picture[50, 50].tolist() == [GRAY] * 3
     assert picture[200, 200].tolist() == [150, 50, 50]
     assert picture[500, 200].tolist() == [50, 100, 50]
     assert picture[100, 200].tolist() == [200, 0, 0]  # its outline
@@ -29,9 +29,9 @@ def test_the_legend_stands_beside_the_image_and_names_what_is_there():
     labels[:, 400:] = 2
     panel = draw_segmentation(image(), labels, CLASSES, PALETTE)[:, 800:]
     assert panel[-1, -1].tolist() == list(PANEL)
-    colours = {tuple(colour) for colour in panel.reshape(-1, 3).tolist()}
-    assert (0, 100, 0) in colours
-    assert (200, 0, 0) not in colours
+    colors = {tuple(color) for color in panel.reshape(-1, 3).tolist()}
+    assert (0, 100, 0) in colors
+    assert (200, 0, 0) not in colors
 
 
 def test_pictures_of_a_video_are_of_one_size():
@@ -49,7 +49,7 @@ def test_a_legend_without_room_says_how_many_are_missing():
 
 def test_labels_beyond_the_classes_are_left_as_they_are():
     picture = draw_segmentation(image(), np.full((700, 800), 255, dtype=np.uint8), CLASSES, PALETTE)
-    assert (picture[:, :800] == GREY).all()
+    assert (picture[:, :800] == GRAY).all()
 
 
 def instance(boxes, scores, labels=None):
@@ -65,9 +65,9 @@ def draw(found, size=(700, 800), classes=('roof', 'tree'), palette=((200, 0, 0),
 def test_masks_tint_inside_and_leave_the_rest():
     picture = draw(instance([[200, 200, 400, 400]], [0.9]))
     assert picture[300, 300].tolist() == [140, 60, 60]  # 0.6 of the image, 0.4 of the colour
-    assert (picture[:, 500:] == GREY).all()
-    assert (picture[450:] == GREY).all()
-    assert (image() == GREY).all()
+    assert (picture[:, 500:] == GRAY).all()
+    assert (picture[450:] == GRAY).all()
+    assert (image() == GRAY).all()
 
 
 def test_the_better_score_is_drawn_on_top():
@@ -94,5 +94,5 @@ def test_boxes_beyond_the_image_and_empty_ones_are_survived(box):
 def test_names_do_not_cover_one_another():
     one = draw(instance([[300, 300, 340, 340]], [0.9]))
     many = draw(instance([[300, 300, 340, 340]] * 20, np.linspace(0.9, 0.5, 20)))
-    names_of_one, names_of_many = ((picture[:, 345:] != GREY).any(axis=2).sum() for picture in (one, many))
+    names_of_one, names_of_many = ((picture[:, 345:] != GRAY).any(axis=2).sum() for picture in (one, many))
     assert names_of_many <= 3 * names_of_one

@@ -8,7 +8,7 @@ from projects.training.datasets import UnreadableImageError
 
 
 @pytest.fixture
-def colours():
+def colors():
     return np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
 
@@ -85,8 +85,8 @@ def test_all_absent_inputs_are_named_at_once(tmp_path):
         find_inputs(given)
 
 
-def test_a_tiff_is_a_raster_if_it_says_where_it_lies(tmp_path, colours):
-    picture = Image.fromarray(colours)
+def test_a_tiff_is_a_raster_if_it_says_where_it_lies(tmp_path, colors):
+    picture = Image.fromarray(colors)
     picture.save(tmp_path / 'plain.tif')
     picture.save(tmp_path / 'placed.tif', tiffinfo={33550: (1.0, 1.0, 0.0), 33922: (0.0,) * 6})
     picture.save(tmp_path / 'beside.tif')
@@ -95,25 +95,25 @@ def test_a_tiff_is_a_raster_if_it_says_where_it_lies(tmp_path, colours):
     assert kinds == {'plain.tif': IMAGE, 'placed.tif': RASTER, 'beside.tif': RASTER, 'mosaic.vrt': RASTER}
 
 
-def test_a_large_tiff_is_read_in_windows(tmp_path, colours, monkeypatch):
+def test_a_large_tiff_is_read_in_windows(tmp_path, colors, monkeypatch):
     monkeypatch.setattr('projects.deployment.prediction.image_files.MAX_IMAGE_PIXELS', 2399)
-    Image.fromarray(colours).save(tmp_path / 'large.tif')
+    Image.fromarray(colors).save(tmp_path / 'large.tif')
     assert kind_of(tmp_path / 'large.tif') == RASTER
 
 
-def test_images_of_any_kind_become_rgb(tmp_path, colours):
-    grey = colours[..., 0]
-    Image.fromarray(colours).save(tmp_path / 'rgb.png')
-    Image.fromarray(np.dstack([colours, grey // 2])).save(tmp_path / 'alpha.png')
-    Image.fromarray(grey).save(tmp_path / 'grey.png')
-    palette = Image.fromarray(grey // 64)
+def test_images_of_any_kind_become_rgb(tmp_path, colors):
+    gray = colors[..., 0]
+    Image.fromarray(colors).save(tmp_path / 'rgb.png')
+    Image.fromarray(np.dstack([colors, gray // 2])).save(tmp_path / 'alpha.png')
+    Image.fromarray(gray).save(tmp_path / 'grey.png')
+    palette = Image.fromarray(gray // 64)
     palette.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120])
     palette.save(tmp_path / 'palette.png')
     Image.fromarray(np.full((40, 60, 4), (0, 255, 255, 0), np.uint8), 'CMYK').save(tmp_path / 'cmyk.jpg')
     for name in ('rgb', 'alpha'):
-        np.testing.assert_array_equal(read_image(tmp_path / f'{name}.png'), colours)
-    np.testing.assert_array_equal(read_image(tmp_path / 'grey.png'), np.dstack([grey] * 3))
-    expected = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90], [100, 110, 120]])[grey // 64]
+        np.testing.assert_array_equal(read_image(tmp_path / f'{name}.png'), colors)
+    np.testing.assert_array_equal(read_image(tmp_path / 'grey.png'), np.dstack([gray] * 3))
+    expected = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90], [100, 110, 120]])[gray // 64]
     np.testing.assert_array_equal(read_image(tmp_path / 'palette.png'), expected)
     red, green, blue = read_image(tmp_path / 'cmyk.jpg').reshape(-1, 3).mean(axis=0)
     assert red > 200
@@ -140,21 +140,21 @@ def test_files_beside_an_image_that_place_it_make_it_a_raster(tmp_path):
     assert kind_of(tmp_path / 'h.png') == IMAGE
 
 
-def test_images_are_turned_upright_as_in_training(tmp_path, colours):
+def test_images_are_turned_upright_as_in_training(tmp_path, colors):
     exif = Image.Exif()
     exif[274] = 6  # to be turned by 90 degrees clockwise
-    Image.fromarray(colours).save(tmp_path / 'turned.png', exif=exif)
+    Image.fromarray(colors).save(tmp_path / 'turned.png', exif=exif)
     image = read_image(tmp_path / 'turned.png')
-    np.testing.assert_array_equal(image, np.rot90(colours, -1))
+    np.testing.assert_array_equal(image, np.rot90(colors, -1))
     trained_on = LoadImageFromFile()({'img_path': str(tmp_path / 'turned.png')})['img']
     np.testing.assert_array_equal(image, trained_on[..., ::-1])
 
 
 @pytest.mark.parametrize('suffix', ['.jpg', '.png', '.tif', '.bmp', '.webp'])
 @pytest.mark.parametrize('share', [0, 0.1, 0.6])
-def test_truncated_images_are_refused(tmp_path, colours, suffix, share):
+def test_truncated_images_are_refused(tmp_path, colors, suffix, share):
     path = tmp_path / f'image{suffix}'
-    Image.fromarray(colours).save(path)
+    Image.fromarray(colors).save(path)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(UnreadableImageError, match='image'):
         read_image(path)

@@ -25,9 +25,9 @@ from projects.deployment.prediction.run import predict_inputs
 from projects.deployment.predictions import Segmentation, resize_segmentation
 from projects.deployment.predictor import Predictor
 
-COLOURS = {'mean': (0.0,) * 3, 'std': (1.0,) * 3}
-SEGMENTOR = ModelInfo(SEGMENTATION, ('dark', 'light'), ((0, 0, 200), (250, 200, 0)), **COLOURS)
-DETECTOR = ModelInfo(INSTANCES, ('tree', 'house'), ((0, 100, 0), (200, 0, 0)), **COLOURS)
+COLORS = {'mean': (0.0,) * 3, 'std': (1.0,) * 3}
+SEGMENTOR = ModelInfo(SEGMENTATION, ('dark', 'light'), ((0, 0, 200), (250, 200, 0)), **COLORS)
+DETECTOR = ModelInfo(INSTANCES, ('tree', 'house'), ((0, 100, 0), (200, 0, 0)), **COLORS)
 
 
 class Segments:
@@ -255,7 +255,7 @@ def test_results_are_neither_overwritten_nor_mixed(tmp_path):
 def test_labels_are_those_of_the_resized_probabilities(channels):
     logits = np.random.default_rng(channels).normal(size=(channels, 20, 30)).astype(np.float32) * 3
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=0) if channels > 1 else 1 / (1 + np.exp(-logits))
-    info = ModelInfo(SEGMENTATION, ('x',) * max(channels, 2), (), **COLOURS, threshold=0.4 if channels == 1 else None)
+    info = ModelInfo(SEGMENTATION, ('x',) * max(channels, 2), (), **COLORS, threshold=0.4 if channels == 1 else None)
     segmentation = Segmentation(np.zeros((20, 30), np.uint8), probabilities)
     expected = resize_segmentation(segmentation, (47, 55), info).labels
     np.testing.assert_array_equal(labels_at(segmentation, (47, 55), Predictor(None, info)), expected)

@@ -2,7 +2,7 @@ import numpy as np
 import shapely
 from scipy import ndimage
 
-from projects.geodata.polygons.vectorization import VectorizationSettings, vectorise
+from projects.geodata.polygons.vectorization import VectorizationSettings, vectorize
 
 UTM, PLACE = 'EPSG:32633', (0.5, 0, 500_000, 0, -0.5, 5_000_000)
 
@@ -19,7 +19,7 @@ def test_right_angles_agree_with_rotated_rectangles():
         mask = rotated_rectangle(120, (45, 22), angle_deg)
         truth = shapely.affinity.rotate(shapely.box(-45, -22, 45, 22), -angle_deg, origin=(0, 0))
         truth = shapely.affinity.affine_transform(truth, (0.5, 0, 0, 0.5, 500_030, 4_999_970))
-        frame = vectorise(mask, PLACE, UTM, VectorizationSettings(regularise=True))
+        frame = vectorize(mask, PLACE, UTM, VectorizationSettings(regularise=True))
         polygon = frame.geometry[0]
         iou = polygon.intersection(truth).area / polygon.union(truth).area
         assert iou > 0.96
@@ -30,10 +30,10 @@ def test_right_angles_agree_with_rotated_rectangles():
         np.testing.assert_allclose((edges * np.roll(edges, 1, axis=0)).sum(axis=1), 0, atol=0.01)
 
 
-def test_regularised_shapes_stay_valid_and_near():
+def test_regularized_shapes_stay_valid_and_near():
     mask = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(200, 200)), 4) > 0.005
     plain, regular = (
-        vectorise(mask, PLACE, UTM, VectorizationSettings(min_area_m2=1, regularise=choice)) for choice in (False, True)
+        vectorize(mask, PLACE, UTM, VectorizationSettings(min_area_m2=1, regularise=choice)) for choice in (False, True)
     )
     assert regular.is_valid.all()
     assert len(regular) == len(plain)

@@ -59,8 +59,8 @@ def write_sheet(path: Path, pictures: Sequence[np.ndarray], classes: HeightClass
         top, left = number // columns * (height + GAP_PX), number % columns * (width + GAP_PX)
         sheet[top : top + height, left : left + width] = picture
     left = 8
-    for name, colour in zip(classes.names_with_unknown, class_colors(classes).tolist(), strict=True):
-        cv2.putText(sheet, name, (left, len(sheet) - 9), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
+    for name, color in zip(classes.names_with_unknown, class_colors(classes).tolist(), strict=True):
+        cv2.putText(sheet, name, (left, len(sheet) - 9), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, 1, cv2.LINE_AA)
         left += cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0] + 20
     Image.fromarray(sheet).save(path)
 

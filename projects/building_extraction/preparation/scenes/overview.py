@@ -14,7 +14,7 @@ from ...height_classes import HeightClasses
 from .contact_sheet import class_colors
 
 SIZE_PX, LEGEND_PX = 1200, 28
-SPLIT_COLOURS = ((0, 0, 0), (0, 70, 220), (200, 0, 160), (200, 30, 0), (0, 120, 60), (120, 90, 0))
+SPLIT_COLORS = ((0, 0, 0), (0, 70, 220), (200, 0, 160), (200, 30, 0), (0, 120, 60), (120, 90, 0))
 
 
 def write_overview(
@@ -39,16 +39,16 @@ def write_overview(
     def to_px(points_m: np.ndarray) -> np.ndarray:
         return np.round((points_m - west_north) * (scale, -scale)).astype(np.int32)
 
-    colours = class_colors(classes)[classes.index(city.buildings.heights_m)].tolist()
+    colors = class_colors(classes)[classes.index(city.buildings.heights_m)].tolist()
     for prism in np.argsort(city.drawn_heights_m, kind='stable'):
         polygon = city.buildings.polygons[prism]
         rings = [to_px(shapely.get_coordinates(ring)) for ring in (polygon.exterior, *polygon.interiors)]
-        cv2.fillPoly(picture, rings, colours[prism])
+        cv2.fillPoly(picture, rings, colors[prism])
     left = 8
-    for name, colour in zip(west_north_m, np.resize(SPLIT_COLOURS, (len(west_north_m), 3)).tolist(), strict=True):
+    for name, color in zip(west_north_m, np.resize(SPLIT_COLORS, (len(west_north_m), 3)).tolist(), strict=True):
         for corner in west_north_m[name]:
             (x, y), (right, bottom) = to_px(corner), to_px(corner + np.array([tile_m, -tile_m]))
-            cv2.rectangle(picture, (int(x), int(y)), (int(right) - 1, int(bottom) - 1), colour, 2)
-        cv2.putText(picture, name, (left, height + 19), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 2, cv2.LINE_AA)
+            cv2.rectangle(picture, (int(x), int(y)), (int(right) - 1, int(bottom) - 1), color, 2)
+        cv2.putText(picture, name, (left, height + 19), cv2.FONT_HERSHEY_SIMPLEX, 0.6, color, 2, cv2.LINE_AA)
         left += cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.6, 2)[0][0] + 20
     Image.fromarray(picture).save(path)

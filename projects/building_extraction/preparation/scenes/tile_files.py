@@ -9,7 +9,7 @@ from PIL import Image
 
 from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain, Flight
-from projects.city_scenes.labelled_tile import LabelledTile, label_tile
+from projects.city_scenes.labeled_tile import LabeledTile, label_tile
 
 from ...height_classes import HeightClasses
 from ..tile_set import TileLabels, WrittenTile, write_image
@@ -95,7 +95,7 @@ def write_tile(city: City, folder: Path, job: TileJob) -> RenderedTile:
     )
 
 
-def _table(tile: LabelledTile, job: TileJob) -> list[dict[str, Any]]:
+def _table(tile: LabeledTile, job: TileJob) -> list[dict[str, Any]]:
     """The buildings of a tile; unknown heights and offsets are null."""
     displacement = [round(value, 3) for value in job.flight.displacement_m]
     return [

@@ -102,9 +102,9 @@ def place_detections(
     high = np.array([columns.seams[index[1] + 1], rows.seams[index[0] + 1]]) + MARGIN_PX
     local = np.clip(detections.boxes.astype(float), 0, np.tile(inner, 2))
     boxes = local + np.tile(corner, 2)
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     kept, polygons = [], []
-    for number in np.flatnonzero(((centres >= low) & (centres < high)).all(axis=1)).tolist():
+    for number in np.flatnonzero(((centers >= low) & (centers < high)).all(axis=1)).tolist():
         polygon = _outline(detections, number, local[number], valid, corner, info)
         if polygon is not None:
             kept.append(number)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from projects.geodata.polygons.files import check_coverage, vectorise_raster
-from projects.geodata.polygons.vectorization import Vectoriser, VectorizationSettings, refine_polygons
+from projects.geodata.polygons.files import check_coverage, vectorize_raster
+from projects.geodata.polygons.vectorization import VectorizationSettings, Vectorizer, refine_polygons
 from projects.geodata.polygons.windows import PredictionWindow
 from projects.geodata.raster_files import open_raster
 from projects.geodata.raster_rules import check_placed
@@ -50,7 +50,7 @@ class StripPolygons:
         self._error: Exception | None = None
         try:
             check_placed(job.raster.dataset, self._path)
-            self._vectoriser = Vectoriser(job.raster.size_px, job.raster.transform, job.raster.crs, settings)
+            self._vectorizer = Vectorizer(job.raster.size_px, job.raster.transform, job.raster.crs, settings)
         except Exception as error:
             self._error = error
         self.add_files(sorted(state.finished))
@@ -63,7 +63,7 @@ class StripPolygons:
         try:
             probabilities = self._meaning.probabilities(values, valid)
             left, top = self._columns.bounds[column], self._rows.bounds[row]
-            self._vectoriser.add(PredictionWindow(probabilities, column=left, row=top))
+            self._vectorizer.add(PredictionWindow(probabilities, column=left, row=top))
             self._num_valid += int(valid.sum())
         except Exception as error:
             self._error = error
@@ -87,7 +87,7 @@ class StripPolygons:
         if self._error is not None:
             raise self._error
         check_coverage(self._num_valid, (self._columns.length_px, self._rows.length_px), self._path)
-        return self._vectoriser.polygons()
+        return self._vectorizer.polygons()
 
 
 def polygons_of_objects(
@@ -111,7 +111,7 @@ def polygons_of_files(
         settings: How polygons are made.
     """
     if PROBABILITY in files:
-        return vectorise_raster(files[PROBABILITY], settings)
+        return vectorize_raster(files[PROBABILITY], settings)
     if INSTANCES not in files:
         return None
     with open_raster(source, gsd_m=gsd_m, as_stored=gsd_m is None) as raster:

@@ -11,7 +11,7 @@ from projects.building_extraction.preparation.scenes.tiles import write_scenes
 from projects.city_scenes.buildings import Buildings
 from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain, Flight
-from projects.city_scenes.labelled_tile import label_tile
+from projects.city_scenes.labeled_tile import label_tile
 from projects.city_scenes.procedural_city import procedural_city
 from projects.city_scenes.render import render_tile
 from projects.city_scenes.sunlight import Sun
@@ -240,14 +240,14 @@ def test_ground_shares_name_every_split(tmp_path):
         write_scenes(grid_city(), DOMAINS, 1.0, 96, tmp_path / 'set', ground_shares={'source': 1})
 
 
-def labelled(domain, displacement_m=(0.0, 0.0), off_nadir_deg=10.0, where=(100.0, 200.0)):
+def labeled(domain, displacement_m=(0.0, 0.0), off_nadir_deg=10.0, where=(100.0, 200.0)):
     flight = Flight(View(0.5, off_nadir_deg, 90.0), Sun(45, 30), displacement_m)
     return label_tile(grid_city(), domain, flight, where, 200, 16, seed=1)
 
 
 @pytest.mark.parametrize('label', ['footprint', 'roof', 'visible'])
 def test_the_label_moves_by_the_registration_error_and_the_image_stays(label):
-    still, moved = labelled(Domain(1, label=label)), labelled(Domain(1, label=label), (4.0, -6.0))
+    still, moved = labeled(Domain(1, label=label)), labeled(Domain(1, label=label), (4.0, -6.0))
     assert (still.image == moved.image).all()
     assert ((still.instances > 0)[:-12, :-8] == (moved.instances > 0)[12:, 8:]).all()
     assert np.array_equal(still.heights_m[:-12, :-8], moved.heights_m[12:, 8:], equal_nan=True) or label != 'roof'
@@ -255,11 +255,9 @@ def test_the_label_moves_by_the_registration_error_and_the_image_stays(label):
 
 
 def test_footprints_stay_whatever_the_angle_and_roofs_move_by_their_offset():
-    footprint = labelled(Domain(1, label='footprint'))
-    assert np.array_equal(
-        footprint.instances > 0, labelled(Domain(1, label='footprint'), off_nadir_deg=0).instances > 0
-    )
-    roof = labelled(Domain(1, label='roof'))
+    footprint = labeled(Domain(1, label='footprint'))
+    assert np.array_equal(footprint.instances > 0, labeled(Domain(1, label='footprint'), off_nadir_deg=0).instances > 0)
+    roof = labeled(Domain(1, label='roof'))
     record = next(r for r in roof.records if r.height_m == 6 and r.visible_share > 0.95)
     columns = np.nonzero(roof.roof_ids == record.instance)[1]
     west = grid_city().bounds_m[record.structure, 0]
@@ -267,7 +265,7 @@ def test_footprints_stay_whatever_the_angle_and_roofs_move_by_their_offset():
 
 
 def test_the_visible_building_is_more_than_its_roof():
-    roof, visible = labelled(Domain(1, label='roof')), labelled(Domain(1, label='visible'))
+    roof, visible = labeled(Domain(1, label='roof')), labeled(Domain(1, label='visible'))
     assert ((visible.instances > 0) >= (roof.instances > 0)).all()
     assert (visible.instances > 0).sum() > 1.2 * (roof.instances > 0).sum()
 

@@ -141,7 +141,7 @@ def test_records_bring_instances_back():
     assert len(RasterInstances.concatenate([])) == len(merge_instances(RasterInstances.concatenate([]))) == 0
 
 
-def test_a_window_leaves_objects_beyond_its_seams_to_its_neighbours():
+def test_a_window_leaves_objects_beyond_its_seams_to_its_neighbors():
     axis = WindowAxis(288, 128, 48)  # windows from 0, 80 and 160; seams at 104 and 184
     boxes = np.array([[10, 60, 50, 100], [30, 60, 60, 90], [90, 60, 128, 100]], dtype=np.float32)
 

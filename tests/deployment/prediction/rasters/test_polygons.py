@@ -10,7 +10,7 @@ from projects.deployment.prediction.rasters import polygons
 from projects.deployment.prediction.rasters.prediction import predict_raster
 from projects.deployment.prediction.rasters.settings import PolygonSettings, RasterSettings
 from projects.deployment.predictor import Predictor
-from projects.geodata.polygons.files import vectorise_raster
+from projects.geodata.polygons.files import vectorize_raster
 from projects.geodata.polygons.vectorization import VectorizationSettings
 from projects.geodata.raster_files import NoDataError, UnplacedError
 
@@ -32,10 +32,10 @@ class Brightness:
         return {'probabilities': (images[..., 0] / np.float32(255))[:, None]}
 
 
-def write(path, grey, **profile):
-    profile |= {'count': 1, 'height': grey.shape[0], 'width': grey.shape[1], 'dtype': 'uint8'}
+def write(path, gray, **profile):
+    profile |= {'count': 1, 'height': gray.shape[0], 'width': gray.shape[1], 'dtype': 'uint8'}
     with rasterio.open(path, 'w', driver='GTiff', **profile) as out:
-        out.write(grey, 1)
+        out.write(gray, 1)
     return path
 
 
@@ -44,9 +44,9 @@ def image(tmp_path):
     """Blobs of all sizes, many of them across windows, and a part without data."""
     random = np.random.default_rng(0)
     blobs = zoom(gaussian_filter(random.normal(size=(75, 55)), 1.2), 4, order=1)[:290, :210]
-    grey = (np.clip(0.4 + blobs, 0.01, 1) * 255).astype(np.uint8)
-    grey[100:140, 30:90] = 0
-    return write(tmp_path / 'a.tif', grey, nodata=0, **PLACE)
+    gray = (np.clip(0.4 + blobs, 0.01, 1) * 255).astype(np.uint8)
+    gray[100:140, 30:90] = 0
+    return write(tmp_path / 'a.tif', gray, nodata=0, **PLACE)
 
 
 def assert_same(one, other):
@@ -65,12 +65,12 @@ def assert_same(one, other):
 @pytest.mark.parametrize('dtype', ['uint8', 'float32'])
 @pytest.mark.parametrize('asked', [PolygonSettings(), PolygonSettings(min_area_m2=20, regularise=True)])
 def test_polygons_of_strips_are_those_of_the_written_file(image, tmp_path, monkeypatch, dtype, asked):
-    for reading in ('vectorise_raster', 'read_strip'):
+    for reading in ('vectorize_raster', 'read_strip'):
         monkeypatch.setattr(polygons, reading, lambda *_: pytest.fail('a file was read'))
     settings = RasterSettings(window_px=64, overlap_px=16, probability_dtype=dtype)
     result = predict_raster(Predictor(Brightness(), INFO), image, tmp_path, settings, polygons=asked)
     wanted = VectorizationSettings(0.4, asked.min_area_m2, None, asked.regularise)
-    assert_same(result.polygons(), vectorise_raster(result.files['probability'], wanted, window_px=97))
+    assert_same(result.polygons(), vectorize_raster(result.files['probability'], wanted, window_px=97))
 
 
 @pytest.mark.parametrize('finished', [0, 1, 4])
@@ -94,17 +94,17 @@ def test_a_continued_run_has_the_polygons_of_all_strips(image, tmp_path, monkeyp
 def test_a_raster_is_predicted_where_its_polygons_cannot_be_made(image, tmp_path, monkeypatch):
     asked, predictor = PolygonSettings(), Predictor(Brightness(), INFO)
     with rasterio.open(image) as file:
-        grey = file.read(1)
+        gray = file.read(1)
     cases = (
-        (write(tmp_path / 'unplaced.tif', grey), UnplacedError, r'unplaced_probability\.tif has no coordinate system'),
-        (write(tmp_path / 'empty.tif', 0 * grey, nodata=0, **PLACE), NoDataError, 'has the model diverged'),
+        (write(tmp_path / 'unplaced.tif', gray), UnplacedError, r'unplaced_probability\.tif has no coordinate system'),
+        (write(tmp_path / 'empty.tif', 0 * gray, nodata=0, **PLACE), NoDataError, 'has the model diverged'),
     )
     for path, kind, message in cases:
         result = predict_raster(predictor, path, tmp_path, SETTINGS, polygons=asked)
         assert result.files['probability'].exists()
         with pytest.raises(kind, match=message):
             result.polygons()
-    monkeypatch.setattr(polygons.Vectoriser, 'add', lambda *_: 1 / 0)
+    monkeypatch.setattr(polygons.Vectorizer, 'add', lambda *_: 1 / 0)
     result = predict_raster(predictor, image, tmp_path, SETTINGS, polygons=asked)
     with pytest.raises(ZeroDivisionError):
         result.polygons()

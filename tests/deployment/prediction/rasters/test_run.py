@@ -19,7 +19,7 @@ from projects.deployment.model_info import SEGMENTATION, ModelInfo
 from projects.deployment.prediction.rasters.prediction import predict_raster
 from projects.deployment.prediction.rasters.settings import PolygonSettings, RasterSettings
 from projects.deployment.predictor import Predictor
-from projects.geodata.polygons.files import vectorise_raster
+from projects.geodata.polygons.files import vectorize_raster
 from projects.geodata.polygons.vectorization import VectorizationSettings
 
 INFO = ModelInfo(SEGMENTATION, ('ground', 'building'), ((0, 0, 0), (9, 0, 0)), (0, 0, 0), (1, 1, 1), threshold=0.5)
@@ -219,7 +219,7 @@ def test_two_processes_do_not_write_the_same_result(image, tmp_path):
 def test_processes_share_the_strips_without_seams(other_processes, tmp_path):
     whole = predict_raster(Predictor(Model(), INFO), other_processes / 'a.tif', tmp_path, SETTINGS)
     assert_equal(read(other_processes / 'shared/a_probability.tif'), read(whole.files['probability']))
-    found = vectorise_raster(other_processes / 'shared/a_probability.tif', VectorizationSettings())
+    found = vectorize_raster(other_processes / 'shared/a_probability.tif', VectorizationSettings())
     assert json.loads((other_processes / 'polygons.json').read_text()) == outlines(found)
     assert len(found) > 100
     assert json.loads((other_processes / '0.json').read_text()) == [2 * 4, False]

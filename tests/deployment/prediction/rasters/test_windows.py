@@ -50,7 +50,7 @@ def test_windows_and_seams_by_hand():
     assert [window_side(length, 512) for length in (1, 32, 33, 500, 5000)] == [32, 32, 64, 512, 512]
 
 
-def test_a_window_without_result_leaves_its_ramps_to_its_neighbours():
+def test_a_window_without_result_leaves_its_ramps_to_its_neighbors():
     rows, columns = WindowAxis(160, 96, 32), WindowAxis(160, 96, 32)
     for missing in ([(0, 0)], [(0, 1)], [(1, 0)], [(1, 1)], [(0, 0), (1, 0)], [(0, 0), (1, 1)], []):
         blender = RowBlender(rows, columns)

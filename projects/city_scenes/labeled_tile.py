@@ -15,7 +15,7 @@ ROOF, FACADE, FOOTPRINT = 1, 2, 4
 
 
 @dataclass(frozen=True)
-class LabelledTile:
+class LabeledTile:
     """An image and its label; all maps but the image and its surfaces are moved by the flight's displacement.
 
     Attributes:
@@ -46,7 +46,7 @@ def label_tile(
     tile_px: int,
     min_area_px: int,
     seed: int,
-) -> LabelledTile:
+) -> LabeledTile:
     """Renders a tile and labels it.
 
     A label that is moved by d shows at each place what is at that place minus d. So its maps are those of a tile that
@@ -81,7 +81,7 @@ def label_tile(
     numbers = np.cumsum(kept) * kept
     instances = numbers[ids].astype(np.uint16)
     records = [replace(r, instance=int(numbers[r.instance])) for r in labels.records if kept[r.instance]]
-    return LabelledTile(
+    return LabeledTile(
         rendered.image,
         _surfaces(rendered),
         instances,
