@@ -18,5 +18,17 @@ domains = dict(
 )
 seeds = (0, 1, 2, 3, 4)
 angle_seeds = (0, 1, 2)
-methods = dict(mixed=dict(options=dict(_delete_=True)))
+methods = dict(
+    mixed=dict(options=dict(_delete_=True)),
+    student_long=dict(
+        options={
+            '_delete_': True,
+            'train_cfg.max_iters': 25000,
+            'train_cfg.val_interval': 2500,
+            'default_hooks.checkpoint.interval': 2500,
+            'param_scheduler.1.end': 25000,
+            'param_scheduler.1.T_max': 24900,
+        }
+    ),
+)
 options = dict(_delete_=True)

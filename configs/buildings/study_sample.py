@@ -13,9 +13,10 @@ of the paper's resolutions (1.2, 0.6 and 0.3 m):
 - val and test are like the target, on ground of their own.
 
 All methods train the same network, from random weights, for the same number of steps; SDA starts from the teacher, KD
-is taught by it, and the mixed baseline has the steps of teacher and SDA together. The paper's temperature and weights
-are unknown; ours are those of the leaf configs, and `study_sweep.py` varies them. At each of the angles, everything
-that uses the source is trained again on a source seen at that angle alone, from any direction.
+is taught by it. The mixed baseline and a control on the target alone have the steps of teacher and SDA together. The
+paper's temperature and weights are unknown; ours are those of the leaf configs, and `study_sweep.py` varies them. At
+each of the angles, everything that uses the source is trained again on a source seen at that angle alone, from any
+direction.
 """
 
 title = 'SDA, KD and DML on off-nadir scenes: the sample study'
@@ -49,6 +50,18 @@ methods = dict(
         title='Target only',
         description='the network trained on the clean target alone',
         config='configs/buildings/shvit_unet_scenes_student.py',
+    ),
+    student_long=dict(
+        title='Target only, as long',
+        description='the same, with the steps of teacher and SDA together: what steps give without the source',
+        config='configs/buildings/shvit_unet_scenes_student.py',
+        options={
+            'train_cfg.max_iters': 320,
+            'train_cfg.val_interval': 64,
+            'default_hooks.checkpoint.interval': 64,
+            'param_scheduler.1.end': 320,
+            'param_scheduler.1.T_max': 300,
+        },
     ),
     mixed=dict(
         title='Mixed',

@@ -13,6 +13,7 @@ angle_seeds = ()
 seeds = (0, 1)
 methods = dict(
     student=None,
+    student_long=None,
     mixed=None,
     sda=None,
     **{

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from projects.reporting.pages import render_page
 
+from .baselines import doubts
 from .completeness import failed_runs, gaps, last_line, missing_runs
 from .records import Results
 from .tables import angle_table, cost_table, domain_table, misalignment_table, parameter_table, score_tables
@@ -23,7 +24,7 @@ def results_html(results: Results, pictures: dict[str, bytes | None]) -> str:
     return render_page(
         Path(__file__).with_suffix('.html'),
         study.title,
-        gaps=gaps(results),
+        gaps=[*gaps(results), *doubts(results)],
         methods={method.title: method.description for method in study.methods},
         domains=domain_table(study),
         claim=CLAIM,

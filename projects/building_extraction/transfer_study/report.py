@@ -8,6 +8,7 @@ from projects.reporting.figures import png
 from projects.reporting.markdown import Part, bullets, document
 from projects.storage.atomic_files import write_file
 
+from .baselines import doubts
 from .charts import draw_angles, draw_bars, draw_learning_curves
 from .completeness import failed_runs, gaps, last_line, missing_runs
 from .page import results_html
@@ -57,7 +58,7 @@ def results_markdown(results: Results) -> str:
     """Return verdict and tables as Markdown."""
     study, verdict = results.study, judge_study(results)
     failed = [f'{run.name} failed: {last_line(run.error)}' for run in failed_runs(results)]
-    parts: list[Part] = [f'# {study.title}', *gaps(results)]
+    parts: list[Part] = [f'# {study.title}', *gaps(results), *doubts(results)]
     parts += ['## Verdict', f'**{verdict.answer}**', bullets(verdict.findings), verdict.rule, CLAIM, *verdict.tables]
     parts += ['## Scores', *score_tables(results)]
     parts += ["## By the source's off-nadir angle", angle_table(results)]

@@ -7,6 +7,7 @@ from projects.reporting.tables import Table
 from projects.storage.parameters import flatten
 
 from ..height_classes import OVERALL, UNKNOWN
+from .baselines import EVERYTHING, everything_a_building
 from .comparison import Spread
 from .records import MAIN, Results, StudyRecord
 from .results import SCORES, angle_domains, method_titles, scores_by_seed, source_domains
@@ -81,6 +82,9 @@ def _score_table(results: Results, score: str) -> Table:
         [title, *(figure_text(stats[row], runs=len(results.summary[MAIN][method].seeds)) for stats in columns.values())]
         for row, (method, title) in enumerate(titles.items())
     ]
+    baseline = everything_a_building(results).get(score)
+    if baseline is not None:
+        rows.append([EVERYTHING, *(fixed(baseline if name == OVERALL else None) for name in columns)])
     caption = f'{SCORES[score]} in percent, mean ± sample standard deviation over seeds, the highest in bold'
     return Table(caption, ['method', *columns], rows, frozenset(best))
 

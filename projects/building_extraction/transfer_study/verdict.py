@@ -23,6 +23,7 @@ from .records import MAIN, Results
 from .results import method_titles, scores_by_seed, uses_source
 
 CLAIMED, RIVALS, TEACHER = 'sda', ('kd', 'dml'), 'teacher'
+CONTROL = 'student_long'  # the target alone, with the steps of teacher and SDA together
 PUBLISHED_F1 = {'low-rise': 94.3, 'mid-rise': 86.8, 'high-rise': 91.2, 'skyscraper': 69.7}
 CLAIM = (
     'Neupane, Aryal and Rajabifard (arXiv 2311.03867) claim that a student fine-tuned from the large noisy source to '
@@ -71,6 +72,8 @@ def judge_study(results: Results) -> Verdict:
         findings += [
             _teacher_finding(titles[name], titles[TEACHER], _against_teacher(results, name)) for name in learners
         ]
+    if CONTROL in titles:
+        findings.append(_control_finding(titles[CONTROL], _compare(results, CLAIMED, CONTROL, OVERALL)))
     findings += [
         f'{titles[rival]} uses no source domain in this study: its distance from SDA is also what the source is worth.'
         for rival in rivals
@@ -136,6 +139,18 @@ def _teacher_finding(title: str, teacher: str, comparison: Comparison) -> str:
         return f'overall: whether {title} passes the {teacher.lower()} cannot be judged; {outcome}.'
     words = {WIN: 'clearly passes', LOSS: 'stays clearly below', WITHIN: "is within the seeds' spread of"}[outcome]
     return f'overall: {title} {words} the {teacher.lower()}: {_difference(comparison)} points of F1.'
+
+
+def _control_finding(title: str, comparison: Comparison) -> str:
+    outcome = comparison.outcome
+    if outcome not in JUDGED:
+        return f'overall: whether SDA passes {title}, which has as many steps, cannot be judged; {outcome}.'
+    words = {
+        WIN: 'the source is worth more than the steps that it costs',
+        LOSS: 'the steps spent on the source would have been worth more on the target',
+        WITHIN: 'what SDA gains can be what more steps give',
+    }[outcome]
+    return f'overall: SDA against {title}, with as many steps: {_difference(comparison)} points of F1: {words}.'
 
 
 def _rule(fewest: int, judged: int) -> str:
