@@ -51,7 +51,7 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: str) ->
     """Load all weights that fit.
 
     Args:
-        model: Where they go; its networks rename foreign keys themselves.
+        model: Where they go; its networks rename foreign keys, and resize what was trained at another size, themselves.
         weights: By key.
         origin: Of the weights, for people.
 
@@ -61,16 +61,21 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: str) ->
     Raises:
         ValueError: A network does not know what to do with them.
     """
-    own = model.state_dict()
-    reshaped = {
-        key: f'{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}'
-        for key, value in weights.items()
-        if key in own and value.shape != own[key].shape
-    }
+    reshaped: dict[str, str] = {}
     try:
-        result = model.load_state_dict({key: weights[key] for key in weights if key not in reshaped}, strict=False)
-    except RuntimeError as error:
-        raise ValueError(f'{origin} does not fit the model: {error}') from error
+        result = model.load_state_dict({**weights}, strict=False)
+    except RuntimeError:  # some have another shape, and no network resizes them
+        own = model.state_dict()
+        reshaped = {
+            key: f'{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}'
+            for key, value in weights.items()
+            if key in own and value.shape != own[key].shape
+        }
+        try:
+            fitting = {key: value for key, value in weights.items() if key not in reshaped}
+            result = model.load_state_dict(fitting, strict=False)
+        except RuntimeError as error:
+            raise ValueError(f'{origin} does not fit the model: {error}') from error
     missing = [key for key in result.missing_keys if key not in reshaped]
     kinds = {'of another shape': [*reshaped.values()], 'missing': missing, 'left over': result.unexpected_keys}
     return [f'{kind}: {text}' for kind, texts in kinds.items() for text in texts]

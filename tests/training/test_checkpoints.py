@@ -41,6 +41,20 @@ def test_what_fits_is_loaded_and_the_rest_is_named():
     assert (model['a'].weight == 7).all()
 
 
+def test_networks_resize_what_was_trained_at_another_size():
+    """As attention biases of windows are, which a backbone interpolates when it is given them."""
+
+    def resize(module, weights, prefix, *_):
+        weights[f'{prefix}bias'] = weights[f'{prefix}bias'].repeat_interleave(2)
+
+    layer = nn.Linear(1, 4)
+    layer.register_load_state_dict_pre_hook(resize)
+    weights = {'a.weight': torch.ones(4, 1), 'a.bias': torch.tensor([1.0, 2.0])}
+    assert fit_weights(nn.ModuleDict({'a': layer}), weights, 'x.pth') == []
+    assert layer.bias.tolist() == [1, 1, 2, 2]
+    assert len(weights['a.bias']) == 2
+
+
 def test_a_refusal_lists_the_first_of_each_kind():
     refuse([], 'nothing is wrong')
     with pytest.raises(ValueError, match='it does not fit') as refusal:

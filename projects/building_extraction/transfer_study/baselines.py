@@ -3,7 +3,7 @@
 from projects.reporting.number_format import fixed
 
 from ..height_classes import OVERALL
-from .comparison import WITHIN, compare, summarise
+from .comparison import WITHIN, compare, summarize
 from .records import MAIN, Results
 from .results import finished_runs, method_titles, scores_by_seed
 
@@ -60,7 +60,7 @@ def _still_rising(results: Results) -> str:
             curve = [value for _, value in sorted(run.f1_curve.items()) if value is not None]
             if len(curve) > 1:
                 rises.append(curve[-1] - curve[-2])
-        mean = summarise(rises).mean
+        mean = summarize(rises).mean
         if mean is not None and mean > RISE:
             rising.append(f'{title} ({fixed(mean, signed=True)})')
     if not rising:
