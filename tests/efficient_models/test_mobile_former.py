@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from projects.deployment.multiply_adds import count_macs
 from projects.efficient_models.backbones import MobileFormer
-from projects.efficient_models.backbones.mobile_former import DynamicReLU, LocalToGlobal
+from projects.efficient_models.layers.token_bridge import DynamicReLU, LocalToGlobal
 
 # Multiply-adds (10^9) of an image of 800x1280 without the classifier, counted in the authors' code.
 MACS_G = {'26m': 0.36, '52m': 0.85, '96m': 1.63, '151m': 2.44, '214m': 3.61, '294m': 5.09, '508m': 9.23}
