@@ -1,5 +1,6 @@
 """A city ready to be rendered: its prisms as arrays of walls, and an index of where they stand."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -55,6 +56,7 @@ class City:
         roads: (R,) shapely Polygons of carriageways, metres east and north.
         vegetation: (V,) shapely Polygons of parks and gardens.
         car_parks: (C,) shapely Polygons of car parks off the roads.
+        files: Where what was read from, such as `footprints`; empty: the city is invented.
 
     Raises:
         ValueError: An entry of buildings is no Polygon, a height is negative, or the arrays' lengths differ.
@@ -64,6 +66,7 @@ class City:
     roads: np.ndarray = field(default_factory=_no_polygons)
     vegetation: np.ndarray = field(default_factory=_no_polygons)
     car_parks: np.ndarray = field(default_factory=_no_polygons)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         polygons, heights = self.buildings.polygons, self.buildings.heights_m

@@ -89,13 +89,14 @@ def read_city(
         logger='current',
     )
     crs, bounds_m = frame.crs.to_string(), tuple(frame.total_bounds.tolist())
+    widths_m = {'roads': ROAD_WIDTH_M, 'vegetation': None}
+    files = {name: file for name, file in (('roads', roads), ('vegetation', vegetation)) if file is not None}
     ground = {
-        name: read_ground(file, crs, bounds_m, width_m=width_m, assume_crs=assume_crs)
-        for name, file, width_m in (('roads', roads, ROAD_WIDTH_M), ('vegetation', vegetation, None))
-        if file is not None
+        name: read_ground(file, crs, bounds_m, width_m=widths_m[name], assume_crs=assume_crs)
+        for name, file in files.items()
     }
     buildings = Buildings(frame.geometry.to_numpy(), frame.height_m.to_numpy(), frame.structure.to_numpy(), crs)
-    return City(buildings, **ground)
+    return City(buildings, **ground, files={name: str(file) for name, file in ({'footprints': path} | files).items()})
 
 
 def latitude_deg(city: City) -> float | None:

@@ -129,6 +129,9 @@ def test_roads_and_vegetation_come_from_their_files(tmp_path):
     (tmp_path / 'roads.geojson').write_text(json.dumps(roads))
     city = read_city(footprints, roads=tmp_path / 'roads.geojson', vegetation=parks)
     assert len(city.roads) == len(city.vegetation) == 1
+    assert city.files == {
+        'footprints': str(footprints), 'roads': str(tmp_path / 'roads.geojson'), 'vegetation': str(parks)
+    }  # fmt: skip
     assert city.vegetation[0].area == 100
     assert city.roads[0].area == pytest.approx(100 * 8 + 8**2 / 2**0.5, rel=0.01)  # round ends of 8 corners
     with pytest.raises(ValueError, match=r'nothing of .*far\.geojson'):

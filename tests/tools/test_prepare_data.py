@@ -30,13 +30,15 @@ GEOTILES = ('geotiles', '--tiles', 'tiles', '--labels', 'labels.geojson', '--out
 
 
 def test_geotiles_writes_a_set_from_any_folder(area):
-    done = run(area, *GEOTILES, '--val-share', '0.4', '--min-area-px', '4')
+    stated = '--label-license', 'ODbL 1.0'
+    done = run(area, *GEOTILES, '--val-share', '0.4', '--min-area-px', '4', *stated)
     assert done.returncode == 0, done.stderr
     assert '5 used of 5 found' in done.stdout
     assert 'val        2 tiles (40.0%), 2 instances' in done.stdout
     assert 'set/overview.png' in done.stdout
     train = json.loads((area / 'set/annotations/train.json').read_text())
     assert len(train['images']) == len(train['annotations']) == 3
+    assert '- **labels**: labels.geojson. Licence: ODbL 1.0\n' in (area / 'set/LICENSE.md').read_text()
     assert train['info']['arguments'] == {
         'tiles': 'tiles',
         'labels': 'labels.geojson',

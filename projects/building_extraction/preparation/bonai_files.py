@@ -17,10 +17,11 @@ from projects.storage.atomic_files import write_file
 from projects.storage.image_errors import PILLOW_ERRORS
 
 from ..bonai_annotations import contradiction_px
-from .tile_set import CATEGORY_ID, WrittenTile, coco_file
+from .tile_set import CATEGORY_ID, LICENSE_NOTE, Origin, WrittenTile, coco_file, write_license_note
 
 IMAGE_SUFFIXES = {'.png', '.jpg', '.jpeg', '.tif', '.tiff'}
 SHOWN = 5
+TERMS = 'none is stated at github.com/jwwangchn/BONAI, whose authors ask to be cited (arXiv 2204.13637)'
 
 
 def convert_bonai(folder: str | Path, out: str | Path, images: str | Path | None = None) -> dict[str, int]:
@@ -30,7 +31,8 @@ def convert_bonai(folder: str | Path, out: str | Path, images: str | Path | None
     "building_height": metres or NaN, "ignore": 0 or 1}, …]} in pixels of the image NAME; see `pair_images` for names
     that repeat. A missing footprint is roof - offset; a building without roof is `only_footprint`; a missing offset is
     that between their boxes. Heights are read as `read_heights` does; unknown ones are written as null. Files and
-    buildings that cannot be used are left out, counted, and some of them named in the log.
+    buildings that cannot be used are left out, counted, and some of them named in the log. Beside `out` stands its
+    `LICENSE.md`, with the name of the file before it.
 
     Args:
         folder: Holds the JSON files, in subfolders too; hidden ones are left out.
@@ -77,6 +79,8 @@ def convert_bonai(folder: str | Path, out: str | Path, images: str | Path | None
         annotation['building_height'] = None if math.isnan(height_m) else height_m
     out.parent.mkdir(parents=True, exist_ok=True)
     write_file(out, json.dumps(coco_file(tiles), allow_nan=False))
+    origins = [Origin(part, f'BONAI, {place}', TERMS) for part, place in (('images', images), ('labels', folder))]
+    write_license_note(out.with_suffix(f'.{LICENSE_NOTE}'), origins)
     return {
         'images': len(tiles),
         'annotations': len(annotations),

@@ -1,8 +1,9 @@
 """Web-mercator image tiles and building outlines -> a COCO instance set that mmdet trains on.
 
 What is written: `images/zoom-x-y.png` (RGB), `annotations/train.json`, `annotations/val.json` (one category,
-`building`, id 1) and `overview.png`. Beside the COCO fields an image has `tile` ([zoom, x, y]) and `gsd_m`, an
-annotation has `feature` (position of its outline in the GeoJSON, from 0), and `info` holds settings and counts.
+`building`, id 1), `overview.png` and `LICENSE.md`. Beside the COCO fields an image has `tile` ([zoom, x, y]) and
+`gsd_m`, an annotation has `feature` (position of its outline in the GeoJSON, from 0), and `info` holds settings and
+counts.
 
 Decisions:
 
@@ -44,10 +45,10 @@ from .tile_instances import (
     building_share,
     read_tile,
 )
-from .tile_set import write_image
+from .tile_set import LICENSE_NOTE, Origin, write_image, write_license_note
 from .web_mercator import Tile, find_tiles, to_grid, to_lon_lat_deg
 
-SET_ENTRIES = {'images', 'annotations', 'overview.png'}
+SET_ENTRIES = {'images', 'annotations', 'overview.png', LICENSE_NOTE}
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ def convert_geotiles(
     settings: GeotilesSettings,
     *,
     overwrite: bool = False,
+    image_license: str | None = None,
+    label_license: str | None = None,
     track: Callable[[Sequence[Tile]], Iterable[Tile]] = iter,
 ) -> GeotilesReport:
     """Write the COCO set of a folder of tiles; the module's docstring says what it holds.
@@ -98,6 +101,8 @@ def convert_geotiles(
         out_dir: Folder to write.
         settings: How to convert.
         overwrite: Replace a set that `out_dir` holds already.
+        image_license: Licence of the tiles, and whom to name; see `Origin`.
+        label_license: Likewise of the labels.
         track: Wraps the sequence of tiles, to show progress.
 
     Returns:
@@ -109,6 +114,7 @@ def convert_geotiles(
         ValueError: The tiles or labels are unfit, do not overlap, or cannot be split.
     """
     sources = {'tiles': str(tiles_dir), 'labels': str(labels_path)}
+    origins = Origin('images', sources['tiles'], image_license), Origin('labels', sources['labels'], label_license)
     tiles_dir, labels_path, out_dir = (Path(path).resolve() for path in (tiles_dir, labels_path, out_dir))
     check_folder(out_dir, SET_ENTRIES, (tiles_dir, labels_path), overwrite)
     tiles, unnamed = find_tiles(tiles_dir)
@@ -157,6 +163,7 @@ def convert_geotiles(
         write_annotations(folder / 'annotations', splits, sources | asdict(settings), report)
         split_of = {tile.tile: name for name, part in splits.items() for tile in part}
         overview.save(folder / 'overview.png', split_of, labels.polygons)
+        write_license_note(folder / LICENSE_NOTE, origins)
     return report
 
 

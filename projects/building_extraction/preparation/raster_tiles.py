@@ -32,15 +32,18 @@ from .raster_tile_labels import LabelIndex
 from .raster_tiles_report import RasterTilesReport
 from .set_pictures import write_contact_sheet
 from .tile_set import (
+    LICENSE_NOTE,
+    Origin,
     WrittenTile,
     coco_file,
     copy_tile,
     make_folders,
     skyline_version,
     write_image,
+    write_license_note,
 )
 
-SET_ENTRIES = {*PARTS, 'labels', 'parameters.json', 'overview.png'}
+SET_ENTRIES = {*PARTS, 'labels', 'parameters.json', 'overview.png', LICENSE_NOTE}
 MIN_VALID_SHARE = 0.1  # tiles of which less has data, at the edge of a flight, are left out
 MAX_TILES = 1_000_000  # of the grid; an image with as many is a mosaic of places far apart
 TALLEST_M = 1000.0  # above all buildings there are: labels are read that far around an image, as heights may move them
@@ -106,6 +109,8 @@ def convert_raster(
     settings: RasterTilesSettings,
     *,
     overwrite: bool = False,
+    image_license: str | None = None,
+    label_license: str | None = None,
     track: Callable[[Sequence[tuple[int, int]]], Iterable[tuple[int, int]]] = iter,
 ) -> RasterTilesReport:
     """Write the building tiles of an image.
@@ -116,6 +121,8 @@ def convert_raster(
         out_dir: Folder to write; appears complete or not at all.
         settings: How to convert.
         overwrite: Replace a set that `out_dir` holds, and forget an interrupted run with other settings.
+        image_license: Licence of the image, and whom to name; see `Origin`.
+        label_license: Likewise of the labels.
         track: Wraps the sequence of tiles, to show progress.
 
     Returns:
@@ -136,6 +143,8 @@ def convert_raster(
             records = _write_tiles(raster, LabelIndex(labels), image_path.stem, settings.tile_px, tiles, track)
             shutil.rmtree(tiles / 'set', ignore_errors=True)
             _write_set(tiles, tiles / 'set', records, (clean, labels), parameters, settings, report)
+            origins = Origin('image', str(image_path), image_license), Origin('labels', str(labels_path), label_license)
+            write_license_note(tiles / 'set' / LICENSE_NOTE, origins)
             take_place(tiles / 'set', out_dir)
     return report
 

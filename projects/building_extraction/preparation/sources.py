@@ -24,6 +24,11 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
         add(commands)
 
 
+def _add_license(parser: argparse.ArgumentParser, name: str, whose: str) -> None:
+    text = f'licence of {whose}, and whom to name, for the LICENSE.md of the set (default: not stated)'
+    parser.add_argument(f'--{name}', metavar='TEXT', help=text)
+
+
 def _add_geotiles(commands: argparse._SubParsersAction) -> None:
     geotiles = commands.add_parser(
         'geotiles',
@@ -43,6 +48,8 @@ def _add_geotiles(commands: argparse._SubParsersAction) -> None:
     hidden = 'mark instances of which a smaller share is not transparent as iscrowd, ignored (default: 0.5)'
     add('--min-visible-share', type=number(0, 1), default=0.5, help=hidden)
     add('--max-bad-share', type=number(0, 1), default=0.05, help='fail if more tiles are unreadable (default: 0.05)')
+    _add_license(geotiles, 'image-license', 'the tiles')
+    _add_license(geotiles, 'label-license', 'the labels, such as "ODbL 1.0, OpenStreetMap contributors"')
     add('--overwrite', action='store_true', help='replace a set that --out holds already')
 
 
@@ -51,7 +58,10 @@ def _geotiles(args: argparse.Namespace) -> object:
 
     settings = GeotilesSettings(**{field.name: getattr(args, field.name) for field in fields(GeotilesSettings)})
     show_progress = partial(track, description='Tiles')
-    return convert_geotiles(args.tiles, args.labels, args.out, settings, overwrite=args.overwrite, track=show_progress)
+    licenses = {'image_license': args.image_license, 'label_license': args.label_license}
+    return convert_geotiles(
+        args.tiles, args.labels, args.out, settings, overwrite=args.overwrite, track=show_progress, **licenses
+    )
 
 
 def _add_geotiff(commands: argparse._SubParsersAction) -> None:
@@ -85,6 +95,8 @@ def _add_geotiff(commands: argparse._SubParsersAction) -> None:
     lean = 'move labels by height x tan of this angle ...'
     add('--off-nadir-deg', type=number(at_least=0, below=90), default=0.0, help=lean)
     add('--azimuth-deg', type=number(), default=0.0, help='... in this direction, clockwise from north')
+    _add_license(geotiff, 'image-license', 'the image')
+    _add_license(geotiff, 'label-license', 'the labels')
     add('--overwrite', action='store_true', help='replace a set that --out holds already')
 
 
@@ -112,7 +124,10 @@ def _geotiff(args: argparse.Namespace) -> object:
         displacement=Displacement(tuple(args.shift_m), args.off_nadir_deg, args.azimuth_deg),
     )
     show_progress = partial(track, description='Tiles')
-    return convert_raster(image, args.labels, args.out, settings, overwrite=args.overwrite, track=show_progress)
+    licenses = {'image_license': args.image_license, 'label_license': args.label_license}
+    return convert_raster(
+        image, args.labels, args.out, settings, overwrite=args.overwrite, track=show_progress, **licenses
+    )
 
 
 def _add_scenes(commands: argparse._SubParsersAction) -> None:
@@ -133,6 +148,7 @@ def _add_scenes(commands: argparse._SubParsersAction) -> None:
     add('--layer', metavar='NAME', help='layer of the footprints (None: the only one of polygons)')
     add('--roads', metavar='FILE', type=Path, help='vector file of roads, areas or lines (None: invented streets)')
     add('--vegetation', metavar='FILE', type=Path, help='vector file of parks and gardens (None: invented ones)')
+    _add_license(scenes, 'license', 'these files')
     add('--city-m', type=number(above=0), default=4000.0, help='side of the invented city')
     add('--gsd-m', type=number(above=0), default=0.5, help='metres per pixel')
     add('--tile-px', type=whole_number(), default=256, help='side of a tile in pixels')
@@ -181,7 +197,9 @@ def _scenes(args: argparse.Namespace) -> object:
         split: replace(domain, **(noisy if split == 'source' else clean))
         for split, domain in default_domains(args.source, args.target, args.val, args.test).items()
     }
-    return write_scenes(city, domains, args.gsd_m, args.tile_px, args.out, args.seed, args.processes)
+    return write_scenes(
+        city, domains, args.gsd_m, args.tile_px, args.out, args.seed, args.processes, license=args.license
+    )
 
 
 def _add_bonai(commands: argparse._SubParsersAction) -> None:

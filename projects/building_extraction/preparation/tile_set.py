@@ -16,10 +16,13 @@ from PIL import Image
 from pycocotools import mask as mask_api
 from scipy import ndimage
 
+from projects.storage.atomic_files import write_file
+
 from ..mask_codes import BUILDING_GRAY, IGNORED_GRAY
 
 LAYERS = {'images': '.png', 'masks': '.png', 'instances': '.png', 'heights': '.tif', 'buildings': '.json'}
 CATEGORY_ID = 1
+LICENSE_NOTE = 'LICENSE.md'
 
 
 @dataclass(frozen=True)
@@ -198,6 +201,34 @@ def coco_file(
     categories = [{'id': CATEGORY_ID, 'name': 'building'}]
     about = {} if info is None else {'info': info}
     return about | {'images': images, 'annotations': annotations, 'categories': categories}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a part of a set comes from.
+
+    Attributes:
+        part: `images`, `labels`, or what else a set is made of.
+        source: Of the part: a file, a folder, or what made it.
+        license: Licence and whom to name, as the owner states it; None or empty: not stated.
+
+    Example:
+        >>> str(Origin('labels', 'outlines.gpkg'))
+        '- **labels**: outlines.gpkg. Licence: not stated; ask the owner of outlines.gpkg'
+    """
+
+    part: str
+    source: str
+    license: str | None = None
+
+    def __str__(self) -> str:
+        license = ' '.join((self.license or '').split()) or f'not stated; ask the owner of {self.source}'
+        return f'- **{self.part}**: {self.source}. Licence: {license}'
+
+
+def write_license_note(path: Path, origins: Iterable[Origin]) -> None:
+    """Write the note that stands beside a set: where its parts come from, and under which licence."""
+    write_file(path, '\n'.join(['# Where this data comes from', '', *map(str, origins), '']))
 
 
 def skyline_version() -> str:

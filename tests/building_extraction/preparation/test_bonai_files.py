@@ -48,7 +48,9 @@ def test_a_folder_becomes_the_coco_layer(folder):
         'contradicting': 1,
         'unusable_files': 0,
     }
-    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    note = out.with_name('bonai_shanghai_trainval.LICENSE.md')
+    assert {path.name for path in out.parent.iterdir()} == {out.name, note.name}
+    assert f'- **labels**: BONAI, {folder / "labels"}. Licence: none is stated at github.com' in note.read_text()
     content = json.loads(out.read_text(), parse_constant=pytest.fail)  # no NaN
     assert [image['file_name'] for image in content['images']] == [f'shanghai_{n}.png' for n in (1, 2, 3, 4)]
     assert content['images'][0] | {'id': 0, 'file_name': ''} == {'id': 0, 'file_name': '', 'width': 64, 'height': 48}

@@ -62,6 +62,20 @@ def convert(folder, out='out', overwrite=False, **settings):
     )
 
 
+def test_a_set_says_what_is_stated_of_its_licences_and_one_without_can_be_replaced(area):
+    convert(area)
+    note = area / 'out/LICENSE.md'
+    assert note.read_text().splitlines()[2:] == [
+        f'- **{part}**: {area / name}. Licence: not stated; ask the owner of {area / name}'
+        for part, name in (('images', 'tiles'), ('labels', 'labels.geojson'))
+    ]
+    note.unlink()  # as sets were written before
+    stated = {'image_license': 'CC BY 4.0', 'label_license': 'ODbL 1.0, OpenStreetMap contributors'}
+    paths = area / 'tiles', area / 'labels.geojson', area / 'out'
+    convert_geotiles(*paths, GeotilesSettings(), overwrite=True, **stated)
+    assert [line.split('Licence: ')[1] for line in note.read_text().splitlines()[2:]] == list(stated.values())
+
+
 def load(out):
     return {name: json.loads((out / f'annotations/{name}.json').read_text()) for name in ('train', 'val')}
 

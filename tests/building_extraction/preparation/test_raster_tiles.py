@@ -68,6 +68,22 @@ def convert(folder, out='set', overwrite=False, labels='labels.gpkg', track=iter
     )
 
 
+def test_what_is_stated_of_licences_decides_nothing_about_the_tiles(area):
+    def breaking(cells):
+        yield from cells[:20]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(area, track=breaking)
+    paths = area / 'city.tif', area / 'labels.gpkg', area / 'set'
+    settings = RasterTilesSettings(tile_px=TILE, height_column='top')
+    convert_raster(*paths, settings, image_license='CC0')
+    assert (area / 'set/LICENSE.md').read_text().splitlines()[2:] == [
+        f'- **image**: {area / "city.tif"}. Licence: CC0',
+        f'- **labels**: {area / "labels.gpkg"}. Licence: not stated; ask the owner of {area / "labels.gpkg"}',
+    ]
+
+
 def tiles(out):
     return {path.stem: path.parents[1] for part in PARTS for path in sorted((out / part / 'images').glob('*.png'))}
 

@@ -8,6 +8,7 @@ from pycocotools import mask as mask_api
 
 from projects.building_extraction.preparation.tile_set import (
     LAYERS,
+    Origin,
     TileLabels,
     WrittenTile,
     coco_file,
@@ -15,6 +16,7 @@ from projects.building_extraction.preparation.tile_set import (
     instance_masks,
     make_folders,
     write_image,
+    write_license_note,
 )
 
 
@@ -100,3 +102,14 @@ def test_ids_go_on_from_the_file_of_another_part():
     assert train['info'] == {'made': 'here'}
     assert 'info' not in val
     assert json.loads(json.dumps(val)) == val
+
+
+def test_the_note_says_where_parts_come_from_and_whom_to_ask_if_no_licence_is_stated(tmp_path):
+    write_license_note(
+        tmp_path / 'LICENSE.md', [Origin('images', 'tiles', 'CC BY 4.0,\n  Skyways'), Origin('labels', 'a.gpkg', ' ')]
+    )
+    assert (tmp_path / 'LICENSE.md').read_text() == (
+        '# Where this data comes from\n\n'
+        '- **images**: tiles. Licence: CC BY 4.0, Skyways\n'
+        '- **labels**: a.gpkg. Licence: not stated; ask the owner of a.gpkg\n'
+    )

@@ -1,8 +1,8 @@
 """A city -> building tiles on disk: images, masks, instances, heights and tables for each split.
 
 `FOLDER/SPLIT/{images,masks,instances,heights,buildings}/TILE.*`, `FOLDER/SPLIT/instances.json` (COCO),
-`FOLDER/SPLIT.png` and `FOLDER/overview.png` (to look at), and `FOLDER/parameters.json` (what the set was made with, and
-its counts).
+`FOLDER/SPLIT.png` and `FOLDER/overview.png` (to look at), `FOLDER/parameters.json` (what the set was made with, and
+its counts) and `FOLDER/LICENSE.md`.
 """
 
 import json
@@ -30,7 +30,7 @@ from projects.reporting.progress import track
 from projects.storage.folders import replacing_folder
 
 from ...height_classes import HeightClasses
-from ..tile_set import coco_file, make_folders
+from ..tile_set import LICENSE_NOTE, Origin, coco_file, make_folders, write_license_note
 from .contact_sheet import sheet_indices, write_sheet
 from .finished_sets import DIGESTS, copy_split, digest, find_finished, fingerprint, shared_splits
 from .overview import write_overview
@@ -57,6 +57,7 @@ def write_scenes(
     min_area_px: int = 16,
     height_classes: HeightClasses | None = None,
     like: str | Path | None = None,
+    license: str | None = None,
 ) -> ScenesReport:
     """Renders the splits of a data set on separate ground; no building is seen in two of them.
 
@@ -81,6 +82,8 @@ def write_scenes(
         min_area_px: Buildings with fewer pixels in a tile's label are left out of all its files, as background.
         height_classes: Classes to spread over the splits and to count; None: the default ones.
         like: A finished set; splits whose tiles come out the same are copied from it.
+        license: Licence of the files that the city was read from, and whom to name; see `Origin`. A set that is there
+            already is given the one that is stated.
 
     Returns:
         Counts of each split.
@@ -113,6 +116,8 @@ def write_scenes(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f'.{folder.name}.lock')):
         if (report := find_finished(folder, parameters)) is not None:
+            if license:
+                _write_license_note(folder, city, license)
             return report
         jobs = _plan(city, domains, shares, gap_angles_deg, gsd_m, tile_px, seed, min_area_px, classes)
         digests = {name: digest(split_jobs) for name, split_jobs in jobs.items()}
@@ -135,6 +140,7 @@ def write_scenes(
             write_overview(unfinished / 'overview.png', city, corners_m, tile_px * gsd_m, classes)
             stated = {'counts': {name: asdict(split) for name, split in report.splits.items()}, DIGESTS: digests}
             (unfinished / 'parameters.json').write_text(json.dumps(parameters | stated, indent=1) + '\n')
+            _write_license_note(unfinished, city, license)
     return report
 
 
@@ -182,6 +188,13 @@ def _plan(
             )
         ]  # fmt: skip
     return jobs
+
+
+def _write_license_note(folder: Path, city: City, license: str | None) -> None:
+    origins = [Origin(part, file, license) for part, file in city.files.items()]
+    of, city_license = ('these files', 'theirs') if origins else ('an invented city', 'Apache-2.0, as Skyline')
+    made = Origin('images and labels', f'rendered by Skyline, of {of}', city_license)
+    write_license_note(folder / LICENSE_NOTE, [*origins, made])
 
 
 _city: City

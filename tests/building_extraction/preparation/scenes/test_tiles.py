@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -130,6 +130,24 @@ def test_the_same_set_is_not_written_again(scenes):
     assert not again.written
     assert again.splits == report.splits
     assert {path: path.stat().st_mtime_ns for path in folder.rglob('*')} == before
+
+
+def test_the_note_names_the_files_of_the_city_and_is_of_no_effect_on_the_set(tmp_path):
+    folder, one = tmp_path / 'set', {'test': Domain(1)}
+    write_scenes(grid_city(), one, 1.0, 96, folder, num_processes=1)
+    note = folder / 'LICENSE.md'
+    invented = '- **images and labels**: rendered by Skyline, of an invented city. Licence: Apache-2.0, as Skyline'
+    assert note.read_text().splitlines()[2:] == [invented]
+    note.unlink()  # as sets were written before
+    assert not write_scenes(grid_city(), one, 1.0, 96, folder).written
+    assert not note.exists()
+    city = replace(grid_city(), files={'footprints': 'a.gpkg', 'roads': 'b.gpkg'})
+    assert not write_scenes(city, one, 1.0, 96, folder, license='CC BY 4.0, City of A').written
+    assert note.read_text().splitlines()[2:] == [
+        '- **footprints**: a.gpkg. Licence: CC BY 4.0, City of A',
+        '- **roads**: b.gpkg. Licence: CC BY 4.0, City of A',
+        '- **images and labels**: rendered by Skyline, of these files. Licence: theirs',
+    ]
 
 
 def test_other_parameters_are_named(scenes):
