@@ -8,13 +8,15 @@ On several GPUs the runs take them in turn.
 _base_ = './study_sample.py'
 
 title = 'SDA, KD and DML on off-nadir scenes'
-gsd_m = 0.3
-tile_px = 512
-domains = dict(
-    source=dict(num_tiles=3200),
-    target=dict(num_tiles=800),
-    val=dict(num_tiles=200),
-    test=dict(num_tiles=400),
+data = dict(
+    gsd_m=0.3,
+    tile_px=512,
+    domains=dict(
+        source=dict(num_tiles=3200),
+        target=dict(num_tiles=800),
+        val=dict(num_tiles=200),
+        test=dict(num_tiles=400),
+    ),
 )
 seeds = (0, 1, 2, 3, 4)
 angle_seeds = (0, 1, 2)

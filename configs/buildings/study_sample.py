@@ -20,22 +20,26 @@ direction.
 """
 
 title = 'SDA, KD and DML on off-nadir scenes: the sample study'
-city = dict(
-    footprints=['data/melbourne/buildings.gpkg'],
-    height_column='structure_height_m',
-    structure_column='structure_id',
-    otherwise=dict(size_m=2000, seed=0),
+data = dict(
+    type='RenderedScenes',
+    city=dict(
+        footprints=['data/melbourne/buildings.gpkg'],
+        height_column='structure_height_m',
+        structure_column='structure_id',
+        otherwise=dict(size_m=2000, seed=0),
+    ),
+    gsd_m=0.6,
+    tile_px=256,
+    domains=dict(
+        source=dict(num_tiles=160, off_nadir_deg=(10, 40), registration_error_m=1.5, label='footprint'),
+        target=dict(num_tiles=16, off_nadir_deg=(0, 10), label='roof'),
+        val=dict(num_tiles=8, off_nadir_deg=(0, 10), label='roof'),
+        test=dict(num_tiles=40, off_nadir_deg=(0, 10), label='roof'),
+    ),
+    ground_shares=dict(source=4, target=2, val=1, test=2),
+    gap_off_nadir_deg=dict(source=40),
+    seed=0,
 )
-gsd_m = 0.6
-tile_px = 256
-domains = dict(
-    source=dict(num_tiles=160, off_nadir_deg=(10, 40), registration_error_m=1.5, label='footprint'),
-    target=dict(num_tiles=16, off_nadir_deg=(0, 10), label='roof'),
-    val=dict(num_tiles=8, off_nadir_deg=(0, 10), label='roof'),
-    test=dict(num_tiles=40, off_nadir_deg=(0, 10), label='roof'),
-)
-ground_shares = dict(source=4, target=2, val=1, test=2)
-scene_seed = 0
 seeds = (0, 1, 2)
 angles_deg = (0, 10, 20, 30, 40)
 angle_seeds = (0,)

@@ -12,16 +12,19 @@ ROOT = Path(__file__).parents[2]
 STUDY = f"""
 _base_ = '{ROOT}/configs/buildings/study_sample.py'
 
-city = dict(footprints=[], otherwise=dict(size_m=700, seed=0))
-gsd_m = 1.0
-tile_px = 64
-domains = dict(
-    source=dict(num_tiles=4, off_nadir_deg=(10, 20)),
-    target=dict(num_tiles=4),
-    val=dict(num_tiles=2),
-    test=dict(num_tiles=3),
+data = dict(
+    city=dict(footprints=[], otherwise=dict(size_m=700, seed=0)),
+    gsd_m=1.0,
+    tile_px=64,
+    domains=dict(
+        source=dict(num_tiles=4, off_nadir_deg=(10, 20)),
+        target=dict(num_tiles=4),
+        val=dict(num_tiles=2),
+        test=dict(num_tiles=3),
+    ),
+    ground_shares=dict(source=1, target=1, val=1, test=1),
+    gap_off_nadir_deg=dict(source=20),
 )
-ground_shares = dict(source=1, target=1, val=1, test=1)
 seeds = (0,)
 angles_deg = ()
 num_panels = 1

@@ -9,11 +9,14 @@ from projects.training.experiments.runs import Run
 from projects.training.experiments.settings import read_settings
 
 from .records import MAIN, angle_domain
+from .tile_sets import TileSource, check_keys, tile_source
 
 CURVES = {'f1': 'building/f1'}
 SCORES = ['scores', 'counts', 'background_pixels', 'miou']  # of what `HeightClassScores` writes
 KEEP_PREDICTIONS = 'projects.building_extraction.transfer_study.panels.KeepPredictions'
-METHOD_KEYS = {'title', 'description', 'config', 'options', 'teacher', 'uses_source'}
+METHOD_KEYS = dict.fromkeys(('title', 'description', 'config'), True) | dict.fromkeys(
+    ('options', 'teacher', 'uses_source'), False
+)
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,11 @@ class Study:
     Attributes:
         name: Of its file.
         title: For people.
-        city: `footprints` (files of which the first that exists is taken), their columns, `otherwise` (size and seed of
-            the procedural city).
-        gsd_m: Of all scenes.
-        tile_px: Side of a tile.
-        domains: Of the splits source, target, val and test; arguments of `scenes.domains.Domain`.
-        ground_shares: Their parts of the ground; by default in proportion to the numbers of tiles.
+        data: Where the tiles come from: `type` and fields of a `tile_sets.TileSource`.
         angles_deg: Off-nadir angles; for each, all that uses the source is trained again on a source seen at that angle
             alone.
         angle_seeds: Seeds of those runs.
         seeds: Seeds of the main comparison.
-        scene_seed: Of the rendering.
         methods: By name: `title`, `description`, `config`, `options` of its own, `teacher` (the `method` whose network
             it needs, and the `options` that take its 'checkpoint' or 'config') and `uses_source`.
         options: Of every run's config.
@@ -43,25 +40,24 @@ class Study:
 
     name: str
     title: str
-    city: Mapping[str, Any]
-    gsd_m: float
-    tile_px: int
-    domains: Mapping[str, Mapping[str, Any]]
+    data: Mapping[str, Any]
     seeds: Sequence[int]
     methods: Mapping[str, Mapping[str, Any]]
     options: Mapping[str, Any]
-    scene_seed: int = 0
-    ground_shares: Mapping[str, float] | None = None
     angles_deg: Sequence[float] = ()
     angle_seeds: Sequence[int] = ()
     num_panels: int = 6
     num_processes: int = 1
 
-    def source_domains(self) -> dict[str, dict[str, Any]]:
-        """Arguments of the source's `Domain` in the main comparison and at each angle, by name."""
-        source = dict(self.domains['source'])
-        at_angles = {angle_domain(angle): source | {'off_nadir_deg': (angle, angle)} for angle in self.angles_deg}
-        return {MAIN: source, **at_angles}
+    def sources(self) -> dict[str, TileSource]:
+        """Where the tiles of the main comparison and of each angle come from, by name."""
+        settings = {MAIN: self.data}
+        for angle in self.angles_deg:
+            source = dict(self.data['domains']['source']) | {'off_nadir_deg': (angle, angle)}
+            settings[angle_domain(angle)] = {
+                **self.data, 'domains': {**self.data['domains'], 'source': source}
+            }  # fmt: skip
+        return {name: tile_source(data) for name, data in settings.items()}
 
 
 def read_study(path: Path, options: Mapping[str, Any] | None = None) -> Study:
@@ -79,36 +75,29 @@ def read_study(path: Path, options: Mapping[str, Any] | None = None) -> Study:
         raise FileNotFoundError(f'No study {path}; configs/buildings/study_sample.py is one')
     content = read_settings(path, options or {})
     parameters = {field.name: field.default is MISSING for field in fields(Study) if field.name != 'name'}
-    _check(f'{path}', content, set(parameters), {name for name, required in parameters.items() if required})
+    check_keys(f'{path}', content, parameters)
     content['methods'] = {name: method for name, method in content['methods'].items() if method is not None}
     for name, method in content['methods'].items():
-        _check(f'{path}: methods.{name}', method, METHOD_KEYS, {'title', 'description', 'config'})
+        check_keys(f'{path}: methods.{name}', method, METHOD_KEYS)
         teacher = method.get('teacher')
         if teacher is not None and teacher['method'] not in content['methods']:
             raise ValueError(
                 f'{path}: methods.{name} needs {teacher["method"]!r}, which is not among the methods '
                 f'{list(content["methods"])}'
             )
-    if missing := {'source', 'target', 'val', 'test'} - content['domains'].keys():
-        raise ValueError(f'{path}: domains lack {sorted(missing)}')
-    return Study(name=path.stem, **content)
-
-
-def _check(where: str, given: Mapping[str, Any], known: set[str], required: set[str]) -> None:
-    if unknown := given.keys() - known:
-        raise ValueError(f'{where}: unknown keys {sorted(unknown)}; known are {sorted(known)}')
-    if missing := required - given.keys():
-        raise ValueError(f'{where}: missing keys {sorted(missing)}')
+    study = Study(name=path.stem, **content)
+    study.sources()
+    return study
 
 
 def plan_runs(
-    study: Study, scenes: Path, methods: Sequence[str] | None = None, panel_tiles: Sequence[str] = ()
+    study: Study, roots: Mapping[str, Path], methods: Sequence[str] | None = None, panel_tiles: Sequence[str] = ()
 ) -> list[Run]:
     """All runs, those that others need first, the main comparison before the angles.
 
     Args:
         study: What is compared.
-        scenes: Folder with the scenes of each source domain, by its name.
+        roots: Folder with the tiles of the main comparison and of each angle, by name.
         methods: Leave out all others, but not those that these need; None takes all.
         panel_tiles: Test tiles whose predictions are kept.
 
@@ -121,12 +110,12 @@ def plan_runs(
     needed = {study.methods[name]['teacher']['method'] for name in wanted if study.methods[name].get('teacher')}
     chosen = {name: method for name, method in study.methods.items() if name in wanted | needed}
     runs = []
-    for domain in study.source_domains():
+    for domain in roots:
         for seed in study.seeds if domain == MAIN else study.angle_seeds:
             for name, method in chosen.items():
                 if domain == MAIN or method.get('uses_source', False):
                     tiles = panel_tiles if domain == MAIN and seed == study.seeds[0] else ()
-                    runs.append(_run(study, scenes, domain, seed, name, tiles))
+                    runs.append(_run(study, roots[domain], domain, seed, name, tiles))
     return _teachers_first(runs)
 
 
@@ -135,11 +124,11 @@ def run_name(domain: str, method: str, seed: int) -> str:
     return f'{domain}_{method}_seed{seed}'
 
 
-def _run(study: Study, scenes: Path, domain: str, seed: int, name: str, panel_tiles: Sequence[str]) -> Run:
+def _run(study: Study, data_root: Path, domain: str, seed: int, name: str, panel_tiles: Sequence[str]) -> Run:
     method = study.methods[name]
     teacher = method.get('teacher')
     options = dict(study.options) | dict(method.get('options', {}))
-    options |= {'data_root': str(scenes / domain), 'randomness.seed': seed}
+    options |= {'data_root': str(data_root), 'randomness.seed': seed}
     return Run(
         name=run_name(domain, name, seed),
         config=method['config'],
@@ -147,7 +136,6 @@ def _run(study: Study, scenes: Path, domain: str, seed: int, name: str, panel_ti
         about={
             'method': name,
             'domain': domain,
-            'source_off_nadir_deg': list(study.source_domains()[domain]['off_nadir_deg']),
             'seed': seed,
         },
         needs=run_name(domain, teacher['method'], seed) if teacher else None,

@@ -11,16 +11,20 @@ from projects.training.config import load_config
 
 CONFIGS = Path(__file__).parents[3] / 'configs' / 'buildings'
 
+ROOTS = {name: Path('scenes') / name for name in ('main', 'angle-0', 'angle-20')}
 STUDY = """
 title = 'A study'
-city = dict(footprints=[], otherwise=dict(size_m=500, seed=0))
-gsd_m = 1.0
-tile_px = 64
-domains = dict(
-    source=dict(num_tiles=8, off_nadir_deg=(10, 40), label='footprint'),
-    target=dict(num_tiles=2, off_nadir_deg=(0, 5), label='roof'),
-    val=dict(num_tiles=2, off_nadir_deg=(0, 5), label='roof'),
-    test=dict(num_tiles=2, off_nadir_deg=(0, 5), label='roof'),
+data = dict(
+    type='RenderedScenes',
+    city=dict(footprints=[], otherwise=dict(size_m=500, seed=0)),
+    gsd_m=1.0,
+    tile_px=64,
+    domains=dict(
+        source=dict(num_tiles=8, off_nadir_deg=(10, 40), label='footprint'),
+        target=dict(num_tiles=2, off_nadir_deg=(0, 5), label='roof'),
+        val=dict(num_tiles=2, off_nadir_deg=(0, 5), label='roof'),
+        test=dict(num_tiles=2, off_nadir_deg=(0, 5), label='roof'),
+    ),
 )
 angles_deg = (0, 20)
 angle_seeds = (0,)
@@ -47,7 +51,7 @@ def study_file(tmp_path):
 
 
 def test_methods_that_use_the_source_are_repeated_at_every_angle_and_the_others_are_not(study_file):
-    runs = plan_runs(read_study(study_file), Path('scenes'))
+    runs = plan_runs(read_study(study_file), ROOTS)
     names = {run.name for run in runs}
     assert len(names) == len(runs) == 2 * 4 + 2 * 3
     assert {'main_student_seed1', 'angle-0_sda_seed0', 'angle-20_teacher_seed0'} < names
@@ -55,7 +59,7 @@ def test_methods_that_use_the_source_are_repeated_at_every_angle_and_the_others_
 
 
 def test_a_run_stands_behind_the_one_that_it_needs_which_has_its_domain_and_seed(study_file):
-    runs = plan_runs(read_study(study_file), Path('scenes'))
+    runs = plan_runs(read_study(study_file), ROOTS)
     order = [run.name for run in runs]
     needing = [run for run in runs if run.needs]
     assert len(needing) == 2 * 2 + 2 * 2
@@ -69,7 +73,7 @@ def test_a_run_stands_behind_the_one_that_it_needs_which_has_its_domain_and_seed
 
 
 def test_every_run_reads_the_scenes_of_its_domain_with_its_seed_and_the_options_of_its_method(study_file):
-    runs = {run.name: run for run in plan_runs(read_study(study_file), Path('scenes'))}
+    runs = {run.name: run for run in plan_runs(read_study(study_file), ROOTS)}
     run = runs['angle-20_sda_seed0']
     assert run.options == {
         'optim_wrapper.optimizer.lr': 1e-4,
@@ -77,27 +81,28 @@ def test_every_run_reads_the_scenes_of_its_domain_with_its_seed_and_the_options_
         'data_root': 'scenes/angle-20',
         'randomness.seed': 0,
     }
-    assert run.about == {'method': 'sda', 'domain': 'angle-20', 'source_off_nadir_deg': [20, 20], 'seed': 0}
+    assert run.about == {'method': 'sda', 'domain': 'angle-20', 'seed': 0}
     assert runs['main_student_seed1'].options['optim_wrapper.optimizer.lr'] == 1e-3
-    assert runs['main_student_seed1'].about['source_off_nadir_deg'] == [10, 40]
 
 
 def test_the_source_differs_between_the_angles_by_its_angle_alone(study_file):
-    domains = read_study(study_file).source_domains()
-    assert list(domains) == ['main', 'angle-0', 'angle-20']
-    assert domains['angle-20'] == domains['main'] | {'off_nadir_deg': (20, 20)}
+    sources = read_study(study_file).sources()
+    assert list(sources) == ['main', 'angle-0', 'angle-20']
+    main, steep = (dict(sources[name].domains) for name in ('main', 'angle-20'))
+    assert steep.pop('source') == main.pop('source') | {'off_nadir_deg': (20, 20)}
+    assert steep == main
 
 
 def test_chosen_methods_bring_the_teacher_that_they_need(study_file):
     study = read_study(study_file)
-    assert {run.about['method'] for run in plan_runs(study, Path('s'), ['kd'])} == {'kd', 'teacher'}
-    assert {run.about['method'] for run in plan_runs(study, Path('s'), ['student'])} == {'student'}
+    assert {run.about['method'] for run in plan_runs(study, ROOTS, ['kd'])} == {'kd', 'teacher'}
+    assert {run.about['method'] for run in plan_runs(study, ROOTS, ['student'])} == {'student'}
     with pytest.raises(ValueError, match=r"unknown methods \['dml'\]; the study has \['kd'"):
-        plan_runs(study, Path('s'), ['dml'])
+        plan_runs(study, ROOTS, ['dml'])
 
 
 def test_predictions_are_kept_of_one_seed(study_file):
-    runs = plan_runs(read_study(study_file), Path('scenes'), panel_tiles=['a', 'b'])
+    runs = plan_runs(read_study(study_file), ROOTS, panel_tiles=['a', 'b'])
     kept = {run.name: run.kept['predictions'] for run in runs if run.kept}
     assert kept['main_kd_seed0']['tiles'] == ['a', 'b']
     assert resolve_name(kept['main_kd_seed0']['type']) is KeepPredictions
@@ -117,11 +122,14 @@ def test_one_option_of_a_config_is_overridden_and_no_other(study_file):
 @pytest.mark.parametrize(
     ('old', 'new', 'message'),
     [
-        ('gsd_m = 1.0', 'gsd = 1.0', r"unknown keys \['gsd'\]"),
-        ('gsd_m = 1.0', '', r"missing keys \['gsd_m'\]"),
+        ('seeds = (0, 1)', 'seed = (0, 1)', r"unknown keys \['seed'\]"),
+        ('seeds = (0, 1)', '', r"missing keys \['seeds'\]"),
+        ('gsd_m=1.0', 'gsd=1.0', r"data: unknown keys \['gsd'\]"),
+        ('    gsd_m=1.0,', '', r"data: missing keys \['gsd_m'\]"),
+        ("'RenderedScenes'", "'Photographs'", "data.type is 'Photographs'; expected one of RenderedScenes"),
         ("config='student.py'", "confg='student.py'", r"methods.student: unknown keys \['confg'\]"),
         ("    teacher=dict(title='T", "    tutor=dict(title='T", "methods.kd needs 'teacher', which is not among"),
-        ('    val=dict', '    valid=dict', r"domains lack \['val'\]"),
+        ('    val=dict', '    valid=dict', r"data.domains are .*'valid'.*; expected source, target, val, test"),
     ],
 )
 def test_a_faulty_study_is_refused_with_its_fault(study_file, old, new, message):
@@ -139,7 +147,7 @@ def test_a_missing_study_is_an_error(tmp_path):
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('study*.py')), ids=lambda path: path.stem)
 def test_the_studies_of_the_project_name_configs_that_exist_and_options_that_these_have(path):
     study = read_study(path)
-    for run in plan_runs(study, Path('scenes')):
+    for run in plan_runs(study, dict.fromkeys(study.sources(), Path('scenes'))):
         assert (CONFIGS.parents[1] / run.config).is_file()
     for name, method in study.methods.items():
         options = dict(study.options) | dict(method.get('options', {}))

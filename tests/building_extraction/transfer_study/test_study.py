@@ -1,6 +1,5 @@
 """Height classes of a study: those that its configs score by, in scenes, panels, displacements and report alike."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from projects.building_extraction.height_classes import HeightClasses
 from projects.building_extraction.transfer_study.panels import draw_panels
 from projects.building_extraction.transfer_study.plan import Study
 from projects.building_extraction.transfer_study.results import read_results
-from projects.building_extraction.transfer_study.study import choose_panels, height_classes_of, misalignment
+from projects.building_extraction.transfer_study.study import height_classes_of
 from projects.building_extraction.transfer_study.verdict import judge_study
 
 OTHERS = HeightClasses((20.0,), ('small', 'large'))
@@ -31,14 +30,7 @@ def study(tmp_path):
     methods = {
         name: {'title': name, 'description': '', 'config': str(tmp_path / f'{name}.py')} for name in ('kd', 'sda')
     }
-    return Study('s', 'S', {}, 0.5, 64, {'source': {'label': 'footprint'}}, [0], methods, {})
-
-
-def write_buildings(folder, heights_m):
-    folder.mkdir(parents=True)
-    for name, heights in heights_m.items():
-        buildings = [{'height_m': h, 'offset_px': [0, 0], 'label_displacement_m': [h / 10, 0]} for h in heights]
-        (folder / f'{name}.json').write_text(json.dumps(buildings))
+    return Study('s', 'S', {}, [0], methods, {})
 
 
 def test_height_classes_are_those_of_the_configs_and_of_the_options_of_study_and_method(study):
@@ -59,19 +51,6 @@ def test_methods_that_are_scored_by_different_classes_are_refused(study):
         ValueError, match=r"different height classes.* kd: \(12\.0.*; sda: \(20\.0,\), \('small', 'large'\)"
     ):
         height_classes_of(replace(study, methods=methods))
-
-
-def test_displacements_are_told_by_the_given_classes(study, tmp_path):
-    write_buildings(tmp_path / 'scenes' / 'source' / 'buildings', {'a': [15.0, 30.0], 'b': [150.0]})
-    found = misalignment(study, tmp_path / 'scenes', OTHERS)
-    assert {name: row['buildings'] for name, row in found.items()} == {'small': 1, 'large': 2}
-    assert found['large']['median_px'] == 18.0  # (3 m + 15 m) / 2, at 0.5 m a pixel
-
-
-def test_panels_have_the_most_of_the_given_classes(tmp_path):
-    write_buildings(tmp_path / 'buildings', {'a': [15.0, 30.0], 'b': [40.0, 150.0], 'c': [5.0]})
-    assert choose_panels(tmp_path, 2, OTHERS) == ['a', 'b']
-    assert choose_panels(tmp_path, 2, HeightClasses((50.0,), ('low', 'high'))) == ['b', 'a']
 
 
 def test_a_report_shows_and_judges_the_classes_of_its_study(study_folder):
