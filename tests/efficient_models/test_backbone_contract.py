@@ -70,10 +70,12 @@ BACKBONES = [
     Case('MobileFormer', '294m', (16, 24, 48, 128, 192), STRIDES_2_TO_32, 4, None),
     Case('MobileFormer', '508m', (24, 40, 72, 176, 240), STRIDES_2_TO_32, 4, None),
     Case('TurboViT', 'w64', (64, 128, 256, 512), STRIDES_32, 4, None),
+    Case('TimmBackbone', 'efficientformer_l1', (48, 96, 224, 448), STRIDES_32, 4, 'efficientformer_l1.snap_dist_in1k'),
     Case(
         'TimmBackbone', 'efficientformerv2_s0', (32, 48, 96, 176), STRIDES_32, 4, 'efficientformerv2_s0.snap_dist_in1k'
     ),
     Case('TimmBackbone', 'fastvit_t8', (48, 96, 192, 384), STRIDES_32, 4, 'fastvit_t8.apple_in1k'),
+    Case('TimmBackbone', 'mobilevit_xxs', (16, 24, 48, 64, 320), STRIDES_2_TO_32, 4, 'mobilevit_xxs.cvnets_in1k'),
     Case('TimmBackbone', 'mobilevitv2_050', (32, 64, 128, 192, 256), STRIDES_2_TO_32, 4, 'mobilevitv2_050.cvnets_in1k'),
 ]
 ONE_PER_NETWORK = list({case.name: case for case in reversed(BACKBONES)}.values())

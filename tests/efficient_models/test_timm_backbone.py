@@ -325,6 +325,20 @@ def test_enlarged_maps_are_resized():
     torch.testing.assert_close(outputs[-1][corners], expected[-1][:, :, ::3, ::3])
 
 
+@pytest.mark.parametrize('arch', ['mobilevit_xxs', 'mobilevitv2_050', 'efficientformer_l1', 'efficientformerv2_s0'])
+@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
+def test_a_traced_hybrid_takes_any_size_and_batch(arch, randomize):
+    """Traced where nothing has to be resized; at 65x97 and 96x160 maps of odd sizes are."""
+    backbone = randomize(TimmBackbone(arch)).eval()
+    with torch.no_grad():
+        traced = torch.jit.trace(backbone, torch.randn(1, 3, 64, 64), check_trace=False)
+        for shape in ((2, 3, 65, 97), (1, 3, 96, 160), (3, 3, 128, 64)):
+            x = torch.randn(*shape)
+            for output, expected in zip(traced(x), backbone(x), strict=True):
+                assert output.shape == expected.shape
+                assert relative_error(output, expected) < 1e-5
+
+
 # Names and options
 
 

@@ -1,7 +1,8 @@
 """Networks of timm that are built for one image size, for any size: EfficientFormer, EfficientFormerV2 and Hiera.
 
 TinyViT and timm's EfficientViT-MSRA, which take any size, share one trap with them, and its remedy: in eval mode they
-keep attention biases from one image to the next, even if other weights have been loaded in between.
+keep attention biases from one image to the next, even if other weights have been loaded in between. MobileViT and
+MobileViTv2 take any size, too, but not once traced: their patches are counted in Python there.
 
 EfficientFormer: https://arxiv.org/abs/2206.01191, https://arxiv.org/abs/2212.08059; Hiera: https://arxiv.org/abs/2306.00989
 
@@ -24,7 +25,7 @@ from typing import Any
 
 import torch
 from timm.layers import resample_abs_pos_embed
-from timm.models import efficientformer, efficientformer_v2, efficientvit_msra, hiera, tiny_vit
+from timm.models import efficientformer, efficientformer_v2, efficientvit_msra, hiera, mobilevit, tiny_vit
 from torch import nn
 from torch.nn import functional as F
 
@@ -212,6 +213,52 @@ class AnySizeHiera(hiera.Hiera):
         )
 
 
+def resize(x: torch.Tensor, size: Sequence[Any], align_corners: bool) -> torch.Tensor:
+    """Resize a map (B, C, H, W), bilinear; not if it has that size, but in a graph, which sees others, always."""
+    if tuple(x.shape[2:]) == tuple(size) and not torch.jit.is_tracing():
+        return x
+    return F.interpolate(x, tuple(size), mode='bilinear', align_corners=align_corners)
+
+
+def _whole_patches(x: torch.Tensor, patch_size: tuple[int, int], align_corners: bool) -> torch.Tensor:
+    """Enlarge a map to whole patches: (B, C, H, W) to (B, C, rows, patch height, columns, patch width)."""
+    counts = [(side + patch - 1) // patch for side, patch in zip(x.shape[2:], patch_size, strict=True)]
+    x = resize(x, [count * patch for count, patch in zip(counts, patch_size, strict=True)], align_corners)
+    (rows, columns), (height, width) = counts, patch_size
+    return x.reshape(*x.shape[:2], rows, height, columns, width)
+
+
+class AnySizeMobileViTBlock(mobilevit.MobileVitBlock):
+    """MobileViT's block: attention among the pixels that have the same place in their patches."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        shortcut, size = x, x.shape[2:]
+        patches = _whole_patches(self.conv_1x1(self.conv_kxk(x)), self.patch_size, align_corners=False)
+        batch, _, rows, height, columns, width = patches.shape
+        tokens = patches.permute(0, 3, 5, 2, 4, 1).reshape(batch * height * width, rows * columns, -1)
+        tokens = self.norm(self.transformer(tokens))
+        patches = tokens.reshape(batch, height, width, rows, columns, -1).permute(0, 5, 3, 1, 4, 2)
+        x = patches.reshape(batch, -1, rows * height, columns * width)
+        x = self.conv_proj(resize(x, size, align_corners=False))
+        return x if self.conv_fusion is None else self.conv_fusion(torch.cat((shortcut, x), 1))
+
+
+class AnySizeMobileViTV2Block(mobilevit.MobileVitV2Block):
+    """MobileViTv2's block, whose maps of odd size grow to the next even one."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to whole patches of it."""
+        height, width = self.patch_size
+        whole = _whole_patches(x, self.patch_size, align_corners=True)
+        batch, _, rows, _, columns, _ = whole.shape
+        x = self.conv_1x1(self.conv_kxk(whole.reshape(batch, -1, rows * height, columns * width)))
+        x = x.reshape(batch, -1, rows, height, columns, width).permute(0, 1, 3, 5, 2, 4)
+        x = self.norm(self.transformer(x.reshape(batch, -1, height * width, rows * columns)))
+        x = x.reshape(batch, -1, height, width, rows, columns).permute(0, 1, 4, 2, 5, 3)
+        return self.conv_proj(x.reshape(batch, -1, rows * height, columns * width))
+
+
 EXTENSIONS: dict[type[nn.Module], type[nn.Module]] = {
     efficientformer.Attention: AttentionOnGrid,
     efficientformer.Flat: ChannelsLast,
@@ -220,5 +267,7 @@ EXTENSIONS: dict[type[nn.Module], type[nn.Module]] = {
     efficientformer_v2.Attention2dDownsample: AnySizeAttention2dDownsample,
     efficientvit_msra.CascadedGroupAttention: CurrentCascadedGroupAttention,
     hiera.Hiera: AnySizeHiera,
+    mobilevit.MobileVitBlock: AnySizeMobileViTBlock,
+    mobilevit.MobileVitV2Block: AnySizeMobileViTV2Block,
     tiny_vit.Attention: CurrentTinyViTAttention,
 }

@@ -17,7 +17,6 @@ offers. Three things differ from `timm.create_model(arch, features_only=True)`:
 - Layers that lead to no chosen level are removed.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
@@ -35,7 +34,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..layers.batch_norm_folding import fold_batch_norms
 from ..layers.block_sequence import constant_running_statistics
 from .backbone import Backbone, Level
-from .timm_any_size import accept_any_size
+from .timm_any_size import AnySizeMobileViTV2Block, accept_any_size, resize
 from .timm_levels import find_properties, prune, run
 
 
@@ -95,6 +94,7 @@ class TimmBackbone(Backbone):
         self.timm_model = network
         self.classifier_prefixes = properties.classifier_keys
         self._divisor = properties.divisor
+        self._enlarges = any(isinstance(module, AnySizeMobileViTV2Block) for module in network.modules())
         weights = timm.get_pretrained_cfg(variant)
         hub_id = (weights and weights.hf_hub_id) or ''
         self.timm_name = hub_id.removeprefix('timm/') if hub_id.startswith('timm/') else None
@@ -193,15 +193,14 @@ class TimmBackbone(Backbone):
         maps = run(self.timm_model, images, indices)
         self._in_forward = False
         strides = [self.levels[index].stride for index in indices]
-        sizes = [(math.ceil(height / stride), math.ceil(width / stride)) for stride in strides]
+        sizes = [((height + stride - 1) // stride, (width + stride - 1) // stride) for stride in strides]
         return [self._fit(level_map, size) for level_map, size in zip(maps, sizes, strict=True)]
 
     def _fit(self, level_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         if self._divisor > 1:
             return level_map[:, :, : size[0], : size[1]]
-        if level_map.shape[2:] != size:
-            return F.interpolate(level_map, size, mode='bilinear', align_corners=True)
-        return level_map
+        differs = self._enlarges or tuple(level_map.shape[2:]) != size
+        return resize(level_map, size, align_corners=True) if differs else level_map
 
     def _checkpoint_activations(self) -> None:
         """Let timm checkpoint; it runs the batch norms, which `train` watches, again in the backward pass."""

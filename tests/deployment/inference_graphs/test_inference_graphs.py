@@ -24,6 +24,7 @@ LEAVES = {
     'segmentation': 'configs/efficientvit_mit_b0_seg_cityscapes.py',
     'one logit': 'configs/buildings/shvit_unet_scenes_student.py',
     'Semantic FPN': 'configs/mobile_former_294m_fpn_ade20k.py',
+    'Semantic FPN of MobileViTv2': 'configs/mobilevitv2_100_fpn_ade20k.py',
     'RetinaNet': 'configs/mobilenetv3_retinanet_coco.py',
     'RTMDet': 'configs/efficientvit_mit_b1_rtmdet_coco.py',
     'UPerNet': 'configs/efficientmod_s_upernet_ade20k.py',
@@ -55,6 +56,8 @@ def opened(request):
     if request.param == 'UPerNet':
         cfg.model.backbone.arch = 'xxs'
         cfg.model.decode_head.update(in_channels=[32, 64, 128, 256], channels=32)
+    if cfg.model.backbone.arch == 'mobilevitv2_100':
+        cfg.model.backbone.arch = 'mobilevitv2_050'
     if cfg.model.backbone.arch == 's4':
         cfg.model.backbone.arch = 's1'
         cfg.model.decode_head.in_channels = [16, 32, 64, 128, 224, 320]
