@@ -5,8 +5,10 @@ it, as `efficient_models` imports nothing of the rest: published weights of back
 that others gave to parameters (`checkpoint_keys`), which every `load_state_dict` understands by itself.
 """
 
+import copy
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, MutableMapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
     return max(whole, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
+def read_weights(path: str | Path) -> OrderedDict[str, Tensor]:
     """Read the weights of a whole model, by key.
 
     Raises:
@@ -41,18 +43,25 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     return weights_of(CheckpointLoader.load_checkpoint(str(path), map_location='cpu', logger='silent'))
 
 
-def weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights in the content of a checkpoint, by key, without the prefix of a wrapper for several processes."""
-    weights = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
-    return {key.removeprefix('module.'): value for key, value in weights.items()}
+def weights_of(checkpoint: Mapping[str, Any]) -> OrderedDict[str, Tensor]:
+    """The weights in the content of a checkpoint, by key, without the prefix of a wrapper for several processes.
+
+    What PyTorch notes of their modules, such as versions of formats (`_metadata`), stays with them.
+    """
+    stated = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+    weights = OrderedDict((key.removeprefix('module.'), value) for key, value in stated.items())
+    if metadata := getattr(stated, '_metadata', None):
+        of_modules = {'' if name == 'module' else name.removeprefix('module.'): its for name, its in metadata.items()}
+        weights._metadata = of_modules  # type: ignore[attr-defined]
+    return weights
 
 
-def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -> list[str]:
+def fit_weights(model: nn.Module, weights: MutableMapping[str, Tensor], origin: str) -> list[str]:
     """Load all weights that fit.
 
     Args:
         model: Where they go; its networks rename foreign keys, and resize what was trained at another size, themselves.
-        weights: By key.
+        weights: By key; stay as they are.
         origin: Of the weights, for people.
 
     Returns:
@@ -63,7 +72,7 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: str) ->
     """
     reshaped: dict[str, str] = {}
     try:
-        result = model.load_state_dict({**weights}, strict=False)
+        result = model.load_state_dict(weights, strict=False)
     except RuntimeError:  # some have another shape, and no network resizes them
         own = model.state_dict()
         reshaped = {
@@ -71,8 +80,10 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: str) ->
             for key, value in weights.items()
             if key in own and value.shape != own[key].shape
         }
+        fitting = copy.copy(weights)  # with what it says of its modules
+        for key in reshaped:
+            del fitting[key]
         try:
-            fitting = {key: value for key, value in weights.items() if key not in reshaped}
             result = model.load_state_dict(fitting, strict=False)
         except RuntimeError as error:
             raise ValueError(f'{origin} does not fit the model: {error}') from error

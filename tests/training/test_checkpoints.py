@@ -55,6 +55,33 @@ def test_networks_resize_what_was_trained_at_another_size():
     assert len(weights['a.bias']) == 2
 
 
+class Scale(nn.Module):
+    """In its second version in hundredths."""
+
+    _version = 2
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *args):
+        if local_metadata.get('version', 1) < 2:
+            state_dict[f'{prefix}weight'] = state_dict[f'{prefix}weight'] * 100
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+
+
+@pytest.mark.parametrize('wrapped', [True, False], ids=['of several processes', 'of one'])
+@pytest.mark.parametrize('other', [2, 3], ids=['all fits', 'a part does not'])
+def test_layers_see_the_version_of_their_weights(tmp_path, wrapped, other):
+    trained, model = (nn.ModuleDict({'s': Scale(), 'b': nn.Linear(size, 1)}) for size in (2, other))
+    nn.init.constant_(trained['s'].weight, 7)
+    stated = (nn.DataParallel(trained) if wrapped else trained).state_dict()
+    for content, loaded in ((stated, 7), (dict(stated), 700)):  # a dict of its own says nothing of versions
+        torch.save({'state_dict': content}, tmp_path / 'a.pth')
+        assert len(fit_weights(model, read_weights(tmp_path / 'a.pth'), 'a.pth')) == (other != 2)
+        assert model['s'].weight.item() == loaded
+
+
 def test_a_refusal_lists_the_first_of_each_kind():
     refuse([], 'nothing is wrong')
     with pytest.raises(ValueError, match='it does not fit') as refusal:

@@ -9,5 +9,4 @@ _base_ = './building_unet.py'
 model = dict(
     data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
     backbone=dict(type='TimmBackbone', arch='tf_efficientnet_lite0', out_indices=(0, 1, 2, 3, 4), pretrained=True),
-    decode_head=dict(in_channels=[16, 24, 40, 112, 320], strides=[2, 4, 8, 16, 32]),
 )

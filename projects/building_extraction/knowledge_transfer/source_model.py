@@ -1,6 +1,6 @@
 """The model of another domain that others begin from or are taught by: whole, or refused with how to make it."""
 
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from pathlib import Path
 
 from mmengine.hooks import Hook
@@ -71,7 +71,7 @@ def require_checkpoint(path: str | Path, config: str | None) -> Path:
     )
 
 
-def load_whole(model: nn.Module, weights: Mapping[str, Tensor], origin: str, config: str | None) -> None:
+def load_whole(model: nn.Module, weights: MutableMapping[str, Tensor], origin: str, config: str | None) -> None:
     """Load weights that must be exactly those of a model.
 
     Args:

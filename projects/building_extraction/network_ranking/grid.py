@@ -117,15 +117,13 @@ def _run(grid: Grid, encoder: str, decoder: str, loss: str, optimizer: str) -> R
 
 
 def match_head_to_backbone(cfg: Config) -> None:
-    """Let a decode head take all levels of the backbone at strides 2 to 32, as SMP's models do.
+    """Let the backbone give its decode head all levels at strides 2 to 32, as SMP's models take them.
 
-    The head of DeepLabV3+ takes them up to 16, as in SMP. Of several levels of one stride, the last is taken.
+    The head of DeepLabV3+ takes them up to 16, as in SMP. Of several levels of one stride, the last is taken. Channels
+    and strides the head reads from the backbone.
     """
     init_default_scope(cfg.default_scope)
-    head = cfg.model.decode_head
     backbone = MODELS.build({**cfg.model.backbone, 'pretrained': False})
-    coarsest = 16 if head.decoder == 'DeepLabV3Plus' else 32
+    coarsest = 16 if cfg.model.decode_head.decoder == 'DeepLabV3Plus' else 32
     last_of_stride = {level.stride: index for index, level in enumerate(backbone.levels) if level.stride <= coarsest}
-    head.strides = sorted(last_of_stride)
-    cfg.model.backbone.out_indices = [last_of_stride[stride] for stride in head.strides]
-    head.in_channels = [backbone.levels[index].channels for index in cfg.model.backbone.out_indices]
+    cfg.model.backbone.out_indices = [last_of_stride[stride] for stride in sorted(last_of_stride)]

@@ -10,6 +10,7 @@ from mmengine.config import Config
 import projects.efficient_models
 import projects.openmmlab_compat  # noqa: F401
 from projects.building_extraction.network_ranking.grid import AXES, match_head_to_backbone, plan_grid, read_grid
+from projects.training.levels import read_levels
 
 GRID = Path(__file__).parents[3] / 'configs' / 'buildings' / 'grid.py'
 
@@ -74,6 +75,10 @@ def test_the_command_line_overrides_one_option_and_keeps_the_others(tmp_path):
     assert grid.default['encoders'] == 'tf_efficientnetv2_b3'
 
 
+def head_of(decoder):
+    return {'type': 'SMPHead', 'decoder': decoder, 'in_channels': 'backbone', 'strides': 'backbone'}
+
+
 @pytest.mark.parametrize(
     ('decoder', 'indices', 'channels', 'strides'),
     [
@@ -83,15 +88,16 @@ def test_the_command_line_overrides_one_option_and_keeps_the_others(tmp_path):
 )
 def test_a_head_takes_all_levels_of_the_backbone_as_smp_does(decoder, indices, channels, strides):
     backbone = {'type': 'TimmBackbone', 'arch': 'resnet18', 'pretrained': True}
-    cfg = Config({'default_scope': 'mmseg', 'model': {'backbone': backbone, 'decode_head': {'decoder': decoder}}})
+    cfg = Config({'default_scope': 'mmseg', 'model': {'backbone': backbone, 'decode_head': head_of(decoder)}})
     match_head_to_backbone(cfg)
     assert cfg.model.backbone.out_indices == indices
-    assert cfg.model.decode_head.in_channels == channels
-    assert cfg.model.decode_head.strides == strides
+    head = read_levels(cfg.model).decode_head
+    assert head.in_channels == channels
+    assert head.strides == strides
 
 
 def test_a_head_leaves_out_levels_coarser_than_32():
     backbone = {'type': 'SHViT', 'arch': 's1'}
-    cfg = Config({'default_scope': 'mmseg', 'model': {'backbone': backbone, 'decode_head': {'decoder': 'Unet'}}})
+    cfg = Config({'default_scope': 'mmseg', 'model': {'backbone': backbone, 'decode_head': head_of('Unet')}})
     match_head_to_backbone(cfg)
-    assert cfg.model.decode_head.strides == [2, 4, 8, 16, 32]
+    assert read_levels(cfg.model).decode_head.strides == [2, 4, 8, 16, 32]
