@@ -47,6 +47,7 @@ def test_geotiles_writes_a_set_from_any_folder(area):
         'min_area_px': 4,
         'min_visible_share': 0.5,
         'max_bad_share': 0.05,
+        'partition': None,
     }
 
 

@@ -4,6 +4,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from timm.layers import Conv2dSame
 from torch import nn
 
 from projects.training.optim_wrapper import BFloat16OptimWrapper, Float32Conv2d
@@ -49,6 +50,24 @@ def test_their_output_and_gradients_are_those_of_float32(network):
     output.sum().backward()
     assert torch.equal(layer.weight.grad, reference.weight.grad)
     assert torch.equal(x.grad, exact.grad.bfloat16())
+
+
+def test_large_kernels_and_other_kinds_of_convolution_too():
+    network = nn.Sequential(
+        Conv2dSame(4, 4, 3, stride=2, groups=4),
+        nn.Conv2d(4, 4, 5, padding=2, groups=4),
+        Conv2dSame(4, 4, 3, groups=4),
+    )
+    x = torch.rand(2, 4, 9, 9)
+    expected = deepcopy(network[0])(x)
+    with wrapper(network).optim_context(network):
+        output = network[0](x)
+        network[0](x)
+    assert [isinstance(layer, Float32Conv2d) for layer in network] == [True, True, False]
+    assert output.shape == (2, 4, 5, 5)  # of TensorFlow's padding
+    assert torch.allclose(output, expected, atol=1e-6)  # in bfloat16: 1e-3
+    with wrapper(network).optim_context(network):  # prepared twice
+        assert torch.equal(network[0](x), output)
 
 
 def test_outside_of_autocast_nothing_is_rounded(network):

@@ -1,17 +1,18 @@
-"""Web-mercator image tiles and building outlines -> a COCO instance set that mmdet trains on.
+"""Web-mercator image tiles and building outlines -> a set that detectors and segmentors train on.
 
-What is written: `images/zoom-x-y.png` (RGB), `annotations/train.json`, `annotations/val.json` (one category,
-`building`, id 1), `overview.png` and `LICENSE.md`. Beside the COCO fields an image has `tile` ([zoom, x, y]) and
-`gsd_m`, an annotation has `feature` (position of its outline in the GeoJSON, from 0), and `info` holds settings and
-counts.
+What is written: `images/zoom-x-y.png` (RGB) and for each part a COCO file `annotations/train.json` (one category,
+`building`, id 1), as detectors of any code read them; for each part a folder `train/` with the layers of every tile set
+(`tile_set`: images, which are the same files, masks, instances, unknown heights, buildings, `instances.json`);
+`overview.png` and `LICENSE.md`. Beside the COCO fields an image has `tile` ([zoom, x, y]) and `gsd_m`, an annotation
+has `feature` (position of its outline in the GeoJSON, from 0), and `info` holds settings and counts.
 
 Decisions:
 
 * The split is by ground: all tiles of one block, of whatever zoom, go to the same side (see `spatial_split`).
 * A building that crosses the border between training and validation ground is seen in part by both. Its training
-  part stays. Its validation parts get `iscrowd` 1: COCO evaluation then neither rewards nor punishes finding them, so
-  that every building that counts in a score is one of which training saw no pixel. Similar roofs nearby remain: the
-  score speaks for new ground in the same district and flight, not for another town.
+  part stays. Its validation parts get `iscrowd` 1 and are ignored in the mask: scores then neither reward nor punish
+  finding them, so that every building that counts in one is one of which training saw no pixel; likewise the test.
+  Similar roofs nearby remain: the score speaks for new ground in the same district and flight, not for another town.
 * Transparent pixels become black: the usual no-data value of orthophotos, and what tiles without an alpha channel
   show there. (Some tile servers also make dark pixels inside the image transparent; black is what those were.)
 * A polygon keeps its outline below transparent pixels, so that such specks leave no holes in a roof; but where less
@@ -20,6 +21,7 @@ Decisions:
 * Polygons with holes are stored as RLE, since COCO polygons cannot have holes; all others as polygons.
 """
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -43,12 +45,13 @@ from .tile_instances import (
     UnreadableTileError,
     annotate_tile,
     building_share,
+    paint_labels,
     read_tile,
 )
-from .tile_set import LICENSE_NOTE, Origin, write_image, write_license_note
+from .tile_set import LAYERS, LICENSE_NOTE, Origin, copy_tile, make_folders, write_image, write_license_note
 from .web_mercator import Tile, find_tiles, to_grid, to_lon_lat_deg
 
-SET_ENTRIES = {'images', 'annotations', 'overview.png', LICENSE_NOTE}
+SET_ENTRIES = {'images', 'annotations', 'overview.png', LICENSE_NOTE, 'train', 'val', 'test'}
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,9 @@ class GeotilesSettings:
     """How tiles become a training set.
 
     Attributes:
-        val_share: Share of the tiles wanted for validation.
+        val_share: Share of the tiles wanted for validation, where no partition is asked for.
+        partition: (2, 4): of 4 strips of whole rows or columns the second is the test, the row or column beside it
+            validation, all else training. None: there is no test.
         block_zoom: Zoom of the ground blocks that are never split; None: the coarsest zoom among the tiles.
         min_area_px: Instances with fewer mask pixels in their tile (slivers at its border) are left out.
         min_visible_share: Instances of which a smaller share is visible are marked `iscrowd`.
@@ -64,6 +69,7 @@ class GeotilesSettings:
     """
 
     val_share: float = 0.2
+    partition: tuple[int, int] | None = None
     block_zoom: int | None = None
     min_area_px: int = 16
     min_visible_share: float = 0.5
@@ -72,6 +78,8 @@ class GeotilesSettings:
     def __post_init__(self) -> None:
         if not 0 < self.val_share < 1:
             raise ValueError(f'val_share is {self.val_share}; expected a number between 0 and 1, such as 0.2')
+        if self.partition is not None and not 1 <= self.partition[0] <= self.partition[1] != 1:
+            raise ValueError(f'partition is {self.partition}; expected which strip of how many, such as 2 of 4')
         if self.min_area_px < 1:
             raise ValueError(f'min_area_px is {self.min_area_px}; expected at least 1')
         for name in ('min_visible_share', 'max_bad_share'):
@@ -126,8 +134,7 @@ def convert_geotiles(
     )
     overview = OverviewMap(tiles)
     with replacing_folder(out_dir) as folder:
-        (folder / 'images').mkdir()
-        (folder / 'annotations').mkdir()
+        make_folders(folder, 'annotations')
         written: list[AnnotatedTile] = []
         left_out: Counter[str] = Counter()
         for tile in track(list(tiles)):
@@ -152,15 +159,17 @@ def convert_geotiles(
             )
             image = write_image(folder / 'images', '-'.join(map(str, tile)), np.asarray(rgb))
             image |= {'tile': list(tile), 'gsd_m': tile.gsd_m(rgb.width)}
+            paint_labels(annotations, visible).write(folder, Path(image['file_name']).stem)
             overview.paste(tile, rgb)
             seen = set(labels.features[numbers].tolist())
             written.append(AnnotatedTile(image, annotations, seen, building_share(annotations, visible)))
         report.left_out = dict(left_out)
         _check_bad_share(report, settings.max_bad_share)
-        splits = split_tiles(written, settings.val_share, report)
+        splits = split_tiles(written, settings.val_share, settings.partition, report)
+        _write_parts(folder, splits)
         for zoom in sorted({tile.tile.zoom for tile in written}):
             report.gsd_m[zoom] = float(np.mean([tile.image['gsd_m'] for tile in written if tile.tile.zoom == zoom]))
-        write_annotations(folder / 'annotations', splits, sources | asdict(settings), report)
+        write_annotations(folder, splits, sources | asdict(settings), report)
         split_of = {tile.tile: name for name, part in splits.items() for tile in part}
         overview.save(folder / 'overview.png', split_of, labels.polygons)
         write_license_note(folder / LICENSE_NOTE, origins)
@@ -195,6 +204,17 @@ def _swapped(labels: BuildingPolygons, tile_bounds: np.ndarray) -> str:
     degrees = shapely.transform(labels.polygons, to_lon_lat_deg)
     grid = shapely.transform(degrees, lambda points: to_grid(points[:, ::-1]))
     return f'In the labels {SWAPPED}. ' if shapely.intersects(shapely.box(*tile_bounds.T), grid[0]).any() else ''
+
+
+def _write_parts(folder: Path, splits: dict[str, list[AnnotatedTile]]) -> None:
+    """Give each part its tiles, with what it ignores; the layers beside the images go from the folder itself."""
+    for name, part in splits.items():
+        make_folders(folder / name)
+        for tile in part:
+            ignored = [number for number, annotation in enumerate(tile.annotations, 1) if annotation['iscrowd']]
+            copy_tile(folder, folder / name, tile.name, ignored)
+    for layer in LAYERS.keys() - {'images'}:
+        shutil.rmtree(folder / layer)
 
 
 def _check_bad_share(report: GeotilesReport, max_bad_share: float) -> None:

@@ -38,9 +38,9 @@ class GeotilesReport:
         labels: Features used, repaired and left out.
         left_out: Instances left out, by reason.
         block_zoom: Zoom of the blocks that were split.
-        shared_sides: Sides that validation blocks share with training blocks.
+        shared_sides: Sides that blocks of validation and test share with training blocks.
         gsd_m: Mean ground sample distance per zoom.
-        splits: Contents of `train` and `val`.
+        splits: Contents of `train`, `val` and, if there is one, `test`.
     """
 
     found: int
@@ -62,7 +62,7 @@ class GeotilesReport:
             f'outlines   {_listing(self.labels)}',
             f'instances  left out: {_listing(self.left_out) or "none"}',
             *(f'zoom {zoom:<5} {gsd_m:.3f} m per pixel' for zoom, gsd_m in self.gsd_m.items()),
-            f'split      by blocks of zoom {self.block_zoom}; {self.shared_sides} sides lie between train and val',
+            f'split      by blocks of zoom {self.block_zoom}; {self.shared_sides} sides lie between train and the rest',
         ]
         for name, split in self.splits.items():
             lines.append(

@@ -32,8 +32,9 @@ def _add_license(parser: argparse.ArgumentParser, name: str, whose: str) -> None
 def _add_geotiles(commands: argparse._SubParsersAction) -> None:
     geotiles = commands.add_parser(
         'geotiles',
-        help='web-mercator tiles and building polygons -> COCO instance set',
-        description='Turn web-mercator tiles and building polygons into a COCO instance set with a spatial split.',
+        help='web-mercator tiles and building polygons -> tiles with masks and COCO instances',
+        description='Turn web-mercator tiles and building polygons into a set for detectors and segmentors, split by '
+        'ground.',
     )
     geotiles.set_defaults(prepare=_geotiles)
     add = geotiles.add_argument
@@ -42,6 +43,8 @@ def _add_geotiles(commands: argparse._SubParsersAction) -> None:
     add('--labels', metavar='FILE', type=Path, required=True, help='GeoJSON of building polygons, EPSG:4326')
     add('--out', metavar='DIR', type=folder_to_write, required=True, help='folder to write')
     add('--val-share', type=number(0, 1), default=0.2, help='share of the tiles for validation (default: 0.2)')
+    strips = 'strip K of N, of whole rows or columns, is the test, what lies beside it validation (default: no test)'
+    add('--partition', metavar=('K', 'N'), type=whole_number(), nargs=2, help=strips)
     block = 'zoom of the ground blocks that are never split (default: coarsest zoom present)'
     add('--block-zoom', type=whole_number(0), help=block)
     add('--min-area-px', type=whole_number(0), default=16, help='leave out instances with fewer pixels (default: 16)')
@@ -56,7 +59,8 @@ def _add_geotiles(commands: argparse._SubParsersAction) -> None:
 def _geotiles(args: argparse.Namespace) -> object:
     from .geotiles import GeotilesSettings, convert_geotiles
 
-    settings = GeotilesSettings(**{field.name: getattr(args, field.name) for field in fields(GeotilesSettings)})
+    given = {field.name: getattr(args, field.name) for field in fields(GeotilesSettings)}
+    settings = GeotilesSettings(**given | {'partition': args.partition and tuple(args.partition)})
     show_progress = partial(track, description='Tiles')
     licenses = {'image_license': args.image_license, 'label_license': args.label_license}
     return convert_geotiles(

@@ -96,6 +96,41 @@ def _runs(order: list[Block], num_tiles: dict[Block, int], val_share: float) -> 
         sides -= sum(-1 if near in inside else near in num_tiles for near in neighbors(order[start]))
 
 
+def leave_strip_out(num_tiles: dict[Block, int], strip: int, num_strips: int) -> tuple[set[Block], set[Block]]:
+    """Cut the area into strips of whole rows or columns, across its longer side, with as many tiles each as they allow.
+
+    So that each tile is tested on once when every strip has had its turn, with no ground on two sides of a split.
+
+    Args:
+        num_tiles: Images per block.
+        strip: Which strip is the test, from 1.
+        num_strips: How many there are.
+
+    Returns:
+        The blocks of the test, and those of validation: the one row or column beside the test, of the side that holds
+        more of the area.
+
+    Raises:
+        SplitError: There are fewer rows or columns than training, validation and the other strips need.
+    """
+    rows = len({block.y for block in num_tiles}) >= len({block.x for block in num_tiles})
+    lines: dict[int, set[Block]] = {}
+    for block in num_tiles:
+        lines.setdefault(block.y if rows else block.x, set()).add(block)
+    order = sorted(lines)
+    weights = np.array([sum(num_tiles[block] for block in lines[line]) for line in order])
+    strips = ((np.cumsum(weights) - weights / 2) / weights.sum() * num_strips).astype(int) + 1
+    chosen = np.flatnonzero(strips == strip)
+    if len(set(strips.tolist())) < num_strips or len(order) - len(chosen) < 2:
+        raise SplitError(
+            f'{len(order)} {"rows" if rows else "columns"} of blocks do not make {num_strips} strips with validation '
+            'and training beside each'
+        )
+    before, after = chosen[0], len(order) - 1 - chosen[-1]
+    beside = chosen[-1] + 1 if after >= before else chosen[0] - 1
+    return set().union(*(lines[order[i]] for i in chosen)), lines[order[beside]]
+
+
 def shared_sides(num_tiles: dict[Block, int], val: set[Block]) -> int:
     """How many block sides lie between validation and training."""
     return sum(near in num_tiles and near not in val for block in val for near in neighbors(block))

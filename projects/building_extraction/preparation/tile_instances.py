@@ -15,7 +15,7 @@ from pycocotools import mask as mask_api
 from projects.geodata.polygonal import polygonal
 from projects.storage.image_errors import PILLOW_ERRORS
 
-from .tile_set import CATEGORY_ID
+from .tile_set import CATEGORY_ID, TileLabels
 from .web_mercator import Tile
 
 FILL_RGB = (0, 0, 0)
@@ -140,14 +140,44 @@ def rasterize(parts: shapely.Geometry, height: int, width: int) -> tuple[Any, di
     return {'size': rle['size'], 'counts': rle['counts'].decode('ascii')}, rle
 
 
+def paint_labels(annotations: list[dict[str, Any]], visible: np.ndarray) -> TileLabels:
+    """The labels of a tile pixel by pixel, of unknown heights.
+
+    Instances are numbered as the annotations, from 1; where they overlap the later one has the pixel. Those with
+    `iscrowd` and the transparent pixels are ignored.
+
+    Args:
+        annotations: Of `annotate_tile`.
+        visible: (H, W) Which pixels are not transparent.
+    """
+    instances, hidden = np.zeros(visible.shape, np.uint16), ~visible
+    for number, annotation in enumerate(annotations, 1):
+        mask = _mask(annotation, visible.shape)
+        hidden = hidden | mask if annotation['iscrowd'] else hidden
+        instances[mask] = 0 if annotation['iscrowd'] else number
+    instances[~visible] = 0
+    buildings = [
+        {'instance': number, 'height_m': None, 'area_px': annotation['area'], 'building': annotation['feature']}
+        for number, annotation in enumerate(annotations, 1)
+        if not annotation['iscrowd']
+    ]
+    heights_m = np.where(instances > 0, np.float32(np.nan), np.float32(0))
+    return TileLabels(instances, heights_m, buildings, hidden)
+
+
 def building_share(annotations: list[dict[str, Any]], visible: np.ndarray) -> float:
     """Share of the visible pixels (H, W) of a tile that its annotations cover together."""
-    if not annotations:
-        return 0.0
-    height, width = visible.shape
-    segmentations = [annotation['segmentation'] for annotation in annotations]
-    rles = [mask_api.merge(mask_api.frPyObjects(s, height, width)) if isinstance(s, list) else s for s in segmentations]
-    return float(mask_api.decode(mask_api.merge(rles))[visible].mean())
+    covered = np.zeros(visible.shape, bool)
+    for annotation in annotations:
+        covered |= _mask(annotation, visible.shape)
+    return float(covered[visible].mean())
+
+
+def _mask(annotation: dict[str, Any], shape: tuple[int, int]) -> np.ndarray:
+    segmentation = annotation['segmentation']
+    if isinstance(segmentation, list):
+        segmentation = mask_api.merge(mask_api.frPyObjects(segmentation, *shape))
+    return mask_api.decode(segmentation).astype(bool)
 
 
 def _flat(ring: shapely.LinearRing) -> list[float]:

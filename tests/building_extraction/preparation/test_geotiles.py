@@ -283,6 +283,41 @@ def test_settings_out_of_range(area, settings, message):
         convert(area, **settings)
 
 
+def test_a_partition_has_training_validation_and_test_on_ground_of_their_own(area):
+    report = convert(area, partition=(1, 3))
+    out = area / 'out'
+    columns = {}
+    for part in ('train', 'val', 'test'):
+        coco = json.loads((out / part / 'instances.json').read_text())
+        assert coco == json.loads((out / f'annotations/{part}.json').read_text())
+        columns[part] = {Tile(*image['tile']).ancestor(18).x - ORIGIN.x for image in coco['images']}
+        for layer in ('images', 'masks', 'instances'):
+            names = {Path(image['file_name']).name for image in coco['images']}
+            assert {path.name for path in (out / part / layer).iterdir()} == names
+    assert columns == {'test': {0, 1}, 'val': {2}, 'train': {3, 4}}
+    assert [report.splits[part].tiles for part in ('train', 'val', 'test')] == [20, 10, 20]
+    with pytest.raises(ValueError, match='do not make 6 strips'):
+        convert(area, out='more', partition=(1, 6))
+    with pytest.raises(ValueError, match=r'partition is \(5, 4\); expected which strip of how many'):
+        convert(area, out='more', partition=(5, 4))
+
+
+def test_masks_agree_with_the_instances_and_ignore_what_an_earlier_part_sees(area):
+    convert(area, partition=(3, 3))  # columns 3 and 4 are the test, a house lies on the border of 3 and 4, and one here
+    write_labels(area, [*(house(x, y) for x in range(5) for y in range(2)), box(SIZE * 3 - 6, 2, SIZE * 3 + 5, 6)])
+    convert(area, overwrite=True, partition=(3, 3))
+    name = f'18-{ORIGIN.x + 3}-{ORIGIN.y}.png'
+    mask = np.asarray(Image.open(area / 'out/test/masks' / name))
+    expected = np.zeros((SIZE, SIZE), np.uint8)
+    expected[8:20, 8:18] = 255
+    expected[2:6, 0:5] = 127  # validation sees the other half
+    assert (mask == expected).all()
+    instances = np.asarray(Image.open(area / 'out/test/instances' / name))
+    assert ((instances > 0) == (expected == 255)).all()
+    rows = json.loads((area / 'out/test/buildings' / name).with_suffix('.json').read_text())
+    assert [(row['instance'], row['height_m'], row['area_px']) for row in rows] == [(instances.max(), None, 120)]
+
+
 @pytest.fixture(scope='module')
 def kampala(tmp_path_factory):
     if not KAMPALA.is_dir():
@@ -323,3 +358,25 @@ def test_kampala_loads_in_mmdet(kampala):
     assert sum(len(sample.ignored_instances) for sample in samples) == report.splits['val'].on_the_border
     areas = sorted(int(mask.sum()) for sample in samples for mask in sample.gt_instances.masks.masks)
     assert areas == sorted(a['area'] for a in load(out)['val']['annotations'] if not a['iscrowd'])
+
+
+BANEPA = Path(__file__).parents[3] / '../shared/data/banepa'
+
+
+@pytest.mark.skipif(not BANEPA.is_dir(), reason=f'real tiles are not at {BANEPA}')
+def test_banepa_is_tested_on_once_in_four_partitions(tmp_path):
+    places = []
+    for strip in (1, 4):
+        out = tmp_path / str(strip)
+        report = convert_geotiles(
+            BANEPA / 'labelled', BANEPA / 'buildings.geojson', out, GeotilesSettings(partition=(strip, 4))
+        )
+        assert [report.splits[part].tiles for part in ('train', 'val', 'test')] == [20, 4, 8]
+        assert report.gsd_m == pytest.approx({19: 0.132}, abs=1e-3)
+        assert report.splits['test'].on_the_border > 0
+        coco = json.loads((out / 'test/instances.json').read_text())
+        places.append({tuple(image['tile']) for image in coco['images']})
+        masks = [np.asarray(Image.open(path)) for path in (out / 'test/masks').iterdir()]
+        building, ignored = (np.mean([(mask == value).mean() for mask in masks]) for value in (255, 127))
+        assert building / (1 - ignored) == pytest.approx({1: 0.45, 4: 0.34}[strip], abs=0.03)
+    assert not places[0] & places[1]

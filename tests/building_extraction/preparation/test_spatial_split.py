@@ -8,6 +8,7 @@ from projects.building_extraction.preparation.spatial_split import (
     SplitError,
     _runs,
     choose_val_blocks,
+    leave_strip_out,
     morton_code,
     shared_sides,
 )
@@ -91,3 +92,28 @@ def test_a_building_that_training_sees_without_learning_it_does_not_count_for_va
     assert choose_val_blocks(two, instances, instances, 0.5) == {Block(0, 0)}
     seen = {Block(0, 0): {5}, Block(1, 0): {5, 6}}
     assert choose_val_blocks(two, instances, seen, 0.5) == {Block(1, 0)}
+
+
+@pytest.mark.parametrize(
+    ('strip', 'test_rows', 'val_row'), [(1, {0, 1}, 2), (2, {2, 3}, 4), (3, {4, 5}, 3), (4, {6, 7}, 5)]
+)
+def test_each_strip_of_rows_is_left_out_once_with_validation_beside_it(strip, test_rows, val_row):
+    num_tiles, _ = area(4, 8)
+    test, val = leave_strip_out(num_tiles, strip, 4)
+    assert test == {block for block in num_tiles if block.y in test_rows}
+    assert val == {block for block in num_tiles if block.y == val_row}
+
+
+def test_strips_run_across_the_longer_side_and_hold_as_many_tiles():
+    num_tiles, _ = area(7, 2)
+    num_tiles |= {Block(20, 0): 6}  # dense, behind a gap
+    tests = [leave_strip_out(num_tiles, strip, 2)[0] for strip in (1, 2)]
+    assert tests[0] == {block for block in num_tiles if block.x < 5}
+    assert tests[1] == num_tiles.keys() - tests[0]
+
+
+@pytest.mark.parametrize(('size', 'num_strips'), [((3, 3), 4), ((2, 2), 2)])
+def test_too_few_rows_for_the_strips(size, num_strips):
+    num_tiles, _ = area(*size)
+    with pytest.raises(SplitError, match=f'do not make {num_strips} strips with validation and training'):
+        leave_strip_out(num_tiles, 1, num_strips)
