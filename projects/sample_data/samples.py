@@ -36,6 +36,7 @@ class Sample:
         batch_size: Images per step.
         length: Epochs, or iterations if the config counts those.
         learning_rate: Its peak, unless the recipe has a higher one.
+        seed: Of everything random in the images.
     """
 
     write: 'Callable[[Config, Path, Sample], Any]'
@@ -45,6 +46,7 @@ class Sample:
     batch_size: int
     length: int
     learning_rate: float
+    seed: int = 0
 
     def tiny(self) -> 'Sample':
         """One step on the smallest images, to see that everything fits together."""
@@ -73,17 +75,18 @@ def _write_coco(cfg: Config, folder: Path, sample: Sample) -> None:
         ],
         classes,
         sample.image_size,
+        sample.seed,
     )
 
 
 def _write_cityscapes(cfg: Config, folder: Path, sample: Sample) -> None:
     num_images = {'train': sample.num_train_images, 'val': sample.num_val_images}
-    write_cityscapes_sample(folder, num_images, sample.image_size)
+    write_cityscapes_sample(folder, num_images, sample.image_size, sample.seed)
 
 
 def _write_ade20k(cfg: Config, folder: Path, sample: Sample) -> None:
     num_images = {'training': sample.num_train_images, 'validation': sample.num_val_images}
-    write_ade20k_sample(folder, num_images, sample.image_size)
+    write_ade20k_sample(folder, num_images, sample.image_size, sample.seed)
 
 
 def _write_scenes(cfg: Config, folder: Path, sample: Sample) -> None:
@@ -94,7 +97,7 @@ def _write_scenes(cfg: Config, folder: Path, sample: Sample) -> None:
     for role, dataset in _datasets(cfg):
         split = Path(_image_folder(dataset)).parts[0]
         num_tiles.setdefault(split, num_target if role == 'train' else sample.num_val_images)
-    write_scenes_sample(folder, num_tiles, sample.image_size[0])
+    write_scenes_sample(folder, num_tiles, sample.image_size[0], sample.seed)
 
 
 def _write_masks(cfg: Config, folder: Path, sample: Sample) -> None:
@@ -110,7 +113,7 @@ def _write_masks(cfg: Config, folder: Path, sample: Sample) -> None:
         for role, dataset in _datasets(cfg)
     }
     values = [(dataset['building'], dataset.get('background', [0])[0]) for dataset in parts.values()]
-    write_mask_sample(folder, list(parts), *values[0], sample.image_size[0])
+    write_mask_sample(folder, list(parts), *values[0], sample.image_size[0], sample.seed)
 
 
 def _write_bonai(cfg: Config, folder: Path, sample: Sample) -> None:
@@ -123,7 +126,7 @@ def _write_bonai(cfg: Config, folder: Path, sample: Sample) -> None:
         )
         for role, dataset in used
     }
-    write_bonai_sample(folder, list(files.values()), sample.image_size[0])
+    write_bonai_sample(folder, list(files.values()), sample.image_size[0], sample.seed)
 
 
 def _datasets(cfg: Config) -> Iterator[tuple[str, dict[str, Any]]]:

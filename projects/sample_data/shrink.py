@@ -67,11 +67,11 @@ def _move_data(cfg: Config, folder: Path) -> None:
     for split in SPLITS:
         cfg[f'{split}_dataloader'].update(num_workers=0, persistent_workers=False)
         cfg[f'{split}_dataloader'].dataset.data_root = str(folder)
-        for transform in _nodes(cfg[f'{split}_dataloader'].dataset.pipeline):
+        for transform in nodes_of(cfg[f'{split}_dataloader'].dataset.pipeline):
             if transform.get('type') in KEEPING:
                 transform.keep_mib = KEEP_MIB
     for split in ('val', 'test'):
-        for metric in _nodes(cfg[f'{split}_evaluator']):
+        for metric in nodes_of(cfg[f'{split}_evaluator']):
             if 'ann_file' in metric:
                 metric.ann_file = str(folder / cfg[f'{split}_dataloader'].dataset.ann_file)
 
@@ -82,7 +82,7 @@ def _shrink_images(cfg: Config, side_px: int) -> None:
     Objects keep their size from one picture to the next: a short training cannot learn many.
     """
     pipelines = [cfg[f'{split}_dataloader'].dataset.pipeline for split in SPLITS]
-    transforms = list(_nodes([*pipelines, cfg.get('tta_pipeline', [])]))
+    transforms = list(nodes_of([*pipelines, cfg.get('tta_pipeline', [])]))
     scales = [transform.scale for transform in transforms if 'scale' in transform]
     scales += [transform.crop_size for transform in transforms if 'crop_size' in transform]
     if not scales:
@@ -105,7 +105,7 @@ def _shrink_model(model: ConfigDict) -> None:
     backbone = model.backbone
     installed = backbone.get('pretrained') is True and backbone.type == 'TimmBackbone' and has_installed(backbone.arch)
     backbone.update(pretrained=installed, norm_eval=False)
-    for node in _nodes(model.get('train_cfg', {})):
+    for node in nodes_of(model.get('train_cfg', {})):
         if node.get('type') == 'ReproducibleRandomSampler' and node.add_gt_as_proposals:
             node.num = NUM_ROIS
         if 'nms_pre' in node:
@@ -131,7 +131,7 @@ def _shrink_schedule(cfg: Config, sample: Sample) -> None:
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
     # recipes with a high rate are made for it
     cfg.optim_wrapper.optimizer.lr = min(max(cfg.optim_wrapper.optimizer.lr, sample.learning_rate), MAX_LEARNING_RATE)
-    for node in _nodes(cfg.optim_wrapper.get('paramwise_cfg', {})):
+    for node in nodes_of(cfg.optim_wrapper.get('paramwise_cfg', {})):
         node.pop('lr_mult', None)  # the peak is for all
     cfg.optim_wrapper.clip_grad = {'max_norm': 10.0}
 
@@ -149,12 +149,12 @@ def _of_sample_run(checkpoint: str | None, length: int) -> str | None:
     return f'{match[1]}_sample/{match[2]}_{length}.pth' if match else None
 
 
-def _nodes(node: Any) -> Iterator[ConfigDict]:
+def nodes_of(node: Any) -> Iterator[ConfigDict]:
     """All dicts of a nested config."""
     if isinstance(node, dict):
         yield node
         for value in node.values():
-            yield from _nodes(value)
+            yield from nodes_of(value)
     elif isinstance(node, list | tuple):
         for value in node:
-            yield from _nodes(value)
+            yield from nodes_of(value)
