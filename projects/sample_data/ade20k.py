@@ -14,7 +14,7 @@ from mmseg.datasets import ADE20KDataset
 
 from .cache import build_once
 from .everyday_scenes import CATEGORIES, everyday_scene
-from .image_files import check_image_size, write_image
+from .image_files import check_image_size, check_numbers, write_image
 
 VERSION = 1  # raise it with every change of what is generated, so that cached sets are made anew
 SPLITS = {'training': 'train', 'validation': 'val'}  # folders, and what their files are called
@@ -26,33 +26,20 @@ LABEL_IDS = {'other': 0} | {name: number for number, name in enumerate(CLASSES, 
 def write_ade20k_sample(
     root: Path, num_images: Mapping[str, int], image_size: tuple[int, int] = (128, 160), seed: int = 0
 ) -> Path:
-    """Writes the data set, unless it is there already and was written with the same arguments.
-
-    One image in five is upright. The same arguments give the same files, byte for byte. Safe to call from several
-    processes at once.
+    """Writes the data set, one image in five of it upright; see `build_once`.
 
     Args:
-        root: Folder of the data set; replaced as a whole if it was generated with other arguments.
+        root: Folder of the data set.
         num_images: How many images of 'training' and of 'validation'.
         image_size: (height, width) in pixels; of upright images (width, height).
         seed: Seed of everything random.
 
-    Returns:
-        `root`.
-
     Raises:
-        ValueError: If an argument makes no sense.
-        FileExistsError: If `root` holds files that were not generated.
+        ValueError: An argument makes no sense.
     """
-    if set(num_images) != set(SPLITS) or min(num_images.values()) < 1:
-        raise ValueError(f'num_images = {dict(num_images)}: expected at least one for each of {tuple(SPLITS)}.')
     check_image_size(image_size, MIN_SIDE_PX)
-    parameters = {
-        'generator': f'{__name__} version {VERSION}',
-        'num_images': dict(num_images),
-        'image_size': list(image_size),
-        'seed': seed,
-    }
+    parameters = {'generator': f'{__name__} version {VERSION}', 'seed': seed}
+    parameters |= {'num_images': check_numbers(num_images, SPLITS), 'image_size': list(image_size)}
 
     def build(folder: Path) -> None:
         print_log(f'Generating {sum(num_images.values())} sample images in {root}', logger='current')

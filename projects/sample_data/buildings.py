@@ -114,19 +114,12 @@ def write_mask_sample(
     """Writes near-nadir images and masks of the roofs, as WHU's and other sets have them; see `write_scenes_sample`.
 
     Args:
-        root: Folder of the data set; replaced as a whole if it was generated with other arguments.
+        root: Folder of the data set.
         splits: What to write where.
         building: Value of buildings in the masks: an integer, or a colour (R, G, B).
         background: Value of everything else.
         tile_px: Side of an image in pixels of 0.6 m.
         seed: Seed of everything random.
-
-    Returns:
-        `root`.
-
-    Raises:
-        ValueError: An argument makes no sense.
-        FileExistsError: `root` holds files that were not generated.
     """
     parameters = _parameters(
         'masks', tile_px, seed, splits=[asdict(split) for split in splits], building=building, background=background
@@ -160,17 +153,10 @@ def write_bonai_sample(root: Path, files: Sequence[BonaiFile], tile_px: int = 12
     roof has no annotation. See `write_scenes_sample`.
 
     Args:
-        root: Folder of the data set; replaced as a whole if it was generated with other arguments.
+        root: Folder of the data set.
         files: The annotation files, each of another name.
         tile_px: Side of an image in pixels of 0.6 m.
         seed: Seed of everything random.
-
-    Returns:
-        `root`.
-
-    Raises:
-        ValueError: An argument makes no sense.
-        FileExistsError: `root` holds files that were not generated.
     """
     domains = {Path(file.ann_file).stem: Domain(file.num_images, OFF_NADIR_DEG) for file in files}
 

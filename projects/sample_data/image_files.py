@@ -1,5 +1,6 @@
 """Images on disk."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import cv2
@@ -30,3 +31,11 @@ def check_image_size(image_size: tuple[int, int], min_side_px: int) -> None:
         raise ValueError(
             f'image_size = {tuple(image_size)}: expected (height, width) of at least {min_side_px} px each.'
         )
+
+
+def check_numbers(num_images: Mapping[str, int], splits: Iterable[str]) -> dict[str, int]:
+    """Numbers of images by split; raises ValueError if one is missing, unknown or has none."""
+    if set(num_images) != set(splits) or min(num_images.values()) < 1:
+        expected = ' and of '.join(map(repr, splits))
+        raise ValueError(f'num_images = {dict(num_images)}: expected at least one of {expected}.')
+    return dict(num_images)

@@ -68,7 +68,7 @@ def read_annotations(
             annotation has a category that the file lacks, or coordinates are not in pixels.
     """
     path = Path(path)
-    require_file(path, source)
+    require_data(path, 'annotation file', source)
     key = (path.resolve(), path.stat().st_mtime_ns, path.stat().st_size, masks)
     result = _handed_on.get(key) or _read(path, masks)
     _handed_on.clear()
@@ -237,18 +237,19 @@ def _check_area(annotation: dict[str, Any], size: Size, findings: Findings) -> N
     findings.add(NO_AREA, f'{given!r} of id {annotation.get("id")!r}')
 
 
-def require_file(path: Path, source: str = '') -> None:
-    """Raise FileNotFoundError, saying what to do, if there is no file at `path`.
+def require_data(path: Path, kind: str, source: str = '') -> None:
+    """Raise FileNotFoundError, saying what to do, if a file or folder of a data set is absent.
 
     Args:
-        path: An annotation file.
+        path: Where it should be.
+        kind: 'annotation file', or 'folder of' something.
         source: Where the data set can be had.
     """
-    if not path.is_file():
+    if not (path.is_dir() if kind.startswith('folder') else path.is_file()):
         raise FileNotFoundError(
-            f'No annotation file at {path.absolute()}. '
+            f'No {kind} at {path.absolute()}. '
             + (f'The data can be had from {source}; ' if source else '')
-            + 'data/README.md shows the layout. Another folder: --cfg-options data_root=FOLDER. '
+            + 'data/README.md shows the layout. Another place: --cfg-options data_root=FOLDER. '
             'To try this config without its data: --sample'
         )
 

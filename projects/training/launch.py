@@ -15,12 +15,11 @@ from mmengine.registry import METRICS
 from projects.command_line import UsageError
 from projects.reporting.number_format import file_size
 
-from .annotations import require_file
+from .annotations import require_data
 from .checkpoints import latest_checkpoint, switch_off_pretrained
 from .run_values import TESTING, TRAINING, check_values, require_parts
 from .runner import Runner
 from .score_line import describe_scores
-from .segmentation_datasets import require_folder
 
 
 def set_up(cfg: Config, work_dir: str | Path | None, launcher: str = 'none', amp: str | None = None) -> None:
@@ -211,10 +210,10 @@ def _check_data(cfg: Config, *splits: str) -> None:
         dataset, source = cfg[f'{split}_dataloader'].dataset, cfg[f'{split}_dataloader'].dataset.get('source', '')
         if dataset.get('ann_file'):
             ann_file = Path(dataset.data_root, dataset.ann_file)
-            require_file(ann_file, source)
+            require_data(ann_file, 'annotation file', source)
             _check_evaluators(cfg, split, ann_file)
         else:
-            require_folder(Path(dataset.data_root, dataset.data_prefix.img_path), 'images', source)
+            require_data(Path(dataset.data_root, dataset.data_prefix.img_path), 'folder of images', source)
 
 
 def _check_evaluators(cfg: Config, split: str, ann_file: Path) -> None:

@@ -16,11 +16,11 @@ from PIL import Image
 
 from projects.storage.image_errors import PILLOW_ERRORS
 
+from .annotations import require_data
 from .datasets import SurvivingDataset, UnreadableImageError
 from .decoded_files import DecodedFiles
+from .image_sizes import EXCHANGES_SIDES, ORIENTATION
 from .label_survey import IGNORED, UNKNOWN, check_labels, survey_labels, unknown_values
-
-ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn an image on its side
 
 # Train id of each Cityscapes id that has one (cityscapesScripts, helpers/labels.py); the ids 0 to 33 without are void.
 CITYSCAPES_TRAIN_IDS = {
@@ -108,8 +108,8 @@ def decoded_size(path: str) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as image:
-            is_turned = image.format in ('JPEG', 'MPO') and image.getexif().get(ORIENTATION) in (5, 6, 7, 8)
-            return (image.width, image.height) if is_turned else (image.height, image.width)
+            orientation = image.getexif().get(ORIENTATION, 1) if image.format in ('JPEG', 'MPO') else 1
+            return image.size if orientation >= EXCHANGES_SIDES else image.size[::-1]
     except PILLOW_ERRORS as error:
         raise UnreadableImageError(f'{path}: {error}') from error
 
@@ -201,7 +201,7 @@ class CheckedSegmentationDataset(SurvivingDataset, BaseSegDataset):
 
     def load_data_list(self) -> list[dict]:
         for kind, name in (('images', 'img_path'), ('label maps', 'seg_map_path')):
-            require_folder(Path(self.data_prefix[name]), kind, self.source)
+            require_data(Path(self.data_prefix[name]), f'folder of {kind}', self.source)
         label_files = self.label_files()
         data_list = super().load_data_list()
         for files, root, suffix in (
@@ -260,20 +260,3 @@ class CheckedCityscapesDataset(CheckedSegmentationDataset, CityscapesDataset):
 @DATASETS.register_module()
 class CheckedADE20KDataset(CheckedSegmentationDataset, ADE20KDataset):
     """mmseg's ADE20KDataset, 150 classes and the ignored 0. Arguments and errors: see `CheckedSegmentationDataset`."""
-
-
-def require_folder(folder: Path, kind: str, source: str = '') -> None:
-    """Raise FileNotFoundError, saying what to do, if there is no such folder.
-
-    Args:
-        folder: Where images or label maps should be.
-        kind: Which of them.
-        source: Where the data set can be had.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f'No folder of {kind} at {folder.absolute()}. '
-            + (f'The data can be had from {source}; ' if source else '')
-            + 'data/README.md shows the layout. Another place: --cfg-options data_root=FOLDER. '
-            'To try this config without its data: --sample'
-        )

@@ -159,8 +159,8 @@ def test_changed_arguments_regenerate(tmp_path, changed):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ({'num_images': {'training': 2}}, r"at least one for each of \('training', 'validation'\)"),
-        ({'num_images': {'training': 0, 'validation': 1}}, 'at least one for each of'),
+        ({'num_images': {'training': 2}}, "at least one of 'training' and of 'validation'"),
+        ({'num_images': {'training': 0, 'validation': 1}}, 'at least one of'),
         ({'image_size': (128, 16)}, r'\(128, 16\): expected \(height, width\) of at least 32 px'),
     ],
 )

@@ -115,9 +115,10 @@ def test_train_ids_and_colors_follow_the_official_table(root, split):
 
 
 def test_the_whole_table_is_the_official_one():
-    table = {label.id: (label.train_id, label.color) for label in cityscapes.LABELS.values()}
+    colors = list(cityscapes.LABELS.values())
+    table = {number: (int(train_id), colors[number]) for number, train_id in enumerate(cityscapes.TRAIN_IDS)}
     assert table == SCORED | {label_id: (255, color) for label_id, color in VOID_COLORS.items()}
-    names = {label.train_id: name for name, label in cityscapes.LABELS.items() if label.train_id != 255}
+    names = dict(zip(cityscapes.TRAIN_IDS.tolist(), cityscapes.LABELS, strict=True))
     assert [names[train_id] for train_id in range(19)] == list(CityscapesDataset.METAINFO['classes'])
 
 
