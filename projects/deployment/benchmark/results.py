@@ -24,7 +24,6 @@ class Results:
     Args:
         path: The file. Results of the same question in it are kept; those of another one are not.
         question: What is measured, and how; must be JSON.
-        device: 'cpu' or 'cuda'.
     """
 
     def __init__(self, path: Path, question: dict[str, Any]) -> None:
