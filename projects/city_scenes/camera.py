@@ -16,12 +16,14 @@ class Camera:
         noise: Standard deviation of the sensor's noise, grey levels of 255.
         haze: Share of the light that comes from the air.
         variation: How much brightness, contrast, colour and haze change from tile to tile; 0 is not at all.
+        jpeg_quality: Of the file that a picture went through, 1 to 100; None: it was not compressed.
     """
 
     blur_px: float = 0.65
     noise: float = 2.5
     haze: float = 0.06
     variation: float = 1.0
+    jpeg_quality: int | None = None
 
     def expose(self, radiance: np.ndarray, seed: int) -> np.ndarray:
         """Takes the picture.
@@ -49,7 +51,11 @@ class Camera:
         ):
             seen = cv2.GaussianBlur(plane, (0, 0), self.blur_px) if self.blur_px > 0 else plane
             planes.append(np.clip(seen * factor + (grains + summand) + np.float32(0.5), 0, 255).astype(np.uint8))
-        return cv2.merge(planes)
+        picture = cv2.merge(planes)
+        if self.jpeg_quality is None:
+            return picture
+        encoded = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])[1]
+        return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED))  # red and blue stay swapped on both ways
 
 
 @cache

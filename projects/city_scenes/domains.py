@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .daylight import Daylight
+from .styles import style
 from .sunlight import Sun
 from .view import View
 
@@ -44,6 +45,7 @@ class Domain:
         sun_elevation_deg: Heights of the sun above the horizon.
         sun_azimuth_deg: Directions towards the sun; the default is its path at noon in Melbourne, in the north.
         daylight: Place, dates and hours that say where the sun stands, instead of these two.
+        style: Looks of the region, of `styles.STYLES`.
     """
 
     num_tiles: int
@@ -54,10 +56,12 @@ class Domain:
     sun_elevation_deg: tuple[float, float] = (35.0, 65.0)
     sun_azimuth_deg: tuple[float, float] = (-60.0, 60.0)
     daylight: Daylight | None = None
+    style: str = 'plain'
 
     def __post_init__(self) -> None:
         if self.num_tiles < 1:
             raise ValueError(f'num_tiles = {self.num_tiles}: expected at least 1.')
+        style(self.style)
         if self.label not in LABELS:
             raise ValueError(f'label = {self.label!r}: expected one of {", ".join(LABELS)}.')
         if not 0 <= self.registration_error_m < math.inf:

@@ -11,6 +11,7 @@ from .city import City, Walls, walls_of
 from .frame import Frame
 from .points import Points
 from .spans import polygon_spans
+from .styles import Style, palette
 from .textures import anchor, clouds
 
 _GAP_M, _PAVEMENT_M, _FAR_M = 5.0, 3.0, 24.0
@@ -31,10 +32,6 @@ class Ground(IntEnum):
     DRY_GRASS = 7
 
 
-_COLORS = np.array(
-    [(92, 92, 96), (147, 144, 139), (139, 135, 128), (104, 103, 102), (86, 100, 62), (160, 152, 140), (98, 98, 100),
-     (126, 121, 92)], dtype=np.float32,
-).T.copy()  # fmt: skip
 _PAINT = np.array([[228], [226], [218]], dtype=np.float32)
 _ROUGHNESS = np.array([0.045, 0.05, 0.08, 0.07, 0.13, 0.05, 0.05, 0.12], dtype=np.float32)
 _PATCHES = np.array([0.05, 0.05, 0.10, 0.10, 0.10, 0.05, 0.06, 0.10], dtype=np.float32)
@@ -161,7 +158,7 @@ def resample(values: np.ndarray, source: Frame, target: Frame) -> np.ndarray:
     return cv2.warpAffine(values, matrix, target.size_px[::-1], flags=flags)
 
 
-def paint_ground(plan: Plan, frame: Frame, pixels: np.ndarray, points: Points) -> np.ndarray:
+def paint_ground(plan: Plan, frame: Frame, pixels: np.ndarray, points: Points, look: Style) -> np.ndarray:
     """Colours of the ground.
 
     Args:
@@ -169,6 +166,7 @@ def paint_ground(plan: Plan, frame: Frame, pixels: np.ndarray, points: Points) -
         frame: Pixels of the tile.
         pixels: (K,) Flat indices of those to paint.
         points: The points that they show.
+        look: The style of the region.
 
     Returns:
         (3, K) float32, 255 is white.
@@ -185,14 +183,17 @@ def paint_ground(plan: Plan, frame: Frame, pixels: np.ndarray, points: Points) -
     grass = (green > 0.25) & (yard | wide)
     kinds[grass] = np.where(dirt[grass] > 0.75, Ground.DRY_GRASS, Ground.GRASS)
     kinds[resample(plan.car_park.astype(np.float32), plan.frame, frame).ravel()[pixels] > 0.5] = Ground.CAR_PARK
-    colors = np.take(_COLORS, kinds, axis=1) * (1 + _ROUGHNESS[kinds] * points.rough + _PATCHES[kinds] * dirt)
-    for kind, lines in ((Ground.ASPHALT, _street_lines), (Ground.CAR_PARK, _bay_lines)):
+    materials = np.ascontiguousarray(palette(look.ground))
+    colors = np.take(materials, kinds, axis=1) * (1 + _ROUGHNESS[kinds] * points.rough + _PATCHES[kinds] * dirt)
+    painted = ((Ground.ASPHALT, _street_lines), (Ground.CAR_PARK, _bay_lines)) if look.markings else ()
+    for kind, lines in painted:
         marked = np.flatnonzero(kinds == kind)
         share = lines(plan, frame, pixels[marked], kerb[marked], points.x_m[marked], points.y_m[marked])
         drawn = np.flatnonzero(share > 0.02)
         share, marked = share[drawn] * (0.75 + 0.1 * dirt[marked[drawn]]), marked[drawn]
         colors[:, marked] += share * (_PAINT - colors[:, marked])
-    colors[:, np.abs(kerb) < max(0.15, frame.gsd_m / 2)] *= np.float32(1.12)
+    if look.markings:
+        colors[:, np.abs(kerb) < max(0.15, frame.gsd_m / 2)] *= np.float32(1.12)
     return colors
 
 

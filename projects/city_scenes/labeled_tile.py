@@ -9,6 +9,7 @@ from .domains import Domain, Flight
 from .frame import Frame
 from .labels import BuildingRecord, label
 from .render import RenderedTile, render_tile
+from .styles import style
 from .surfaces import GROUND, Seen, see
 
 ROOF, FACADE, FOOTPRINT = 1, 2, 4
@@ -65,7 +66,7 @@ def label_tile(
         Image and label.
     """
     size_px = (tile_px, tile_px)
-    rendered = render_tile(city, west_north_m, size_px, flight.view, flight.sun, seed)
+    rendered = render_tile(city, west_north_m, size_px, flight.view, flight.sun, seed, style(domain.style))
     (west, north), (east_m, north_m) = west_north_m, flight.displacement_m
     frame = Frame(west - east_m, north - north_m, flight.view.gsd_m, size_px)
     seen = see(city, frame, flight.view.offset_m(1.0))

@@ -14,7 +14,8 @@ MIN_SIZE_M = 200.0
 MAX_HEIGHT_M = 250.0
 CENTER_DENSITY, TOWN_DENSITY = 0.5, 0.12
 """Blocks denser than these are built as centre and as town, all others as suburb."""
-PAVEMENT_M = 3.0
+PAVEMENT_M, LANE_M = 3.0, 2.0
+"""Buildings stand so far back from the street, and in dense quarters so far into it."""
 
 CENTER_HEIGHT = (46.0, 0.8)
 """Median in metres and log-normal spread. With the next two it was chosen so that the heights of the three zones
@@ -22,6 +23,8 @@ together spread as those of Melbourne's structures do (median 12.5 m, 90 % 60 m,
 TOWN_HEIGHT = (15.0, 0.45)
 HOUSE_HEIGHT = (6.2, 0.22)
 SHED_HEIGHT = (8.0, 0.2)
+QUARTER_HEIGHT, SHED_HEIGHT_DENSE = (8.5, 0.35), (3.0, 0.12)
+YARD_SHARE = 0.1
 
 PLANS: dict[str, list[tuple[float, float]]] = {
     'bar': [(0, 0), (1, 0), (1, 1), (0, 1)],
@@ -67,7 +70,7 @@ class _Site:
         return divide(land, lambda _: target_m2 * self.random.lognormal(0, 0.3), lambda _: gap_m, 1.5, self.random)[0]
 
 
-def procedural_city(size_m: float = 2000.0, seed: int = 0) -> City:
+def procedural_city(size_m: float = 2000.0, seed: int = 0, pattern: str = 'districts') -> City:
     """Invents a city with all classes of height, streets, parks and car parks.
 
     There is about one centre per square kilometre, so that however the ground is divided for training and test, each
@@ -76,20 +79,23 @@ def procedural_city(size_m: float = 2000.0, seed: int = 0) -> City:
     Args:
         size_m: Side of the square of ground, whose south-west corner is at (0, 0).
         seed: Equal seeds give equal cities.
+        pattern: 'districts', as above, or 'dense': houses of one to five floors, wall to wall, with sheds between.
 
     Returns:
         The city, without coordinate system.
 
     Raises:
-        ValueError: The square is too small for streets and blocks.
+        ValueError: The square is too small for streets and blocks, or the pattern is unknown.
     """
+    if pattern not in ('districts', 'dense'):
+        raise ValueError(f"pattern is {pattern!r}; expected 'districts' or 'dense'")
     if not size_m >= MIN_SIZE_M:
         raise ValueError(f'size_m = {size_m}: expected at least {MIN_SIZE_M:g} metres, room for a few blocks.')
     random = np.random.default_rng(seed)
     plan = plan_city(size_m, random)
     site = _Site(random)
     for block, density in zip(plan.blocks, plan.densities, strict=True):
-        land = block.buffer(-PAVEMENT_M, join_style='mitre')
+        land = block.buffer(LANE_M if pattern == 'dense' else -PAVEMENT_M, join_style='mitre')
         if land.area < 100:
             continue
         chance = random.random()
@@ -97,6 +103,8 @@ def procedural_city(size_m: float = 2000.0, seed: int = 0) -> City:
             site.green.append(block)
         elif chance < 0.1:
             _retail(site, land)
+        elif pattern == 'dense':
+            _quarter(site, land)
         elif density > CENTER_DENSITY:
             _center(site, land, float(density))
         elif density > TOWN_DENSITY:
@@ -177,6 +185,23 @@ def _town(site: _Site, land: shapely.Polygon) -> None:
     for lot in site.lots(land, random.uniform(1000, 2200), 2.0):
         high = random.random() < 0.15
         site.build(_house(lot, site.height((42.0, 0.4) if high else TOWN_HEIGHT), random, margin_m=3.0, fill=0.9))
+
+
+def _quarter(site: _Site, land: shapely.Polygon) -> None:
+    """Houses of one to five floors, wall to wall, many with a stair head or a lower annex, and yards between."""
+    random = site.random
+    for lot in site.lots(land, random.uniform(70, 150), 0.3):
+        chance = random.random()
+        if chance < YARD_SHARE:
+            (site.green if chance < YARD_SHARE / 2 else site.car_parks).append(lot)
+            continue
+        height = site.height(SHED_HEIGHT_DENSE if chance < 2 * YARD_SHARE else QUARTER_HEIGHT)
+        tiers = _house(lot, height, random, margin_m=random.uniform(0, 0.6), fill=random.uniform(1, 1.3))
+        if tiers and height > 5 and random.random() < 0.6:
+            head = affinity.scale(tiers[0][0], random.uniform(0.3, 0.6), random.uniform(0.3, 0.6))
+            side = affinity.translate(head, *(random.uniform(-1.5, 1.5, 2)))
+            tiers.append((side.intersection(tiers[0][0]), height + 2.6))
+        site.build(tiers)
 
 
 def _suburb(site: _Site, block: shapely.Polygon, land: shapely.Polygon) -> None:

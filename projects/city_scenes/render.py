@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .camera import Camera
 from .city import City
 from .facades import paint_facades
 from .frame import Frame
@@ -14,12 +13,11 @@ from .ground_objects import cars, trees
 from .labels import BuildingRecord, label
 from .points import seen_points
 from .roofs import paint_roofs, rims
+from .styles import Style
 from .sunlight import Sun, lit
 from .surfaces import GROUND, Seen, see
 from .view import View
 
-_SKY = np.array([0.46, 0.50, 0.57], dtype=np.float32)
-_SUNLIGHT = np.array([0.80, 0.76, 0.68], dtype=np.float32)
 _BRIGHTEST = np.float32(1.3)
 
 
@@ -51,7 +49,7 @@ def render_tile(
     view: View,
     sun: Sun,
     seed: int,
-    camera: Camera | None = None,
+    look: Style | None = None,
 ) -> RenderedTile:
     """Renders a tile.
 
@@ -65,22 +63,23 @@ def render_tile(
         view: Ground sample distance and angles.
         sun: Where the sun stands.
         seed: Draws what differs from flight to flight.
-        camera: Lens, sensor and air; the default if None.
+        look: Materials, light and camera; those of `plain` if None.
 
     Returns:
         Image, maps and table.
     """
+    look = look or Style()
     frame = Frame(float(west_north_m[0]), float(west_north_m[1]), float(view.gsd_m), size_px)
     seen = see(city, frame, view.offset_m(1.0))
     labels = label(city, frame, view, seen)
-    radiance = _shade(city, frame, seen, view, sun)
-    image = (camera or Camera()).expose(radiance, seed)
+    radiance = _shade(city, frame, seen, view, sun, look)
+    image = look.camera.expose(radiance, seed)
     return RenderedTile(
         image, labels.roof_ids, labels.facade_ids, labels.footprint_ids, seen.height_m, labels.records
     )  # fmt: skip
 
 
-def _shade(city: City, frame: Frame, seen: Seen, view: View, sun: Sun) -> np.ndarray:
+def _shade(city: City, frame: Frame, seen: Seen, view: View, sun: Sun, look: Style) -> np.ndarray:
     """Light that each seen point sends to the camera, (3, H, W) float32, 255 is white."""
     offset = view.offset_m(1.0)
     points = seen_points(frame, seen, offset)
@@ -90,10 +89,11 @@ def _shade(city: City, frame: Frame, seen: Seen, view: View, sun: Sun) -> np.nda
 
     plan = plan_ground(city, frame)
     ground = np.flatnonzero(surface == GROUND)
-    _put(colors, ground, paint_ground(plan, frame, ground, points.at(ground)))
+    _put(colors, ground, paint_ground(plan, frame, ground, points.at(ground), look))
     _put(colors, *cars(plan, frame, sun.shadow_m))
     crowns, leaves, tree_shadows = trees(plan, frame, sun.shadow_m)
-    _put(colors, crowns, leaves * (1 + np.float32(0.22) * points.rough.take(crowns)))
+    leaves = leaves * (1 + np.float32(0.22) * points.rough.take(crowns))
+    _put(colors, crowns, leaves)
 
     facades = np.flatnonzero((surface != GROUND) & (surface < walls))
     if len(facades):
@@ -104,14 +104,19 @@ def _shade(city: City, frame: Frame, seen: Seen, view: View, sun: Sun) -> np.nda
         places = np.zeros(len(city.buildings.polygons), dtype=np.int64)
         places[seen.prisms] = np.arange(len(seen.prisms))
         which = places.take(surface.take(roofs) - walls)
-        paint, direct[roofs] = paint_roofs(city, seen.prisms, which, points.at(roofs), view, sun)
+        paint, direct[roofs] = paint_roofs(city, seen.prisms, which, points.at(roofs), view, sun, look)
         _put(colors, roofs, paint)
         _edge_roofs(colors, rims(city, frame, seen.prisms, offset), seen.surface - walls + 1, sun, frame.gsd_m)
+
+    if look.canopy_m:
+        covered = seen.height_m.ravel()[crowns] < look.canopy_m
+        _put(colors, crowns[covered], leaves[:, covered])
 
     sunny = lit(city, frame, seen, points, sun).ravel().astype(np.float32)
     sunny[tree_shadows[surface[tree_shadows] == GROUND]] *= np.float32(0.15)
     light = cv2.GaussianBlur(sunny.reshape(frame.size_px), (0, 0), 0.6).ravel() * np.minimum(direct, _BRIGHTEST)
-    for color, sky, sunlight in zip(colors, _SKY, _SUNLIGHT, strict=True):
+    sky_light, sun_light = (np.asarray(color, np.float32) for color in (look.sky, look.sunlight))
+    for color, sky, sunlight in zip(colors, sky_light, sun_light, strict=True):
         color *= sky + sunlight * light
     return colors.reshape(3, *frame.size_px)
 

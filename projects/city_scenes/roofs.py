@@ -6,27 +6,20 @@ import numpy as np
 from .city import City
 from .frame import Frame
 from .points import Points
+from .styles import Style, palette
 from .sunlight import Sun
 from .textures import uniform
 from .view import View
 
-_FLAT = np.array(
-    [(176, 173, 167), (152, 149, 144), (128, 126, 123), (107, 106, 106), (88, 87, 88), (141, 134, 122), (160, 152, 138),
-     (205, 205, 203), (222, 222, 220), (118, 112, 104), (148, 152, 156), (104, 110, 108), (132, 112, 98)],
-    dtype=np.float32,
-).T  # fmt: skip
-_PITCHED = np.array(
-    [(136, 98, 82), (124, 88, 75), (112, 104, 100), (92, 88, 88), (154, 152, 150), (176, 176, 174), (118, 98, 84),
-     (144, 112, 94), (104, 112, 116)], dtype=np.float32,
-).T  # fmt: skip
 _EQUIPMENT = np.array(
     [(205, 206, 206), (168, 170, 172), (120, 122, 125), (86, 88, 92), (188, 184, 176)], dtype=np.float32
 ).T
 _CELL_M = 5.0
+CORRUGATION_M = 0.9  # between the laps of sheets, which drones see; their waves of 8 cm they do not
 
 
 def paint_roofs(
-    city: City, roofs: np.ndarray, prisms: np.ndarray, points: Points, view: View, sun: Sun
+    city: City, roofs: np.ndarray, prisms: np.ndarray, points: Points, view: View, sun: Sun, look: Style
 ) -> tuple[np.ndarray, np.ndarray]:
     """Colours of roof pixels.
 
@@ -37,6 +30,7 @@ def paint_roofs(
         points: The points that the pixels show.
         view: The view.
         sun: The sun.
+        look: The style of the region.
 
     Returns:
         (3, K) float32 colours, (K,) float32 how directly the sun shines on the pixel, a horizontal roof's being 1.
@@ -44,11 +38,15 @@ def paint_roofs(
     box = city.boxes[roofs]
     structures = city.buildings.structures[roofs]
     pitched = (4 * box[:, 4] * box[:, 5] < 420) & (city.drawn_heights_m[roofs] < 11) & (box[:, 5] > 2)
-    pitched &= uniform(31, structures) < 0.8
+    pitched &= uniform(31, structures) < look.pitched_share
+    metal = ~pitched & (uniform(38, roofs) < look.sheet_share)
+    flat, sloping, sheet = (palette(colors) for colors in (look.flat_roofs, look.pitched_roofs, look.sheet_roofs))
     draw, shade = uniform(32, roofs), (0.9 + 0.2 * uniform(33, roofs))
-    flat_color = _FLAT[:, (draw * _FLAT.shape[1]).astype(int)]
-    color = shade * np.where(pitched, _PITCHED[:, (draw * _PITCHED.shape[1]).astype(int)], flat_color)
-    busy = np.where(pitched | (box[:, 5] < 4), 0, 0.15 + 0.5 * uniform(34, roofs))
+    flat_color = flat[:, (draw * flat.shape[1]).astype(int)]
+    color = shade * np.where(pitched, sloping[:, (draw * sloping.shape[1]).astype(int)], flat_color)
+    color = np.where(metal, shade * sheet[:, (draw * sheet.shape[1]).astype(int)], color)
+    least, most = look.busy
+    busy = np.where(pitched | metal | (box[:, 5] < 4), 0, least + (most - least) * uniform(34, roofs))
     patchy = 0.03 + 0.10 * uniform(35, roofs) ** 2
     sheets = np.where(uniform(37, roofs) > 0.55, 3 + 5 * uniform(36, roofs), np.float32(0))
     table = np.column_stack([box[:, 2:], box[:, :2] - points.anchor_m, patchy, busy, pitched])
@@ -61,10 +59,14 @@ def paint_roofs(
     colors *= 1 + patchy * points.dirt + np.float32(0.045) * points.rough
     direct = np.ones(len(prisms), dtype=np.float32)
 
-    flat = np.flatnonzero(busy)
-    if len(flat):
-        _draw_seams(colors, flat, along[flat], across[flat], sheets[prisms[flat]], view.gsd_m)
-        _equip(colors, flat, prisms[flat], along[flat], across[flat], roofs, table, sun, view)
+    level = np.flatnonzero(busy)
+    if len(level):
+        _draw_seams(colors, level, along[level], across[level], sheets[prisms[level]], view.gsd_m)
+        _equip(colors, level, prisms[level], along[level], across[level], roofs, table, sun, view)
+    corrugated = np.flatnonzero(metal[prisms])
+    if len(corrugated):
+        wave = np.sin(along[corrugated] * np.float32(2 * np.pi / CORRUGATION_M))
+        colors[:, corrugated] *= 1 + np.float32(0.09) * wave
     sloped = np.flatnonzero(pitched)
     if len(sloped):
         u, v = along[sloped], across[sloped]

@@ -11,12 +11,13 @@ from projects.city_scenes.city import City
 from projects.city_scenes.frame import Frame
 from projects.city_scenes.points import seen_points
 from projects.city_scenes.render import render_tile
+from projects.city_scenes.styles import Style
 from projects.city_scenes.sunlight import Sun, lit
 from projects.city_scenes.surfaces import GROUND, see
 from projects.city_scenes.view import View
 
 CORNER, SIZE, SUN = (1000.0, 2128.0), (128, 128), Sun(45, 60)
-PERFECT = Camera(blur_px=0, noise=0, haze=0, variation=0)
+PERFECT = Style(camera=Camera(blur_px=0, noise=0, haze=0, variation=0))
 
 
 def town(seed=0):

@@ -27,7 +27,7 @@ class TileSource(ABC):
     Beside these, `SPLIT/buildings/TILE.json` and `SPLIT/heights/TILE.tif` (as `preparation` writes them) make scores
     per height class and pictures of heights possible; `parameters.json` in the folder says what the set was made from,
     so that runs on another one are not taken for the same. A source is a frozen dataclass, whose fields stand in a
-    study as `data = dict(type=NAME, …)`; `SOURCES` holds the names.
+    study as `data = dict(type=NAME, …)`; `sources` lists the names.
     """
 
     @abstractmethod
@@ -89,11 +89,11 @@ class RenderedScenes(TileSource):
             raise ValueError(f'data.domains are {sorted(self.domains)}; expected {", ".join(SPLITS)}')
 
     def describe(self) -> str:
-        return self._read_city()[1]
+        return city_of(self.city)[1]
 
     def prepare(self, replicate: int, folder: Path, classes: HeightClasses, like: Path | None = None) -> Path:
         write_scenes(
-            self._read_city()[0],
+            city_of(self.city)[0],
             {split: Domain(**domain) for split, domain in self.domains.items()},
             self.gsd_m,
             self.tile_px,
@@ -131,32 +131,42 @@ class RenderedScenes(TileSource):
             if name in distances_px
         }
 
-    def _read_city(self) -> tuple[City, str]:
-        """The first of the footprint files that exists, else the procedural city; and what it is."""
-        for name in self.city.get('footprints', ()):
-            if (path := locate(name)).is_file():
-                return read_city(path, self.city.get('height_column'), self.city.get('structure_column')), path.name
-        size_m, seed = self.city['otherwise']['size_m'], self.city['otherwise']['seed']
-        return procedural_city(size_m, seed), f'procedural city of {size_m} m, seed {seed}'
+
+def city_of(settings: Mapping[str, Any]) -> tuple[City, str]:
+    """The first of the footprint files that exists, else the invented city; and what it is.
+
+    Args:
+        settings: `footprints`, `height_column`, `structure_column`; `otherwise`: arguments of `procedural_city`.
+    """
+    for name in settings.get('footprints', ()):
+        if (path := locate(name)).is_file():
+            return read_city(path, settings.get('height_column'), settings.get('structure_column')), path.name
+    invented = dict(settings['otherwise'])
+    about = f', {invented["pattern"]}' if 'pattern' in invented else ''
+    return procedural_city(**invented), f'procedural city of {invented["size_m"]} m, seed {invented["seed"]}{about}'
 
 
-SOURCES: dict[str, type[TileSource]] = {source.__name__: source for source in (RenderedScenes,)}
+def sources() -> dict[str, type[TileSource]]:
+    """The sources that there are, by name."""
+    from .real_tiles import RealTiles  # which is one of this module's
+
+    return {source.__name__: source for source in (RenderedScenes, RealTiles)}
 
 
 def tile_source(data: Mapping[str, Any]) -> TileSource:
     """Build the source that a study's `data` describes.
 
     Args:
-        data: `type`, a name in `SOURCES`, and the fields of that class.
+        data: `type`, a name in `sources`, and the fields of that class.
 
     Raises:
         ValueError: The type, or a field, is unknown, or one is missing.
     """
     settings = dict(data)
     kind = settings.pop('type', None)
-    if kind not in SOURCES:
-        raise ValueError(f'data.type is {kind!r}; expected one of {", ".join(SOURCES)}')
-    source: Any = SOURCES[kind]
+    if kind not in sources():
+        raise ValueError(f'data.type is {kind!r}; expected one of {", ".join(sources())}')
+    source: Any = sources()[kind]
     known = {field.name: field.default is MISSING for field in fields(source)}
     check_keys('data', settings, known)
     return source(**settings)

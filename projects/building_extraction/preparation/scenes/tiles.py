@@ -103,7 +103,7 @@ def write_scenes(
         'layout': LAYOUT,
         'city': fingerprint(city),
         'crs': city.buildings.crs,
-        'domains': {name: asdict(domain) for name, domain in domains.items()},
+        'domains': {name: _stated(domain) for name, domain in domains.items()},
         'gsd_m': gsd_m,
         'tile_px': tile_px,
         'seed': seed,
@@ -142,6 +142,11 @@ def write_scenes(
             (unfinished / 'parameters.json').write_text(json.dumps(parameters | stated, indent=1) + '\n')
             _write_license_note(unfinished, city, license)
     return report
+
+
+def _stated(domain: Domain) -> dict[str, Any]:
+    """A domain as parameters; without the style that sets had before there were several."""
+    return {name: value for name, value in asdict(domain).items() if (name, value) != ('style', 'plain')}
 
 
 def _plan(

@@ -1,0 +1,1 @@
+"""Where two sets of pictures, such as rendered and real tiles, look different."""
