@@ -8,6 +8,7 @@ were never the same.
 
 import copy
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,10 @@ def _followed(file: str, content: dict[str, Any]) -> dict[str, Any]:
     """The values of `COPIED` in a config file of some content."""
     base: dict[str, Any] = {}
     followed: dict[str, Any] = {}
-    for name in Config._get_base_files(file):
-        path, _ = Config._get_cfg_path(name, file)
-        found = Config.fromfile(path, import_custom_modules=False).to_dict()
+    for path in _bases(file):
+        found, its = _of_base(path, _written(path))
         base |= found
-        followed |= _followed(path, found)
+        followed |= copy.deepcopy(its)
     own = {
         key: value
         for part in COPIED & content.keys()
@@ -49,6 +49,23 @@ def _followed(file: str, content: dict[str, Any]) -> dict[str, Any]:
     for key, value in with_copies(followed, own).items():
         _set(followed, key, copy.deepcopy(value))
     return followed
+
+
+def _bases(file: str) -> list[str]:
+    return [Config._get_cfg_path(name, file)[0] for name in Config._get_base_files(file)]
+
+
+def _written(file: str) -> tuple[Any, ...]:
+    """When a config file and its bases were written."""
+    status = Path(file).stat()
+    return status.st_mtime_ns, status.st_size, *map(_written, _bases(file))
+
+
+@lru_cache
+def _of_base(path: str, written: tuple[Any, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The content of a base, and its values of `COPIED`: most configs have the same bases, which are read once."""
+    found = Config.fromfile(path, import_custom_modules=False).to_dict()
+    return found, _followed(path, found)
 
 
 def _changes(old: Any, new: Any, key: str) -> Iterator[tuple[str, Any]]:
