@@ -11,12 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from mmdet.datasets import CocoDataset
 from mmengine.logging import print_log
 from pycocotools import mask as coco_mask
 from shapely import Geometry
 
 from .cache import build_once
-from .coco_categories import coco_categories
 from .image_files import check_image_size, write_image
 from .objects import KINDS, Kind
 from .scenes import Scene, aerial_background, compose, grain, paint, part_list, street_background
@@ -26,6 +26,11 @@ STAND_INS = ('stop sign', 'frisbee', 'kite')  # drawn for the first classes wher
 CROWD_EVERY = 16  # images: one in so many shows a crowd
 MIN_SIDE_PX = 64  # below, the objects of a crowd are a pixel or two
 LARGEST_IMAGE_ID = 581_929  # of COCO 2017
+UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}  # of categories, 1 to 90
+SUPERCATEGORIES = {  # of COCO's classes in their order, with how many each has: cocodataset.org/#explore
+    'person': 1, 'vehicle': 8, 'outdoor': 5, 'animal': 10, 'accessory': 5, 'sports': 10, 'kitchen': 7, 'food': 10,
+    'furniture': 6, 'electronic': 6, 'appliance': 5, 'indoor': 7,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,19 @@ def _check_arguments(splits: Sequence[CocoSplit], classes: Sequence[str], image_
                 raise ValueError(f'{path} in {split}: expected a path below the root of the data set.')
         if split.num_images < 1 or not 0 <= split.num_empty <= split.num_images:
             raise ValueError(f'{split}: expected num_images >= 1 and num_empty between 0 and num_images.')
+
+
+def coco_categories(classes: Sequence[str]) -> list[dict[str, Any]]:
+    """The `categories` of an annotation file: COCO's own if it knows all classes, else these, numbered from 1."""
+    names = CocoDataset.METAINFO['classes']
+    if not set(classes) <= set(names):
+        return [{'supercategory': name, 'id': number, 'name': name} for number, name in enumerate(classes, start=1)]
+    ids = [number for number in range(1, 91) if number not in UNUSED_IDS]
+    groups = [group for group, size in SUPERCATEGORIES.items() for _ in range(size)]
+    return [
+        {'supercategory': group, 'id': number, 'name': name}
+        for group, number, name in zip(groups, ids, names, strict=True)
+    ]
 
 
 def drawn_kinds(classes: Sequence[str]) -> dict[str, Kind]:

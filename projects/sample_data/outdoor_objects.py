@@ -11,15 +11,16 @@ from .perspective import Canvas, Interval
 
 GLASS = np.array([52.0, 62.0, 78.0])
 GRAY = np.array([150.0, 152.0, 150.0])
+GAP_SHARE = 0.25  # of the plots along a street
 
 
-def building_row(canvas: Canvas, rng: Generator, x: float, z: Interval, gap_share: float = 0.25) -> None:
+def building_row(canvas: Canvas, rng: Generator, x: float, z: Interval) -> None:
     """Houses along a street, on the right of it if x > 0, else on the left, with gaps between some of them."""
     houses = []
     start = z[0]
     while start < z[1]:
         length = rng.uniform(7, 16)
-        if rng.random() > gap_share:
+        if rng.random() > GAP_SHARE:
             houses.append((start, min(start + length, z[1]), rng.uniform(5, 15)))
         start += length
     for near, far, height in reversed(houses):
@@ -58,31 +59,31 @@ def hedge(canvas: Canvas, rng: Generator, z: float, label: str, height_m: float)
     canvas.surface('z', z, outline, label, speckled(rng, np.array([66.0, 100.0, 58.0]), 14, 0.2 * height_m))
 
 
-def car(canvas: Canvas, rng: Generator, x: float, z: float, label: str = 'car') -> None:
+def car(canvas: Canvas, rng: Generator, x: float, z: float) -> None:
     """A car that drives along z: body, cabin, wheels, lights."""
     color = np.array(_PAINTS[rng.integers(len(_PAINTS))]) * rng.uniform(0.8, 1.1)
     left, right, length = x - 0.9, x + 0.9, 4.3
     _shadow(canvas, box(left - 0.1, z - 0.2, right + 0.1, z + length))
-    canvas.cuboid((left, right), (0.3, 0.95), (z, z + length), label, color)
-    canvas.cuboid((left + 0.1, right - 0.1), (0.95, 1.5), (z + 0.6, z + 3.2), label, GLASS, color)
-    _wheels(canvas, (left, right), (z + 0.8, z + length - 0.9), z, 0.34, label)
+    canvas.cuboid((left, right), (0.3, 0.95), (z, z + length), 'car', color)
+    canvas.cuboid((left + 0.1, right - 0.1), (0.95, 1.5), (z + 0.6, z + 3.2), 'car', GLASS, color)
+    _wheels(canvas, (left, right), (z + 0.8, z + length - 0.9), z, 0.34, 'car')
     for side in (left + 0.25, right - 0.25):
         lamp = np.array([205.0, 30.0, 30.0]) if rng.random() < 0.5 else WHITE
-        canvas.surface('z', z, box(side - 0.2, 0.62, side + 0.2, 0.82), label, lamp)
+        canvas.surface('z', z, box(side - 0.2, 0.62, side + 0.2, 0.82), 'car', lamp)
 
 
-def bus(canvas: Canvas, rng: Generator, x: float, z: float, label: str = 'bus') -> None:
+def bus(canvas: Canvas, rng: Generator, x: float, z: float) -> None:
     """A bus that drives along z: a yellow or red box with a band of windows."""
     color = np.array([(232.0, 178.0, 20.0), (200.0, 40.0, 34.0)][rng.integers(2)]) * rng.uniform(0.9, 1.05)
     left, right, length = x - 1.25, x + 1.25, 10.0
     _shadow(canvas, box(left - 0.1, z - 0.2, right + 0.1, z + length))
-    canvas.cuboid((left, right), (0.35, 3.1), (z, z + length), label, color)
+    canvas.cuboid((left, right), (0.35, 3.1), (z, z + length), 'bus', color)
     panes = striped(GLASS, 0.8 * GLASS, 1.6)
     if left > 0 or right < 0:
-        canvas.surface('x', left if left > 0 else right, box(z + 0.3, 1.6, z + length - 0.3, 2.6), label, panes)
-    canvas.surface('z', z, box(left + 0.15, 1.4, right - 0.15, 2.6), label, GLASS)
-    canvas.surface('z', z, box(left + 0.4, 2.7, right - 0.4, 2.98), label, BLACK + 25)
-    _wheels(canvas, (left, right), (z + 1.6, z + length - 2), z, 0.48, label)
+        canvas.surface('x', left if left > 0 else right, box(z + 0.3, 1.6, z + length - 0.3, 2.6), 'bus', panes)
+    canvas.surface('z', z, box(left + 0.15, 1.4, right - 0.15, 2.6), 'bus', GLASS)
+    canvas.surface('z', z, box(left + 0.4, 2.7, right - 0.4, 2.98), 'bus', BLACK + 25)
+    _wheels(canvas, (left, right), (z + 1.6, z + length - 2), z, 0.48, 'bus')
 
 
 def person(canvas: Canvas, rng: Generator, x: float, z: float) -> None:
@@ -100,10 +101,10 @@ def person(canvas: Canvas, rng: Generator, x: float, z: float) -> None:
     canvas.surface('z', z, Point(x, 0.92 * height).buffer(0.14), 'person', skin)
 
 
-def lamp_post(canvas: Canvas, x: float, z: float, label: str = 'pole') -> None:
+def lamp_post(canvas: Canvas, x: float, z: float) -> None:
     """A post of 6 m with an arm over the street."""
-    canvas.surface('z', z, box(x - 0.11, 0, x + 0.11, 6), label, 0.6 * GRAY)
-    canvas.surface('z', z, box(min(x, 0.7 * x), 5.8, max(x, 0.7 * x), 6), label, 0.6 * GRAY)
+    canvas.surface('z', z, box(x - 0.11, 0, x + 0.11, 6), 'pole', 0.6 * GRAY)
+    canvas.surface('z', z, box(min(x, 0.7 * x), 5.8, max(x, 0.7 * x), 6), 'pole', 0.6 * GRAY)
 
 
 def traffic_sign(canvas: Canvas, rng: Generator, x: float, z: float) -> None:

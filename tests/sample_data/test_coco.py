@@ -11,8 +11,14 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from projects.sample_data import coco
-from projects.sample_data.coco import CocoSplit, annotate, drawn_kinds, run_lengths, write_coco_sample
-from projects.sample_data.coco_categories import coco_categories
+from projects.sample_data.coco import (
+    CocoSplit,
+    annotate,
+    coco_categories,
+    drawn_kinds,
+    run_lengths,
+    write_coco_sample,
+)
 from projects.sample_data.objects import KINDS
 from projects.sample_data.scenes import compose, paint
 
