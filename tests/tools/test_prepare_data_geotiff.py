@@ -44,6 +44,7 @@ def test_geotiff_writes_a_set_with_displaced_labels(area, capsys):
         'labels',
         'overview.png',
         'parameters.json',
+        'LICENSE.md',
     }
     parameters = json.loads((area / 'set/parameters.json').read_text())
     assert parameters['settings']['displacement'] == {'shift_m': [1, -2], 'off_nadir_deg': 10, 'azimuth_deg': 45}

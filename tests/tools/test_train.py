@@ -85,10 +85,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(folder, *arguments, fault='', options=()):
+def run(folder, *arguments, fault='', options=(), processes=1):
     """Run a tool from `folder`; returns the finished process."""
     options = ('--cfg-options', *OPTIONS, *options)
-    return run_tool(*arguments, *options, cwd=folder, PYTHONPATH=str(folder), FAULT=fault)
+    return run_tool(*arguments, *options, cwd=folder, processes=processes, PYTHONPATH=str(folder), FAULT=fault)
 
 
 def run_anew(folder, *command, **env):
@@ -184,11 +184,11 @@ def test_resuming_in_the_middle_of_an_epoch_needs_the_same_batches(folder):
 
 
 def test_two_processes_compute_what_one_computes_on_the_doubled_batch(folder, uninterrupted):
-    process = run_anew(
+    process = run(
         folder,
-        *('-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', str(ROOT / 'tools' / 'train.py')),
-        *('tiny.py', '--sample', '--work-dir', 'two', '--launcher', 'pytorch'),
-        *('--cfg-options', *OPTIONS, 'train_dataloader.batch_size=2'),
+        *('train.py', 'tiny.py', '--sample', '--work-dir', 'two', '--launcher', 'pytorch'),
+        options=['train_dataloader.batch_size=2'],
+        processes=2,
     )
     assert process.returncode == 0, process.stderr
     assert final_scores(process.stdout + process.stderr)  # gathered from both

@@ -174,8 +174,6 @@ def _add_scenes(commands: argparse._SubParsersAction) -> None:
 
 
 def _scenes(args: argparse.Namespace) -> object:
-    from projects.city_scenes.daylight import MELBOURNE_LATITUDE_DEG, Daylight
-    from projects.city_scenes.domains import default_domains
     from projects.city_scenes.footprints import latitude_deg, read_city
     from projects.city_scenes.procedural_city import procedural_city
 
@@ -185,25 +183,34 @@ def _scenes(args: argparse.Namespace) -> object:
     if args.footprints is None and any(layers.values()):
         raise ValueError('--roads and --vegetation go with --footprints; the invented city has its own')
     if args.footprints is None:
+        domains = _domains(args, None)  # checked before a city is invented
         city = procedural_city(args.city_m, args.seed)
     else:
         options = {'assume_crs': args.assume_crs, 'layer': args.layer} | layers
         city = read_city(args.footprints, args.height_column, args.structure_column, **options)
-    latitude = next(deg for deg in (args.latitude, latitude_deg(city), MELBOURNE_LATITUDE_DEG) if deg is not None)
+        domains = _domains(args, latitude_deg(city))
+    return write_scenes(
+        city, domains, args.gsd_m, args.tile_px, args.out, args.seed, args.processes, license=args.license
+    )
+
+
+def _domains(args: argparse.Namespace, latitude_deg: float | None) -> dict[str, Any]:
+    """How each split is seen and labelled, over ground of a latitude."""
+    from projects.city_scenes.daylight import MELBOURNE_LATITUDE_DEG, Daylight
+    from projects.city_scenes.domains import default_domains
+
+    latitude_deg = next(deg for deg in (args.latitude, latitude_deg, MELBOURNE_LATITUDE_DEG) if deg is not None)
     seen: dict[str, Any] = {
         'azimuth_deg': tuple(args.azimuth_deg),
-        'daylight': Daylight(latitude, tuple(args.sun_dates), tuple(args.sun_hours)),
+        'daylight': Daylight(latitude_deg, tuple(args.sun_dates), tuple(args.sun_hours)),
     }
     clean = seen | {'off_nadir_deg': tuple(args.target_off_nadir_deg)}
     noisy = seen | {'off_nadir_deg': tuple(args.source_off_nadir_deg)}
     noisy |= {'registration_error_m': args.registration_error_m, 'label': args.source_label}
-    domains = {
+    return {
         split: replace(domain, **(noisy if split == 'source' else clean))
         for split, domain in default_domains(args.source, args.target, args.val, args.test).items()
     }
-    return write_scenes(
-        city, domains, args.gsd_m, args.tile_px, args.out, args.seed, args.processes, license=args.license
-    )
 
 
 def _add_bonai(commands: argparse._SubParsersAction) -> None:
