@@ -14,7 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.command_line import (
+    DEFAULT_QUANTIZER,
     EXPORTED_PRECISIONS,
+    QUANTIZERS,
     ConfigOptions,
     file_to_write,
     image_size,
@@ -44,6 +46,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar='PATH',
         help='images, folders, globs, or a config, to calibrate int8 with (default: the training set)',
     )
+    add('--quantizer', choices=QUANTIZERS, default=DEFAULT_QUANTIZER, help=f'of int8 (default: {DEFAULT_QUANTIZER})')
+    add('--bits', type=int, choices=[8, 6, 4], default=8, help='of int8: 6 and 4 round more coarsely, as fast as 8')
     add('--scores', action='store_true', help='score the test set before and after')
     add('--sample', action='store_true', help='use the small generated data set')
     add('--out', type=file_to_write, metavar='FILE', help='default: work_dirs/CONFIG/CONFIG_PRECISION.onnx or .xml')
@@ -74,6 +78,8 @@ def main(arguments: list[str] | None = None) -> None:
             images=tuple(args.images),
             calibration=tuple(args.calibration),
             with_scores=args.scores,
+            quantizer=args.quantizer,
+            bits=args.bits,
         )
         cfg = load_config(args.config, args.cfg_options, use_sample if args.sample else None)
         set_up(cfg, args.out and args.out.parent)
@@ -85,6 +91,8 @@ def main(arguments: list[str] | None = None) -> None:
         reports = write_report(exported)
     latency_ms = exported.latency_ms
     print(exported.verification)
+    if exported.quantization is not None:
+        print(exported.quantization)
     for metric, before in exported.scores.get('pytorch', {}).items():
         print(f'{metric}: {before:.4g} before, {exported.scores["exported"].get(metric, float("nan")):.4g} after')
     print(

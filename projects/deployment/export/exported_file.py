@@ -1,7 +1,7 @@
 """An exported model on disk: one `.onnx` file, or an `.xml` with its `.bin`."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,10 @@ import numpy as np
 from ..inference_graphs.images import ImageGraph
 from ..inference_graphs.segmentation import SegmentationGraph
 from ..model_info import KEY, ModelInfo
+from ..quantization.quantize import quantize
+from ..quantization.quantized_file import write_quantized
+from ..quantization.quantized_graph import QuantizedGraph
+from ..quantization.settings import QuantizationSettings
 from ..runtimes.openvino_session import convert_onnx, read_model
 from .onnx_files import write_onnx
 from .quantization import quantize_onnx
@@ -21,8 +25,15 @@ except ImportError as error:
 
 
 def write_exported(
-    graph: ImageGraph, info: ModelInfo, path: Path, example_size: tuple[int, int], calibration: Sequence[np.ndarray]
-) -> None:
+    graph: ImageGraph,
+    info: ModelInfo,
+    path: Path,
+    example_size: tuple[int, int],
+    calibration: Sequence[np.ndarray],
+    quantization: QuantizationSettings | None = None,
+    search: Path | None = None,
+    report: Callable[[str], None] = lambda message: None,
+) -> QuantizedGraph | None:
     """Write a graph in the precision that its description names.
 
     Every format begins as ONNX, int8 included: a quantised file of one format computes what that of the other does.
@@ -33,21 +44,33 @@ def write_exported(
         path: `.onnx` or `.xml`, in an existing folder.
         example_size: Height and width to trace with.
         calibration: (B, H, W, 3) uint8 images, for int8.
+        quantization: How int8 is calibrated; None: by NNCF.
+        search: Folder in which a calibration that is interrupted goes on.
+        report: Is told about each step.
+
+    Returns:
+        What the file computes, if it was quantised here.
 
     Raises:
         ValueError: The network has something that ONNX has not, or there are too few images to calibrate.
     """
     if isinstance(graph, SegmentationGraph):
         graph.by_maximum = path.suffix == '.xml' and info.precision == 'fp32'
+    quantized = None
+    if info.precision == 'int8' and quantization is not None:
+        quantized = quantize(graph, calibration, quantization, search, report)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        onnx_path = Path(folder, 'graph.onnx') if path.suffix == '.xml' or info.precision == 'int8' else path
-        write_onnx(graph, info, onnx_path, example_size)
-        if info.precision == 'int8':
-            quantized = Path(folder, 'quantized.onnx') if path.suffix == '.xml' else path
-            quantize_onnx(onnx_path, quantized, calibration)
-            onnx_path = quantized
+        onnx_path = path if path.suffix == '.onnx' else Path(folder, 'graph.onnx')
+        if quantized is not None:
+            write_quantized(quantized, info, onnx_path, example_size)
+        elif info.precision == 'int8':
+            write_onnx(graph, info, Path(folder, 'float.onnx'), example_size)
+            quantize_onnx(Path(folder, 'float.onnx'), onnx_path, calibration)
+        else:
+            write_onnx(graph, info, onnx_path, example_size)
         if path.suffix == '.xml':
             convert_onnx(onnx_path, path, info.to_json(), half_weights=info.precision != 'fp32')
+    return quantized
 
 
 def write_description(path: Path, info: ModelInfo) -> None:

@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 from ..inference_graphs import build_graph
 from ..model_info import ModelInfo
 from ..predictor import open_predictor
+from ..quantization.quantized_graph import QuantizedGraph
+from ..quantization.settings import QuantizationSettings
 from .calibration_images import NamedImage
 from .comparison import verify
 from .detection_matching import Cutoffs
@@ -23,12 +25,19 @@ MIN_SIDE_PX = 64  # of the other size that a graph of open size is verified at
 
 
 def write(
-    model: Any, info: ModelInfo, path: Path, images: Sequence[NamedImage], calibration: Sequence[NamedImage]
-) -> None:
-    """Write a model as its description says; `build_graph` changes heads, hence the copy."""
+    model: Any,
+    info: ModelInfo,
+    path: Path,
+    images: Sequence[NamedImage],
+    calibration: Sequence[NamedImage],
+    quantization: QuantizationSettings | None = None,
+    search: Path | None = None,
+    report: Callable[[str], None] = lambda message: None,
+) -> QuantizedGraph | None:
+    """Write a model as its description says, see `write_exported`; `build_graph` changes heads, hence the copy."""
     graph = build_graph(copy.deepcopy(model), info)
     batches = [batch for _, batch in batches_of(calibration, info)]
-    write_exported(graph, info, path, images[0].pixels.shape[:2], batches)
+    return write_exported(graph, info, path, images[0].pixels.shape[:2], batches, quantization, search, report)
 
 
 def verify_file(reference: PyTorchReference, path: Path, info: ModelInfo, images: Sequence[NamedImage]) -> Verification:
@@ -67,6 +76,7 @@ def verify_twin(
     info: ModelInfo,
     images: Sequence[NamedImage],
     calibration: Sequence[NamedImage],
+    quantization: QuantizationSettings | None = None,
 ) -> Verification:
     """Verify the same network with an output that says more: all detections, or probabilities.
 
@@ -75,13 +85,13 @@ def verify_twin(
     twin = path.with_name(f'twin-{path.name}')
     if info.is_segmentor:
         telling = dataclasses.replace(info, output='probabilities')
-        write(model, telling, twin, images, calibration)
+        write(model, telling, twin, images, calibration, quantization)
         verification = verify_file(reference, twin, telling, images)
         verification.note = 'by the probabilities, as the network says one class on all of these images'
         return verification
     threshold = cutoffs_of(model.test_cfg).score
     with _without_threshold(model), _without_threshold(reference.model):
-        write(model, info, twin, images, calibration)
+        write(model, info, twin, images, calibration, quantization)
         verification = verify_file(reference, twin, info, images)
     verification.note = f'at score threshold 0, as too little is detected above {threshold} on these images'
     return verification

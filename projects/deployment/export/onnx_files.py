@@ -2,12 +2,12 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from projects.storage.atomic_files import replacing
 
-from ..inference_graphs.images import ImageGraph
 from ..model_info import KEY, ModelInfo
 
 try:
@@ -19,13 +19,13 @@ OPSET = 17
 FORMATS = {'onnx': '.onnx', 'openvino': '.xml'}
 
 
-def write_onnx(graph: ImageGraph, info: ModelInfo, path: str | Path, example_size: tuple[int, int]) -> None:
+def write_onnx(graph: Any, info: ModelInfo, path: str | Path, example_size: tuple[int, int]) -> None:
     """Trace a graph and write it, with its description, as ONNX; the file appears complete or not at all.
 
     Height, width and number of images are free where `info` leaves them open.
 
     Args:
-        graph: From `build_graph`.
+        graph: From `build_graph`, or a `QuantizedGraph`.
         info: Its description; `input_size` and `batch_size` are what it is fixed to.
         path: `.onnx` in an existing folder.
         example_size: Height and width to trace with, if `input_size` leaves them open.

@@ -1,6 +1,7 @@
 """What is told about an export: JSON, Markdown, and a picture of both predictions."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,10 @@ def write_report(export: Export) -> list[Path]:
     paths = [export.path.with_name(f'{export.path.name}.{suffix}') for suffix in ('json', 'md', 'png')]
     content = describe(export)
     write_file(paths[0], json.dumps(content, indent=2))
-    write_file(paths[1], render(content, paths[2].name))
+    sites: list[str | Table] = (
+        [] if export.quantization is None else [str(export.quantization), export.quantization.table()]
+    )
+    write_file(paths[1], render(content, paths[2].name, sites))
     _draw(export, paths[2])
     return paths
 
@@ -50,11 +54,12 @@ def describe(export: Export) -> dict[str, Any]:
         'speedup': round(latency_ms['pytorch'] / latency_ms['exported'], 2),
         'verification': export.verification.to_dict(),
         'scores': export.scores,
+        **({} if export.quantization is None else {'quantization': export.quantization.to_dict()}),
     }
 
 
-def render(content: dict[str, Any], picture: str) -> str:
-    """Return the same as Markdown."""
+def render(content: dict[str, Any], picture: str, more: Sequence[str | Table] = ()) -> str:
+    """Return the same as Markdown, and more parts behind it."""
     verification, latency_ms = content['verification'], content['latency_ms']
     size = 'any size' if content['input_size'] is None else '{}x{} px'.format(*content['input_size'])
     batch = 'any number' if content['batch_size'] is None else content['batch_size']
@@ -81,6 +86,7 @@ def render(content: dict[str, Any], picture: str) -> str:
         verification['note'] and f'Verified {verification["note"]}.',
         bullets((f'{case["image"]}: {case["text"]}' for case in verification['worst']), 'Largest deviations:'),
         f'![predictions]({picture})',
+        *more,
     ]
     return document(parts) + '\n'
 

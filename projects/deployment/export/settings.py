@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from projects.command_line import EXPORTED_PRECISIONS
+from projects.command_line import DEFAULT_QUANTIZER, EXPORTED_PRECISIONS, NNCF
 
 from ..model_info import MIN_SIDE_PX
+from ..quantization.settings import QuantizationSettings
 from .onnx_files import FORMATS
 
 
@@ -22,6 +23,9 @@ class ExportSettings:
         images: Files, folders or globs to verify with; empty: the config's test set.
         calibration: The same for int8, or a config (`.py`), whose training set is used; empty: that of the config.
         with_scores: Score the test set before and after.
+        quantizer: How int8 is calibrated, one of `QUANTIZERS`: a method of `deployment/quantization`, or 'nncf'.
+        bits: Of int8's grids: 8, or 6 or 4 for narrower ones on the same kernels.
+        reconstruct: Learn the rounding of weights.
 
     Raises:
         ValueError: These do not go together.
@@ -36,6 +40,9 @@ class ExportSettings:
     images: tuple[str, ...] = ()
     calibration: tuple[str, ...] = ()
     with_scores: bool = False
+    quantizer: str = DEFAULT_QUANTIZER
+    bits: int = 8
+    reconstruct: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -58,3 +65,21 @@ class ExportSettings:
             raise ValueError(f'--batch-size {self.batch_size}: expected 1 or more')
         if self.calibration and self.precision != 'int8':
             raise ValueError(f'--calibration is for --precision int8, not {self.precision}')
+        chosen = (self.quantizer, self.bits, self.reconstruct)
+        if self.precision != 'int8' and chosen != (DEFAULT_QUANTIZER, 8, False):
+            raise ValueError(f'--quantizer, --bits and --reconstruct are for --precision int8, not {self.precision}')
+        if self.quantizer == NNCF and chosen != (NNCF, 8, False):
+            raise ValueError('--quantizer nncf rounds to 8 bits alone, and learns no rounding; choose another one')
+        if self.precision == 'int8' and self.quantizer != NNCF:
+            self.quantization()
+
+    def quantization(self) -> QuantizationSettings | None:
+        """How to quantise; None for other precisions and for NNCF.
+
+        ONNX Runtime has no grids per channel of activations.
+        """
+        if self.precision != 'int8' or self.quantizer == NNCF:
+            return None
+        return QuantizationSettings(
+            self.quantizer, self.bits, reconstruct=self.reconstruct, channelwise=self.format == 'openvino'
+        )

@@ -51,6 +51,14 @@ class DenseDetectionGraph(ImageGraph):
         image, box = kept[:, 0], kept[:, 2]
         return boxes[image, box], scores[image, box], labels[image, box], image
 
+    def head_outputs(self, images: Tensor, regions: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
+        """Logits `cls.LEVEL` and deltas `box.LEVEL`, (B, C, h, w)."""
+        cls_scores, bbox_preds = self.head(self.extract_features(images))
+        return {
+            **{f'cls.{level}': score for level, score in enumerate(cls_scores)},
+            **{f'box.{level}': deltas for level, deltas in enumerate(bbox_preds)},
+        }
+
     def _candidates(self, cls_score: Tensor, bbox_pred: Tensor, priors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A level's boxes (B, K, 4), scores (B, K) and labels (B, K) before suppression."""
         batch_size = cls_score.shape[0]

@@ -36,3 +36,23 @@ class ImageGraph(nn.Module):
             x = F.pad(x, (0, -width % self.size_divisor, 0, -height % self.size_divisor))
         features = self.backbone(x)
         return features if self.neck is None else self.neck(features)
+
+    def regions(self, images: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What later steps of a network look at that earlier ones choose; None for networks of one stage.
+
+        Args:
+            images: As for `forward`.
+        """
+        return None
+
+    def head_outputs(self, images: Tensor, regions: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
+        """What the heads say, before anything is chosen or rounded to boxes and classes.
+
+        Args:
+            images: As for `forward`; of float, too, for gradients.
+            regions: Of this network or of one that it is compared with.
+
+        Returns:
+            Logits and box deltas by name.
+        """
+        raise NotImplementedError

@@ -35,12 +35,45 @@ class MaskRCNNGraph(ImageGraph):
         if not self.roi_head.with_mask:
             return boxes, scores, labels, image
         rois = torch.cat((image[:, None].to(boxes.dtype), boxes), 1)
-        logits = self.roi_head.mask_head(pool(self.roi_head.mask_roi_extractor, features, rois))
-        if logits.shape[1] > 1:
-            logits = logits[torch.arange(logits.shape[0], device=logits.device), labels]
-        else:
-            logits = logits[:, 0]
+        logits = self._of_class(self._mask_logits(features, rois), labels)
         return boxes, scores, labels, image, logits.sigmoid()
+
+    def regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Proposals (P, 5), and detections (N, 6): their regions, and their classes."""
+        features = self.extract_features(images)
+        rois = self._propose(features, images)
+        boxes, _, labels, image = self._detect(features, rois, images)
+        return rois, torch.cat((image[:, None].to(boxes.dtype), boxes, labels[:, None].to(boxes.dtype)), 1)
+
+    def head_outputs(self, images: Tensor, regions: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
+        """Of the RPN `rpn_cls.LEVEL` and `rpn_box.LEVEL`; of the proposals `cls` (P, C + 1) and `box`.
+
+        Where there are masks, `mask` (N, h, w) of the detections, each of its class.
+        """
+        rois, detected = self.regions(images) if regions is None else regions
+        features = self.extract_features(images)
+        cls_scores, bbox_preds = self.rpn_head(features)
+        cls_score, bbox_pred = self.roi_head.bbox_head(pool(self.roi_head.bbox_roi_extractor, features, rois))
+        outputs = {
+            **{f'rpn_cls.{level}': score for level, score in enumerate(cls_scores)},
+            **{f'rpn_box.{level}': deltas for level, deltas in enumerate(bbox_preds)},
+            'cls': cls_score,
+            'box': bbox_pred,
+        }
+        if self.roi_head.with_mask:
+            outputs['mask'] = self._of_class(self._mask_logits(features, detected[:, :5]), detected[:, 5].long())
+        return outputs
+
+    def _mask_logits(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
+        """Of all classes, (N, C, h, w)."""
+        return self.roi_head.mask_head(pool(self.roi_head.mask_roi_extractor, features, rois))
+
+    @staticmethod
+    def _of_class(logits: Tensor, labels: Tensor) -> Tensor:
+        """(N, h, w) of (N, C, h, w)."""
+        if logits.shape[1] > 1:
+            return logits[torch.arange(logits.shape[0], device=logits.device), labels]
+        return logits[:, 0]
 
     def _propose(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
         """Regions of interest (P, 5): image, left, top, right, bottom.

@@ -47,6 +47,10 @@ class SegmentationGraph(ImageGraph):
         classes = _place_of_maximum(logits) if self.by_maximum else logits.argmax(1)
         return (classes.to(torch.uint8 if logits.shape[1] <= 256 else torch.int32),)
 
+    def head_outputs(self, images: Tensor, regions: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
+        """Logits `cls` (B, C, h, w) at the head's own scale."""
+        return {'cls': self.decode_head(self.extract_features(images))}
+
 
 def _place_of_maximum(logits: Tensor) -> Tensor:
     """`argmax(1)` of (B, C, H, W) without an ArgMax; of equal ones the first."""

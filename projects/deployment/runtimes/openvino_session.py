@@ -3,6 +3,7 @@
 import threading
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,6 +55,29 @@ class OpenVINOSession:
             self._requests.request = self._compiled.create_infer_request()
         results = self._requests.request.infer([np.ascontiguousarray(array) for array in inputs], share_inputs=True)
         return dict(zip(self.output_names, results.to_tuple(), strict=True))
+
+    def layers(self) -> list['ExecutedLayer']:
+        """What the compiled graph consists of, in the order of execution."""
+        found = []
+        for operation in self._compiled.get_runtime_model().get_ordered_ops():
+            told = {key: str(getattr(value, 'value', value)) for key, value in operation.get_rt_info().items()}
+            names = tuple(told.get('originalLayersNames', '').split(','))
+            found.append(ExecutedLayer(told.get('layerType', ''), told.get('runtimePrecision', ''), names))
+        return found
+
+
+class ExecutedLayer(NamedTuple):
+    """A kernel of a compiled graph.
+
+    Attributes:
+        kind: OpenVINO's name for what it does.
+        precision: Of what it reads: 'f32', 'bf16', 'f16', 'i8' or 'u8'.
+        made_of: Names of the nodes of the file that it computes.
+    """
+
+    kind: str
+    precision: str
+    made_of: tuple[str, ...]
 
 
 def convert_onnx(onnx_path: str | Path, path: str | Path, description: str, half_weights: bool) -> None:

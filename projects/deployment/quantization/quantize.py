@@ -1,0 +1,194 @@
+"""From a graph and images to a quantised graph."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
+from projects.reporting.progress import track
+from projects.storage.atomic_files import write_file
+from projects.storage.parameters import differences
+
+from ..inference_graphs.images import ImageGraph
+from .bridges import find_passages
+from .discovery import find_sites
+from .gauss_newton import probes
+from .methods import METHODS
+from .observation import Observed, observe
+from .quantized_graph import QuantizedGraph
+from .scheme import Grid, Scheme, Site
+from .settings import QuantizationSettings
+from .units import Grids, units_of
+
+MIN_IMAGES = 10  # ranges of activations from fewer are chance
+MADE_WITH = 'made_with.json'
+
+
+def quantize(
+    graph: ImageGraph,
+    batches: Sequence[np.ndarray],
+    settings: QuantizationSettings,
+    folder: Path | None = None,
+    report: Callable[[str], None] = lambda message: None,
+) -> QuantizedGraph:
+    """Choose grids for a graph.
+
+    Args:
+        graph: From `build_graph`; left as it is.
+        batches: Images to calibrate with, (B, H, W, 3) uint8 RGB, never those of the test set.
+        settings: How.
+        folder: Where to keep what was found, unit by unit; a search that was interrupted goes on from there.
+        report: Is told about each step.
+
+    Raises:
+        ValueError: There are too few images, they are blank, nothing can be quantised, or the folder was made from
+            something else.
+    """
+    check_images(batches)
+    graph = _without_in_place(copy.deepcopy(graph))
+    _fold_batch_norms(graph, torch.from_numpy(batches[0][:1].copy()))
+    method = METHODS[settings.method]
+    report(f'calibrating on {sum(map(len, batches))} images')
+    sites, kept, unknown = find_sites(graph, torch.from_numpy(batches[0][:1].copy()))
+    if method.prepare is not None:
+        ranges = observe(graph, batches, sites, with_samples=False)
+        method.prepare(graph, ranges, torch.from_numpy(batches[0][:1].copy()), settings.bits)
+    draw = probes(settings.seed) if method.needs_gradients else None
+    observed = observe(graph, batches, [site for site in sites if site.name not in kept], probes=draw)
+    kept |= unusable(sites, observed)
+    chosen = [site for site in sites if site.name not in kept]
+    if not chosen:
+        raise ValueError('nothing of this network can be quantised: it has no convolution, linear layer or product')
+    journal = _Journal(folder, {**asdict(settings), 'inputs': _digest(graph, batches)})
+    found = Grids()
+    passages = find_passages(graph, batches, settings.seed) if method.needs_gradients else {}
+    units = units_of(graph, chosen, observed, settings.bits, settings.channelwise, passages)
+    report(f'{settings.method}: {len(units)} layers and products, {settings.bits} bits')
+    for unit in track(units, f'{settings.method}'):
+        grids = journal.read(unit.name) or method.search(unit)
+        journal.write(unit.name, grids)
+        found.inputs.update(grids.inputs)
+        found.weights.update(grids.weights)
+        found.biases.update(grids.biases)
+    scheme = Scheme(settings.method, settings.bits, settings.form, sites, found.inputs, found.weights, kept, unknown)
+    _add(graph, found.biases)
+    return QuantizedGraph(graph, scheme)
+
+
+def _add(graph: ImageGraph, biases: Mapping[str, tuple[float, ...]]) -> None:
+    parameters = dict(graph.named_parameters())
+    with torch.no_grad():
+        for name, values in biases.items():
+            parameters[name].add_(torch.tensor(values))
+
+
+def _without_in_place(graph: ImageGraph) -> ImageGraph:
+    """The same graph, whose activations leave what they read as it is."""
+    for module in graph.modules():
+        if getattr(module, 'inplace', False) is True:
+            module.inplace = False  # type: ignore[assignment]
+    return graph
+
+
+class _Heads(nn.Module):
+    """A graph up to what its heads say."""
+
+    def __init__(self, graph: ImageGraph, regions: Any) -> None:
+        super().__init__()
+        self.graph, self.regions = graph, regions
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.graph.head_outputs(images, self.regions).values())
+
+
+def _fold_batch_norms(graph: ImageGraph, image: Tensor) -> None:
+    """Of heads, too, into the convolutions before them."""
+    with torch.no_grad():
+        regions = graph.regions(image)
+    fold_batch_norms(_Heads(graph, regions), image.float())
+
+
+def check_images(batches: Sequence[np.ndarray]) -> None:
+    """Refuse images from which ranges would be chance.
+
+    Raises:
+        ValueError: There are too few, or some show nothing.
+    """
+    count = sum(map(len, batches))
+    if count < MIN_IMAGES:
+        raise ValueError(
+            f'int8 is calibrated on {count} images, and needs {MIN_IMAGES} at least (32 are usual): name more with '
+            '--calibration'
+        )
+    blank = sum(int(image.min() == image.max()) for batch in batches for image in batch)
+    if count - blank < MIN_IMAGES:
+        raise ValueError(
+            f'{blank} of {count} images to calibrate with are of one colour: name others with --calibration'
+        )
+
+
+def unusable(sites: Sequence[Site], observed: dict[str, Observed]) -> dict[str, str]:
+    """Sites that stay in float for what reached them, with the reason."""
+    reasons = {}
+    for site in sites:
+        seen = observed.get(site.name)
+        if seen is not None and seen.is_empty:
+            reasons[site.name] = 'nothing reached it on the images to calibrate with'
+        elif seen is not None and not seen.is_finite:
+            reasons[site.name] = 'infinite values, or none that are numbers, reached it'
+    return reasons
+
+
+class _Journal:
+    """What was found for each unit, in one file each."""
+
+    def __init__(self, folder: Path | None, made_with: dict) -> None:
+        self.folder = folder
+        if folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        stated = folder / MADE_WITH
+        if stated.exists() and (differing := differences(json.loads(stated.read_text()), made_with)):
+            raise ValueError(
+                f'{folder} holds a search with other settings, weights or images ({"; ".join(differing)}); repeat '
+                'those to go on with it, or remove it'
+            )
+        write_file(stated, json.dumps(made_with))
+
+    def read(self, name: str) -> Grids | None:
+        if self.folder is None or not (path := self._path(name)).exists():
+            return None
+        given = json.loads(path.read_text())
+        inputs, weights = ({key: Grid(**grid) for key, grid in given[part].items()} for part in ('inputs', 'weights'))
+        return Grids(inputs, weights, {name: tuple(values) for name, values in given['biases'].items()})
+
+    def write(self, name: str, grids: Grids) -> None:
+        if self.folder is not None:
+            write_file(self._path(name), json.dumps(asdict(grids)))
+
+    def _path(self, name: str) -> Path:
+        assert self.folder is not None
+        return self.folder / f'{name}.json'
+
+
+def _digest(graph: ImageGraph, batches: Sequence[np.ndarray]) -> str:
+    """Of weights and images."""
+    digest = hashlib.sha256()
+    for name, value in graph.state_dict().items():
+        digest.update(name.encode())
+        digest.update(_bytes(value))
+    for batch in batches:
+        digest.update(batch.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _bytes(value: Tensor) -> bytes:
+    return value.detach().cpu().contiguous().numpy().tobytes()

@@ -1,0 +1,64 @@
+"""Grids from ranges: the whole one that was seen, or the part of it that rounds with the least error."""
+
+import torch
+from torch import Tensor
+
+from .scheme import Grid, Site, fake_quantize, grid_of_range
+from .units import Grids, Unit
+
+PARTS = tuple(1 - step / 64 for step in range(56))  # of a range that are tried, the whole one first
+MAX_VALUES = 2**17  # of activations that errors are averaged over
+
+
+def whole_ranges(unit: Unit) -> Grids:
+    """From the least to the largest value: no value is clipped."""
+    inputs = {key: unit.input_grid(site, index) for site in unit.sites for index, key in enumerate(site.inputs)}
+    return Grids(inputs, _of_weights(unit, unit.weight_grid() if unit.weight is not None else None))
+
+
+def least_error_ranges(unit: Unit) -> Grids:
+    """The part of each range whose rounded values have the least mean squared error."""
+    inputs = {key: least_error_grid(unit, site, index) for site in unit.sites for index, key in enumerate(site.inputs)}
+    return Grids(inputs, _of_weights(unit, least_error_weights(unit) if unit.weight is not None else None))
+
+
+def least_error_weights(unit: Unit) -> Grid:
+    """For each output channel."""
+    assert unit.weight is not None
+    others = [dim for dim in range(unit.weight.dim()) if dim != unit.weight_axis]
+    errors = torch.stack(
+        [(fake_quantize(unit.weight, unit.weight_grid(part)) - unit.weight).square().sum(others) for part in PARTS]
+    )
+    return unit.weight_grid(torch.tensor(PARTS)[errors.argmin(0)])
+
+
+def least_error_grid(unit: Unit, site: Site, index: int) -> Grid:
+    """For an activation: first the upper end of the range, then, where the grid is not symmetric, the lower one."""
+    low, high = unit.input_range(site, index)
+    symmetric = unit.is_symmetric(site, index)
+    values = some(unit.observed[site.name].samples[index])
+    if symmetric:
+        return _best(values, [grid_of_range(low * part, high * part, unit.bits, True) for part in PARTS])[0]
+    _, upper = _best(values, [grid_of_range(low, high * part, unit.bits, False) for part in PARTS])
+    ends = PARTS if low < 0 else PARTS[:1]
+    return _best(values, [grid_of_range(low * part, high * PARTS[upper], unit.bits, False) for part in ends])[0]
+
+
+def some(values: Tensor) -> Tensor:
+    """At most `MAX_VALUES`, drawn at random, always the same ones."""
+    values = values.reshape(-1)
+    if len(values) <= MAX_VALUES:
+        return values
+    return values[torch.randint(len(values), (MAX_VALUES,), generator=torch.Generator().manual_seed(0))]
+
+
+def _best(values: Tensor, grids: list[Grid]) -> tuple[Grid, int]:
+    """The grid with the least error, and its index."""
+    errors = torch.stack([(fake_quantize(values, grid) - values).square().mean() for grid in grids])
+    index = int(errors.argmin())
+    return grids[index], index
+
+
+def _of_weights(unit: Unit, grid: Grid | None) -> dict[str, Grid]:
+    name = unit.sites[0].weight
+    return {} if grid is None or name is None else {name: grid}

@@ -1,0 +1,52 @@
+"""What a quantisation shall be."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+from .methods import METHODS
+
+BITS = (8, 6, 4)
+
+
+@dataclass(frozen=True)
+class QuantizationSettings:
+    """How to quantise.
+
+    Attributes:
+        method: A key of `METHODS`.
+        bits: Of weights and activations, one of `BITS`.
+        form: 'executable', or 'paper': as published, in simulation alone.
+        reconstruct: Whether to learn the rounding of weights, block by block, on top.
+        channelwise: Whether activations may have a grid per channel: not for ONNX Runtime.
+        seed: Of what is drawn.
+
+    Raises:
+        ValueError: There is no such method, form or number of bits.
+    """
+
+    method: str = 'mse'
+    bits: int = 8
+    form: str = 'executable'
+    reconstruct: bool = False
+    channelwise: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f'quantizer {self.method!r}: expected one of {", ".join(METHODS)}')
+        if self.bits not in BITS:
+            raise ValueError(f'{self.bits} bits: expected one of {", ".join(map(str, BITS))}')
+        if self.form not in METHODS[self.method].forms:
+            raise ValueError(
+                f'{self.method} has no form {self.form!r}: expected one of {", ".join(METHODS[self.method].forms)}'
+            )
+
+    def to_json(self) -> str:
+        """The text that `from_json` reads."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> 'QuantizationSettings':
+        """Read what `to_json` wrote."""
+        return cls(**json.loads(text))

@@ -1,0 +1,154 @@
+"""What is searched together: a parameter with the sites that read it, or a product of two activations."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from .bridges import Passage
+from .observation import Observed, weight_matrix
+from .scheme import MATMUL, TRANSPOSED, Grid, Site, fake_quantize, grid_of_range
+
+
+@dataclass(frozen=True)
+class Grids:
+    """What was found for a unit.
+
+    Attributes:
+        inputs: By the keys of `Scheme.inputs`.
+        weights: By the name of the parameter.
+        biases: What is added to each number of a bias, by the name of that parameter.
+    """
+
+    inputs: dict[str, Grid] = field(default_factory=dict)
+    weights: dict[str, Grid] = field(default_factory=dict)
+    biases: dict[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A parameter and its sites, or one product.
+
+    Attributes:
+        sites: Those that read the parameter, or the product alone.
+        observed: What they read, by name.
+        weight: The parameter, or None.
+        bits: Of its grids.
+        channelwise: Whether activations may have a grid per channel, which OpenVINO computes for depthwise
+            convolutions and ONNX Runtime does not.
+        passages: To the end of its bridge block, on some images; empty if it is in none.
+    """
+
+    sites: tuple[Site, ...]
+    observed: Mapping[str, Observed]
+    weight: Tensor | None
+    bits: int
+    channelwise: bool = True
+    passages: Sequence[Passage] = ()
+
+    @property
+    def name(self) -> str:
+        """Of the first site."""
+        return self.sites[0].name
+
+    @property
+    def kind(self) -> str:
+        """Of all sites."""
+        return self.sites[0].kind
+
+    @property
+    def weight_axis(self) -> int:
+        """Dimension of the outputs in the parameter."""
+        assert self.weight is not None
+        return 1 if self.kind == TRANSPOSED else 0
+
+    def matrix(self, weight: Tensor | None = None) -> Tensor:
+        """The parameter, or one of its shape, as (G, O, K) that meets the samples."""
+        weight = self.weight if weight is None else weight
+        assert weight is not None
+        return weight_matrix(self.kind, weight, self.sites[0].groups)
+
+    def per_channel(self, rows: Tensor) -> Tensor:
+        """Sums (C,), for the channels of the weights' grid, of values (G, O) for the rows of `matrix`."""
+        assert self.weight is not None
+        if self.kind != TRANSPOSED:
+            return rows.reshape(-1)
+        return rows.reshape(len(rows), self.weight.shape[1], -1).sum((0, 2))
+
+    def weight_range(self) -> tuple[Tensor, Tensor]:
+        """Least and largest weight of each output channel."""
+        assert self.weight is not None
+        others = [dim for dim in range(self.weight.dim()) if dim != self.weight_axis]
+        return self.weight.amin(others), self.weight.amax(others)
+
+    def weight_grid(self, part: Tensor | float = 1.0) -> Grid:
+        """Symmetric per channel, over a part of the range, for each channel or all."""
+        low, high = self.weight_range()
+        return grid_of_range(low * part, high * part, self.bits, symmetric=True, axis=self.weight_axis)
+
+    def input_range(self, site: Site, index: int) -> tuple[Tensor, Tensor]:
+        """Of all channels together."""
+        observed = self.observed[site.name]
+        return observed.low[index].amin(), observed.high[index].amax()
+
+    def is_symmetric(self, site: Site, index: int) -> bool:
+        """Whether kernels ask for a symmetric grid: transposed convolutions and products of two activations.
+
+        OpenVINO computes these in integers if no operand has a zero point, and the second factor of a product is
+        signed. Without negative values a grid without signs has zero point 0 as well.
+        """
+        if site.kind == MATMUL and index == 1:
+            return True
+        return site.kind in (MATMUL, TRANSPOSED) and bool(self.input_range(site, index)[0] < 0)
+
+    def input_grid(self, site: Site, index: int, part: float = 1.0, symmetric: bool | None = None) -> Grid:
+        """One for the tensor, over a part of the range."""
+        low, high = self.input_range(site, index)
+        symmetric = self.is_symmetric(site, index) if symmetric is None else symmetric
+        return grid_of_range(low * part, high * part, self.bits, symmetric)
+
+    def output(self, site: Site, samples: Sequence[Tensor], weight: Tensor | None) -> Tensor:
+        """The site's products at the samples, without bias: (G, n, O), or (n, m, N)."""
+        if weight is None:
+            return samples[0] @ samples[1]
+        return samples[0] @ self.matrix(weight).transpose(1, 2)
+
+    def rounded(self, site: Site, grids: Grids) -> list[Tensor]:
+        """The samples of a site on their grids."""
+        samples = self.observed[site.name].samples
+        return [round_samples(one, site, grids.inputs[key]) for one, key in zip(samples, site.inputs, strict=True)]
+
+
+def round_samples(samples: Tensor, site: Site, grid: Grid) -> Tensor:
+    """Round samples to a grid, whose channels are the groups of a depthwise convolution."""
+    if grid.axis is None:
+        return fake_quantize(samples, grid)
+    if len(samples) != len(grid.scale):
+        raise ValueError(f'{site.name}: a grid of {len(grid.scale)} channels for {len(samples)} groups')
+    return fake_quantize(samples, Grid(grid.scale, grid.zero_point, grid.low, grid.high, axis=0))
+
+
+def units_of(
+    graph: nn.Module,
+    sites: Sequence[Site],
+    observed: Mapping[str, Observed],
+    bits: int,
+    channelwise: bool = True,
+    passages: Mapping[str, Sequence[Passage]] | None = None,
+) -> list[Unit]:
+    """Group sites, in their order; the first layer, which reads the image, keeps 8 bits."""
+    parameters = dict(graph.named_parameters())
+    groups: dict[str, list[Site]] = {}
+    for site in sites:
+        groups.setdefault(site.weight or site.name, []).append(site)
+    return [
+        Unit(
+            tuple(group),
+            observed,
+            None if group[0].weight is None else parameters[group[0].weight].detach(),
+            8 if number == 0 and group[0].kind != MATMUL else bits,
+            channelwise,
+            (passages or {}).get(group[0].name, ()) if len(group) == 1 else (),
+        )
+        for number, group in enumerate(groups.values())
+    ]

@@ -1,0 +1,83 @@
+"""A whole two-stage detector, with NMS and RoIAlign inside, is simulated, exported and run."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from projects.deployment.inference_graphs import build_graph, load_model
+from projects.deployment.model_info import ModelInfo
+from projects.deployment.quantization.execution import int8_share, site_executions
+from projects.deployment.quantization.fidelity import head_sqnr_db
+from projects.deployment.quantization.quantize import quantize
+from projects.deployment.quantization.quantized_file import write_quantized
+from projects.deployment.quantization.settings import QuantizationSettings
+from projects.deployment.runtimes.onnxruntime_session import OnnxRuntimeSession
+from projects.deployment.runtimes.openvino_session import OpenVINOSession
+from projects.training.config import load_config
+
+from .tiny import pictures
+
+SIZE = 64, 96
+NARROW = {
+    'model.backbone.arch': 's1',
+    'model.backbone.pretrained': False,
+    'model.neck.out_channels': 16,
+    'model.rpn_head.in_channels': 16,
+    'model.rpn_head.feat_channels': 16,
+    'model.roi_head.bbox_roi_extractor.out_channels': 16,
+    'model.roi_head.bbox_head.in_channels': 16,
+    'model.roi_head.bbox_head.fc_out_channels': 64,
+    'model.roi_head.mask_roi_extractor.out_channels': 16,
+    'model.roi_head.mask_head.in_channels': 16,
+    'model.roi_head.mask_head.conv_out_channels': 16,
+    'model.test_cfg.rpn.max_per_img': 40,
+    'model.test_cfg.rcnn.max_per_img': 10,
+    'model.test_cfg.rcnn.score_thr': 0.001,
+}
+
+
+@pytest.fixture(scope='module')
+def detector():
+    cfg = load_config('configs/shvit_maskrcnn_coco.py', NARROW)
+    torch.manual_seed(0)
+    model = load_model(cfg)
+    model.roi_head.bbox_head.fc_cls.weight.data.normal_(0, 0.3)
+    model.backbone.fuse()
+    info = dataclasses.replace(ModelInfo.from_config(cfg), input_size=SIZE, batch_size=1)
+    graph = build_graph(model, info)
+    images = pictures(10, size=SIZE)
+    return graph, info, quantize(graph, images, QuantizationSettings('mse'))
+
+
+def test_levels_have_ranges_of_their_own_and_masks_are_calibrated(detector):
+    _, _, quantized = detector
+    scheme = quantized.scheme
+    assert not scheme.unknown
+    assert not scheme.kept_in_float
+    assert len({scheme.inputs[f'rpn_head.rpn_conv#{level}:0'] for level in range(5)}) > 1
+    assert {'roi_head.bbox_head.fc_cls#0:0', 'roi_head.mask_head.conv_logits#0:0'} <= set(scheme.inputs)
+
+
+def test_heads_are_compared_on_the_same_regions(detector):
+    graph, _, quantized = detector
+    ratios = head_sqnr_db(graph, quantized, pictures(2, seed=3, size=SIZE))
+    assert {'rpn_cls.0', 'rpn_box.4', 'cls', 'box', 'mask', 'all'} <= set(ratios)
+    assert ratios['cls'] > 15
+
+
+def test_both_runtimes_compute_the_file_in_integers(detector, tmp_path):
+    _, info, quantized = detector
+    path = tmp_path / 'detector.onnx'
+    write_quantized(quantized, info, path, SIZE)
+    executions = site_executions(quantized.scheme, path, 'fp32')
+    assert int8_share(quantized.scheme, executions) >= 0.95
+    image = pictures(1, seed=4, size=SIZE)[0]
+    boxes, scores, _, _, masks = quantized(torch.from_numpy(image))
+    assert len(scores) > 3
+    for session in (OnnxRuntimeSession(path), OpenVINOSession(path, 'fp32')):
+        found = session(image)
+        assert found['masks'].shape[1:] == masks.shape[1:]
+        best = np.abs(found['boxes'][:, None] - boxes[:3].numpy()).max(-1).min(0)
+        assert best.max() < 4, 'the best boxes are found again, within some pixels'

@@ -1,0 +1,192 @@
+"""One model simulates and exports; what runs is what was simulated."""
+
+import collections
+import dataclasses
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from projects.deployment.quantization.discovery import find_sites
+from projects.deployment.quantization.execution import int8_share, site_executions
+from projects.deployment.quantization.fidelity import head_sqnr_db, site_sqnr_db
+from projects.deployment.quantization.methods import METHODS
+from projects.deployment.quantization.quantize import quantize
+from projects.deployment.quantization.quantized_file import write_quantized
+from projects.deployment.quantization.quantized_graph import QuantizedGraph
+from projects.deployment.quantization.settings import QuantizationSettings
+from projects.deployment.quantization.site_report import site_table
+from projects.deployment.runtimes.onnxruntime_session import OnnxRuntimeSession
+from projects.deployment.runtimes.openvino_session import OpenVINOSession, convert_onnx
+
+from .tiny import INFO, Tiny, pictures
+
+NAMES = [
+    'backbone.stem#0',
+    'backbone.depthwise#0',
+    'backbone.qkv#0',
+    'backbone#0',
+    'backbone#1',
+    'backbone.up#0',
+    'decode_head.shared#0',
+    'decode_head.squeeze#0',
+    'decode_head.shared#1',
+]
+KINDS = ['conv', 'depthwise conv', 'linear', 'matmul', 'matmul', 'transposed conv', 'conv', 'conv', 'conv']
+
+
+@pytest.fixture(scope='module')
+def quantized():
+    return quantize(Tiny(), pictures(10), QuantizationSettings('minmax'))
+
+
+def test_sites_are_calls_and_not_modules():
+    sites, kept, unknown = find_sites(Tiny(), torch.from_numpy(pictures(1)[0]))
+    assert [(site.name, site.kind) for site in sites] == list(zip(NAMES, KINDS, strict=True))
+    assert sites[0].macs == 12 * 16 * 27 * 16
+    assert sites[3].operands == ((1, 2, 192, 8), (1, 2, 8, 192))
+    assert not kept
+    assert not unknown
+
+
+def test_a_shared_layer_has_a_range_per_level(quantized):
+    inputs = quantized.scheme.inputs
+    assert inputs['decode_head.shared#0:0'] != inputs['decode_head.shared#1:0']
+    assert list(quantized.scheme.weights).count('decode_head.shared.weight') == 1
+
+
+def test_unknown_operators_are_named_and_counted():
+    class Einsum(Tiny):
+        def forward(self, images):
+            (probabilities,) = super().forward(images)
+            return (torch.einsum('bchw,cd->bdhw', probabilities, torch.eye(3)),)
+
+    scheme = quantize(Einsum(), pictures(10), QuantizationSettings('minmax')).scheme
+    assert scheme.unknown == {'torch.functional.einsum': 24 * 32 * 9}
+    assert [site.name for site in scheme.sites] == NAMES
+    executions = dict.fromkeys(NAMES, 'u8')
+    macs = sum(site.macs for site in scheme.sites)
+    assert int8_share(scheme, executions) == pytest.approx(macs / (macs + 24 * 32 * 9))
+
+
+@pytest.mark.parametrize('bits', [8, 4])
+def test_the_file_computes_what_was_simulated(bits, tmp_path):
+    quantized = quantize(Tiny(), pictures(10), QuantizationSettings('minmax', bits))
+    path = tmp_path / 'tiny.onnx'
+    write_quantized(quantized, INFO, path, INFO.input_size)
+    convert_onnx(path, tmp_path / 'tiny.xml', INFO.to_json(), half_weights=False)
+    sessions = [OpenVINOSession(tmp_path / 'tiny.xml', 'fp32')]
+    if bits == 8:  # ONNX Runtime's optimiser changes what narrower grids compute
+        sessions.append(OnnxRuntimeSession(path))
+    images = pictures(6, seed=1)
+    simulated = [quantized(torch.from_numpy(image))[0].numpy() for image in images]
+    floor = differences(simulated, [noisy(quantized, image) for image in images])
+    lost = differences(simulated, [Tiny()(torch.from_numpy(image))[0].numpy() for image in images])
+    for session in sessions:
+        error = differences(simulated, [session(image)['probabilities'] for image in images])
+        assert error <= max(2 * floor, 0.05 * lost), session
+    executions = site_executions(quantized.scheme, tmp_path / 'tiny.xml', 'fp32')
+    assert set(executions.values()) <= {'i8', 'u8'}, executions
+    assert int8_share(quantized.scheme, executions) == 1
+
+
+def differences(ones, others):
+    return np.mean([np.abs(one - other).mean() for one, other in zip(ones, others, strict=True)])
+
+
+def noisy(quantized, image):
+    """The simulation with relative noise of 1e-6 on what convolutions give: how far flipped levels cascade."""
+    generator = torch.Generator().manual_seed(0)
+
+    def disturb(module, _, output):
+        return output * (1 + 1e-6 * torch.randn(output.shape, generator=generator))
+
+    convolutions = [module for module in quantized.modules() if isinstance(module, nn.Conv2d)]
+    handles = [module.register_forward_hook(disturb) for module in convolutions]
+    result = quantized(torch.from_numpy(image))[0].numpy()
+    for handle in handles:
+        handle.remove()
+    return result
+
+
+def test_weights_are_stored_as_integers(quantized, tmp_path):
+    write_quantized(quantized, INFO, tmp_path / 'tiny.onnx', INFO.input_size)
+    model = onnx.load(tmp_path / 'tiny.onnx')
+    kinds = collections.Counter(tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) > 1)
+    assert kinds[onnx.TensorProto.INT8] == 6
+    assert kinds[onnx.TensorProto.FLOAT] <= 2, 'mean and standard deviation of the images'
+    assert [node.name for node in model.graph.node if '#' in node.name] == NAMES
+
+
+def test_papers_forms_are_not_exported(quantized, tmp_path):
+    scheme = dataclasses.replace(quantized.scheme, form='paper')
+    with pytest.raises(ValueError, match='simulation'):
+        write_quantized(QuantizedGraph(quantized.graph, scheme), INFO, tmp_path / 'tiny.onnx', INFO.input_size)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_more_bits_say_more(method):
+    graph, images = Tiny(), pictures(10)
+    ratios = [
+        head_sqnr_db(graph, quantize(graph, images, QuantizationSettings(method, bits)), pictures(4, seed=2))['all']
+        for bits in (4, 8)
+    ]
+    assert ratios[0] + 10 < ratios[1]
+    assert ratios[1] > 20
+
+
+def test_the_report_names_every_site(quantized):
+    ratios = site_sqnr_db(Tiny(), quantized, pictures(2))
+    table = site_table(quantized.scheme, ratios, dict.fromkeys(NAMES, 'u8'))
+    assert [row[0] for row in table.rows] == NAMES
+    assert all(20 < ratio < 80 for ratio in ratios.values())
+
+
+def test_too_few_or_blank_images_are_refused():
+    with pytest.raises(ValueError, match='9 images'):
+        quantize(Tiny(), pictures(9), QuantizationSettings('minmax'))
+    blank = [np.full((1, 24, 32, 3), 7, np.uint8)] * 5
+    with pytest.raises(ValueError, match='5 of 12 images'):
+        quantize(Tiny(), [*pictures(7), *blank], QuantizationSettings('minmax'))
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_sites_without_finite_ranges_stay_in_float(value):
+    class Spoilt(Tiny):
+        def extract_features(self, images):
+            fine, coarse = super().extract_features(images)
+            return fine, coarse * value
+
+    scheme = quantize(Spoilt(), pictures(10), QuantizationSettings('minmax')).scheme
+    assert set(scheme.kept_in_float) == {'decode_head.squeeze#0', 'decode_head.shared#1'}
+    assert 'decode_head.shared#0:0' in scheme.inputs
+
+
+def test_an_interrupted_search_goes_on(tmp_path, monkeypatch):
+    folder = tmp_path / 'search'
+    complete = quantize(Tiny(), pictures(10), QuantizationSettings('mse'))
+    search, calls = METHODS['mse'].search, []
+
+    def interrupted(unit, *rest):
+        calls.append(unit.name)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return search(unit, *rest)
+
+    monkeypatch.setitem(METHODS, 'mse', dataclasses.replace(METHODS['mse'], search=interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        quantize(Tiny(), pictures(10), QuantizationSettings('mse'), folder)
+    resumed = quantize(Tiny(), pictures(10), QuantizationSettings('mse'), folder)
+    assert len(calls) == len(set(calls)) + 1, 'nothing was searched twice but what was interrupted'
+    assert resumed.scheme == complete.scheme
+    with pytest.raises(ValueError, match='bits: 8 before, 6 now'):
+        quantize(Tiny(), pictures(10), QuantizationSettings('mse', 6), folder)
+
+
+def test_unknown_settings_are_refused():
+    for wrong in ({'method': 'best'}, {'bits': 5}, {'form': 'paper', 'method': 'minmax'}):
+        with pytest.raises(ValueError, match='expected one of'):
+            QuantizationSettings(**wrong)
