@@ -131,6 +131,8 @@ LEAVES = {
     'shvit_maskrcnn_scenes': write_scenes,
     'shvit_unet_tiles': write_tiles,
     'shvit_maskrcnn_tiles': write_tiles,
+    'efficientnet_lite0_unet_drone': write_tiles,
+    'efficientnet_lite0_maskrcnn_tiles': write_tiles,
     'shvit_maskrcnn_bonai': write_bonai,
 }
 
