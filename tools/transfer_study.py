@@ -12,12 +12,12 @@ from projects.command_line import ConfigOptions, folder_to_write, told_in_one_li
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(
-        description='Train the teacher, the baselines, SDA, KD and DML on rendered scenes, with several seeds, and '
-        'report. Runs that are finished are skipped, interrupted ones resume.'
+        description='Prepare tiles, choose the hyper-parameters of the teacher, the baselines, SDA, KD and DML, train '
+        'them on several replicates, and report. Runs that are finished are skipped, interrupted ones resume.'
     )
     parser.add_argument('study', help='study file, e.g. configs/buildings/study_sample.py')
     parser.add_argument(
-        '--work-dir', type=folder_to_write, help='folder for scenes, runs and report (default work_dirs/STUDY)'
+        '--work-dir', type=folder_to_write, help='folder for tiles, runs and report (default work_dirs/STUDY)'
     )
     parser.add_argument('--num-processes', type=whole_number(), help="runs at once (default: the study's)")
     parser.add_argument('--methods', nargs='+', help='only these, and those that they need')

@@ -29,6 +29,18 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
     candidates = [
         path for pattern in ('epoch_*.pth', 'iter_*.pth', 'interrupted.pth') for path in Path(work_dir).glob(pattern)
     ]
+    return _newest_whole(candidates)
+
+
+def best_checkpoint(work_dir: str | Path) -> Path | None:
+    """The whole checkpoint that scored best in validation (`save_best` of mmengine's CheckpointHook), None if none did.
+
+    An earlier best one is removed when a better one has been written; of two that stand there the newer is better.
+    """
+    return _newest_whole(list(Path(work_dir).glob('best_*.pth')))
+
+
+def _newest_whole(candidates: Sequence[Path]) -> Path | None:
     whole = [path for path in candidates if zipfile.is_zipfile(path)]  # the directory of a zip stands at its end
     return max(whole, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
 

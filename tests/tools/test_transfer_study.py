@@ -25,10 +25,27 @@ data = dict(
     ground_shares=dict(source=1, target=1, val=1, test=1),
     gap_off_nadir_deg=dict(source=20),
 )
-seeds = (0,)
-angles_deg = ()
+target_tiles = 3
+replicates = 1
+methods = dict(
+    teacher=dict(steps=2, trials=[{{'optim_wrapper.optimizer.lr': rate}} for rate in (1e-3, 2e-3)]),
+    kd=dict(steps=2, trials=[{{'model.alpha': alpha}} for alpha in (0.5, 0.1)]),
+    **dict.fromkeys(
+        ('student', 'student_long', 'mixed', 'kd_hard', 'dml', 'sda', 'gradual', 'sda_half', 'kd_sda'), None
+    ),
+)
 num_panels = 1
 options = {{
+    'train_dataloader.batch_size': 4,
+    'train_dataloader.dataset.pipeline.2.crop_size': 64,
+    'default_hooks.logger.interval': 1,
+}}
+step_options = {{'train_cfg.val_interval': 1 / 2, 'default_hooks.checkpoint.interval': 1 / 2}}
+"""
+OPTIONS = """
+options = {
+    'data_root': DATA_ROOT,
+    'model.backbone.pretrained': False,
     'train_dataloader.batch_size': 4,
     'train_dataloader.dataset.pipeline.2.crop_size': 64,
     'train_cfg.max_iters': 2,
@@ -39,7 +56,7 @@ options = {{
     'param_scheduler.1.T_max': 1,
     'default_hooks.checkpoint.interval': 1,
     'default_hooks.logger.interval': 1,
-}}
+}
 """
 
 
@@ -67,24 +84,40 @@ def test_a_study_trains_scores_the_test_set_and_reports(study):
     _, folder, output = study
     assert 'report.html' in output
     results = {path.parent.name: json.loads(path.read_text()) for path in folder.glob('runs/*/result.json')}
-    assert set(results) == {f'main_{method}_seed0' for method in ('teacher', 'kd')}
-    for result in results.values():
-        pixels = result['counts']['pixels'].values()
-        counted = sum(count for counts in pixels for count in counts.values()) + result['background_pixels']
-        assert counted == 3 * 64 * 64  # the three tiles of the test set
+    trials = {f'tuning_{method}_t{number}' for method in ('teacher', 'kd') for number in (0, 1)}
+    baselines = {f'main_{name}_r0' for name in ('everything', 'nothing', 'brightness')}
+    assert set(results) == {'main_teacher_r0', 'main_kd_r0'} | trials | baselines
+    assert not any('scores' in results[name] or 'counts' in results[name] for name in trials)
+    for name in ('main_teacher_r0', 'main_kd_r0', 'main_brightness_r0'):
+        counts = results[name]['counts']['pixels'].values()
+        assert (
+            sum(count for each in counts for count in each.values()) + results[name]['background_pixels'] == 3 * 64**2
+        )
+        assert len(results[name]['images']) == 3
+        tp = sum(row[0] for image in results[name]['images'].values() for row in image.values())
+        assert tp == sum(each['tp'] for each in counts)
+    for name in ('main_teacher_r0', 'main_kd_r0'):
+        result = results[name]
         assert [point['iteration'] for point in result['f1_curve']] == [1, 2]
         assert len(result['loss_curve']) == 2
-    tile = json.loads((folder / 'study.json').read_text())['panel_tiles'][0]
-    assert (folder / 'runs' / 'main_kd_seed0' / 'predictions' / f'{tile}.png').is_file()
+    study = json.loads((folder / 'study.json').read_text())
+    tile = study['panel_tiles'][0]
+    chosen = {method['name']: method['chosen'] for method in study['methods']}
+    assert chosen['kd'] in [{'model.alpha': alpha} for alpha in (0.5, 0.1)]
+    spec = json.loads((folder / 'runs' / 'main_kd_r0' / 'run.json').read_text())
+    assert chosen['kd'].items() <= spec['options'].items()
+    assert len(spec['options']['train_dataloader.dataset.indices']) == 3
+    assert list((folder / 'runs' / 'main_kd_r0').glob('best_building_f1_iter_*.pth'))
+    assert (folder / 'runs' / 'main_kd_r0' / 'predictions' / f'{tile}.png').is_file()
     for name in ('results.json', 'results.md', 'charts/panels.png', 'charts/f1_per_height_class.png'):
         assert (folder / name).stat().st_size > 1000
-    assert 'loaded the teacher' in (folder / 'runs' / 'main_kd_seed0' / 'console.log').read_text()
+    assert 'loaded the teacher' in (folder / 'runs' / 'main_kd_r0' / 'console.log').read_text()
 
 
 def test_a_study_does_nothing_twice(study):
     file, folder, _ = study
     before = {path: path.stat().st_mtime_ns for path in folder.glob('runs/*/*') if path.is_file()}
-    scenes = {path: path.stat().st_mtime_ns for path in folder.glob('scenes/main/*.json')}
+    scenes = {path: path.stat().st_mtime_ns for path in folder.glob('tiles/main_r0/*.json')}
     run('transfer_study.py', file, '--methods', 'kd', '--work-dir', folder)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert {path: path.stat().st_mtime_ns for path in scenes} == scenes
@@ -92,9 +125,17 @@ def test_a_study_does_nothing_twice(study):
 
 def test_a_run_can_be_scored_by_itself(study):
     _, folder, _ = study
-    run_folder = folder / 'runs' / 'main_kd_seed0'
+    run_folder = folder / 'runs' / 'main_kd_r0'
     out = folder.parent / 'scores'
-    run('test.py', run_folder / 'shvit_unet_scenes_kd.py', run_folder / 'iter_2.pth', '--out', out, '--work-dir', out)
+    run(
+        'test.py',
+        run_folder / 'shvit_unet_scenes_kd.py',
+        next(run_folder.glob('best_*.pth')),
+        '--out',
+        out,
+        '--work-dir',
+        out,
+    )
     scores = json.loads((folder.parent / 'scores.json').read_text())
     result = json.loads((run_folder / 'result.json').read_text())
     assert scores['counts'] == result['counts']
@@ -103,11 +144,10 @@ def test_a_run_can_be_scored_by_itself(study):
 def test_the_grid_ranks_networks_and_names_those_that_failed(study):
     _, folder, _ = study
     grid = folder.parent / 'grid.py'
-    scenes = str(folder / 'scenes' / 'main')
-    data = f"options = {{\n    'data_root': {scenes!r},\n    'model.backbone.pretrained': False,"
+    scenes = str(folder / 'tiles' / 'main_r0')
     grid.write_text(
         f"_base_ = '{ROOT}/configs/buildings/grid.py'\nencoders = ('tinynet_e', 'vit_tiny_patch16_224')\n"
-        + STUDY[STUDY.index('options = ') :].replace('options = {', data)
+        + OPTIONS.replace('DATA_ROOT', repr(scenes))
     )
     listed = run('benchmark_grid.py', grid, '--encoders', 'all', '--decoders', 'DeepLabV3Plus', '--list')
     assert listed.split() == ['tinynet_e_DeepLabV3Plus_dice_Adam', 'vit_tiny_patch16_224_DeepLabV3Plus_dice_Adam']

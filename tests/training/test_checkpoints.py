@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from projects.training.checkpoints import fit_weights, latest_checkpoint, read_weights, refuse, switch_off_pretrained
+from projects.training.checkpoints import (
+    best_checkpoint,
+    fit_weights,
+    latest_checkpoint,
+    read_weights,
+    refuse,
+    switch_off_pretrained,
+)
 
 
 def test_the_latest_checkpoint_is_the_newest_whole_one(tmp_path):
@@ -19,6 +26,16 @@ def test_the_latest_checkpoint_is_the_newest_whole_one(tmp_path):
     (tmp_path / 'interrupted.pth').write_bytes(whole[:-20])
     (tmp_path / '.epoch_3.pth.77.tmp').write_bytes(whole)
     assert latest_checkpoint(tmp_path).name == 'epoch_2.pth'
+
+
+def test_the_best_checkpoint_is_the_newest_whole_one_that_scored_best(tmp_path):
+    assert best_checkpoint(tmp_path) is None
+    for age, name in enumerate(('best_f1_iter_9.pth', 'best_f1_iter_3.pth', 'iter_12.pth')):
+        torch.save({'a': torch.zeros(3)}, tmp_path / name)
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    assert best_checkpoint(tmp_path).name == 'best_f1_iter_9.pth'
+    (tmp_path / 'best_f1_iter_9.pth').write_bytes(b'PK')
+    assert best_checkpoint(tmp_path).name == 'best_f1_iter_3.pth'
 
 
 def test_weights_are_read_out_of_what_trainings_of_several_processes_and_others_write(tmp_path):

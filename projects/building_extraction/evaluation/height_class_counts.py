@@ -45,6 +45,11 @@ class Counts:
             for kind, counts in (('pixels', self.pixels), ('objects', self.objects))
         }
 
+    def pixels_by_name(self, classes: HeightClasses) -> dict[str, list[int]]:
+        """True positives, false positives and false negatives of pixels, of each class that has any."""
+        rows = zip(classes.names_with_unknown, self.pixels.tolist(), strict=True)
+        return {name: row for name, row in rows if any(row)}
+
 
 def count_image(
     objects: Objects,

@@ -38,6 +38,8 @@ class HeightClassScores(BaseMetric):
     there is nothing to divide by; `building/CLASS/f1` and so on of each class, where they are defined; and `aAcc`,
     `mIoU` and `mAcc` of building and background as mmseg's IoUMetric has them, but not rounded.
 
+    With `out_file` the counts of each image stand there as well, so that intervals can be drawn over images.
+
     Args:
         limits_m: Heights between the classes. By default, the classes are those that the data set was made with, or
             those of `HeightClasses` if it states none.
@@ -87,20 +89,21 @@ class HeightClassScores(BaseMetric):
             objects = Objects.of_masks([], labels.ignored)
             if not sample.get('unreadable', False):
                 objects = read_objects(sample, labels.ignored, self.score_threshold)
-            self.results.append(
-                count_image(objects, labels.ids, labels.heights_m, labels.ignored, self.classes, self.min_object_px)
+            counts = count_image(
+                objects, labels.ids, labels.heights_m, labels.ignored, self.classes, self.min_object_px
             )
+            self.results.append((str(sample.get('img_path', '')), counts))
 
-    def compute_metrics(self, results: list[Counts]) -> dict[str, float]:
+    def compute_metrics(self, results: list[tuple[str, Counts]]) -> dict[str, float]:
         """Score all images together; logs a table and writes `out_file`.
 
         Args:
-            results: Of all processes; mmengine calls this on the first.
+            results: Path and counts of each image, of all processes; mmengine calls this on the first.
 
         Returns:
             The scores by name.
         """
-        total = sum(results, Counts.nothing(len(self.classes.names_with_unknown)))
+        total = sum((counts for _, counts in results), Counts.nothing(len(self.classes.names_with_unknown)))
         table = {OVERALL: score(total.pixels.sum(0), total.objects.sum(0))}
         for index, name in enumerate(self.classes.names_with_unknown):
             if total.pixels[index].any() or total.objects[index].any():
@@ -108,13 +111,20 @@ class HeightClassScores(BaseMetric):
         both = score_both(total)
         print_log('\n' + self._format(table, total), logger='current')
         if self.out_file is not None:
-            self._write(Path(self.out_file), total, table, both)
+            self._write(Path(self.out_file), results, total, table, both)
         scores = both | {f'building/{key}': value for key, value in table.pop(OVERALL).items()}
         for name, values in table.items():
             scores |= {f'building/{name}/{key}': value for key, value in values.items() if not math.isnan(value)}
         return scores
 
-    def _write(self, path: Path, total: Counts, table: dict[str, dict[str, float]], both: dict[str, float]) -> None:
+    def _write(
+        self,
+        path: Path,
+        results: Sequence[tuple[str, Counts]],
+        total: Counts,
+        table: dict[str, dict[str, float]],
+        both: dict[str, float],
+    ) -> None:
         content = {
             'limits_m': list(self.classes.limits_m),
             'min_object_px': self.min_object_px,
@@ -122,6 +132,7 @@ class HeightClassScores(BaseMetric):
             'miou': finite_or_none(both['mIoU']),
             'counts': total.by_name(self.classes),
             'background_pixels': total.background,
+            'images': {name: counts.pixels_by_name(self.classes) for name, counts in results},
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, json.dumps(content, indent=1, allow_nan=False))

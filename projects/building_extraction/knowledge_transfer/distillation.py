@@ -18,13 +18,17 @@ from .losses import bernoulli_divergence
 from .networks import fit_to_labels, logits_and_losses, require_one_logit, same_preprocessing, stack_labels
 from .source_model import load_whole, require_checkpoint
 
+CERTAIN = 50.0  # a logit whose probability is 1 in single precision
+
 
 @MODELS.register_module()
 class DistilledSegmentor(EncoderDecoder):
     """A student that is trained by knowledge distillation (Hinton et al., arXiv 1503.02531), pixel by pixel.
 
     The loss is (1 - alpha) · L_seg + alpha · T² · KL(teacher || student), the divergence of sigmoid(logit / T) as the
-    mean over the pixels that are not ignored. L_seg are all losses of the student's heads.
+    mean over the pixels that are not ignored. L_seg are all losses of the student's heads. With hard targets the
+    teacher's decision takes the place of its probability, and T is 1: the cross-entropy with what the teacher would
+    label.
 
     This model is the student: it has the parameters, the checkpoints and the predictions of an ordinary
     `EncoderDecoder`. The teacher stands outside of it, in eval mode and without gradients: no optimiser, checkpoint,
@@ -39,6 +43,7 @@ class DistilledSegmentor(EncoderDecoder):
         teacher: `checkpoint`, a file with all its weights, and its network: `config`, a config file, or `model`.
         temperature: T.
         alpha: Weight of the teacher, 0 (labels alone) to 1 (teacher alone).
+        hard: Whether its decisions are learnt instead of its probabilities.
         **kwargs: The student, as for `EncoderDecoder`.
 
     Raises:
@@ -47,7 +52,15 @@ class DistilledSegmentor(EncoderDecoder):
         FileNotFoundError: There is no checkpoint when training begins.
     """
 
-    def __init__(self, *, teacher: dict[str, Any], temperature: float = 2.0, alpha: float = 0.5, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        teacher: dict[str, Any],
+        temperature: float = 2.0,
+        alpha: float = 0.5,
+        hard: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if 'checkpoint' not in teacher or len({'config', 'model'} & set(teacher)) != 1 or len(teacher) != 2:
             raise ValueError(f'teacher must be dict(checkpoint=FILE, config=FILE) or (…, model=dict); got {teacher!r}.')
@@ -56,7 +69,8 @@ class DistilledSegmentor(EncoderDecoder):
         if not 0 <= alpha <= 1:
             raise ValueError(f'alpha must be 0 (labels alone) to 1 (teacher alone), got {alpha}.')
         require_one_logit(self, 'student')
-        self.temperature = temperature
+        self.temperature = 1.0 if hard else temperature
+        self.hard = hard
         self.alpha = alpha
         self._teacher_source = dict(teacher)
         self._outside: list[EncoderDecoder] = []  # a list keeps its modules out of this module
@@ -80,6 +94,8 @@ class DistilledSegmentor(EncoderDecoder):
         teacher = self.teacher
         with torch.no_grad():
             target = fit_to_labels(teacher, teacher.decode_head(teacher.extract_feat(inputs)), data_samples)
+        if self.hard:
+            target = torch.where(target > 0, CERTAIN, -CERTAIN)
         labels, ignored = stack_labels(self, data_samples), self.decode_head.ignore_index
         divergence = bernoulli_divergence(logits, target, labels, self.temperature, ignored)
         losses = {name: (1 - self.alpha) * value if 'loss' in name else value for name, value in losses.items()}

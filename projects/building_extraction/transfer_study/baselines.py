@@ -1,71 +1,102 @@
-"""What needs no learning, and whether a study's networks are above it and have finished learning."""
+"""What needs no learning, scored as the methods are: all building, none, and a threshold on brightness."""
 
-from projects.reporting.number_format import fixed
+import json
+from collections.abc import Sequence
+from pathlib import Path
 
-from ..height_classes import OVERALL
-from .comparison import WITHIN, compare, summarize
-from .records import MAIN, Results
-from .results import finished_runs, method_titles, scores_by_seed
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, METRICS, init_default_scope
+from mmengine.structures import PixelData
 
-EVERYTHING = 'everything a building'
-RISE = 0.5  # points of F1 from the last but one validation to the last one, from which a curve counts as rising
+from projects.storage.atomic_files import write_file
+from projects.training.config import load_config
+from projects.training.experiments.runs import RESULT
+from projects.training.label_survey import IGNORED
+
+from ..evaluation.height_class_scores import HeightClassScores
+from ..mask_codes import BUILDING
+from .plan import SCORES, Study, clean_tiles, run_name
+from .records import MAIN, Method
+
+EVERYTHING, NOTHING, BRIGHTNESS = 'everything', 'nothing', 'brightness'
+BASELINES = (
+    Method(EVERYTHING, 'All building', 'every pixel is called a building'),
+    Method(NOTHING, 'None', 'no pixel is called a building'),
+    Method(BRIGHTNESS, 'Brightness', "brighter, or darker, than a threshold, chosen on the target's training tiles"),
+)
+LEVELS = 256
 
 
-def everything_a_building(results: Results) -> dict[str, float]:
-    """Return the scores of pixels, in percent, of calling every pixel of the test set a building; empty if unknown.
+def score_baselines(study: Study, root: Path, runs_folder: Path, replicate: int) -> None:
+    """Write a result for each baseline, as a run leaves it; those that are there are kept.
 
-    Precision is the share of building pixels p, recall 1, F1 = 2p / (1 + p), IoU = p. Only overall: which pixels count
-    as false ones of a height class depends on where the others lie.
+    Args:
+        study: Whose first method's config says how tiles are read and scored.
+        root: The tiles of the replicate.
+        runs_folder: Receives `NAME/result.json`.
+        replicate: Its number.
     """
-    run = next((run for run in results.runs if run.counts and run.background_pixels is not None), None)
-    if run is None:
-        return {}
-    counts = run.counts['pixels'].values()
-    building = sum(count['tp'] + count['fn'] for count in counts)
-    total = building + sum(count['fp'] for count in counts) + (run.background_pixels or 0)
-    if not building:
-        return {}
-    share = building / total
-    return {'f1': 200 * share / (1 + share), 'iou': 100 * share, 'precision': 100 * share, 'recall': 100.0}
+    names = {method.name: runs_folder / run_name(MAIN, method.name, replicate) for method in BASELINES}
+    if all((folder / RESULT).is_file() for folder in names.values()):
+        return
+    method = next(iter(study.methods.values()))
+    cfg = load_config(method['config'], {**study.options, **method.get('options', {}), 'data_root': str(root)})
+    init_default_scope(cfg.default_scope)
+    low, high = brightness_range(cfg, clean_tiles(study, root, replicate))
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    evaluator = next(each for each in evaluators if METRICS.get(each.type) is HeightClassScores)
+    metrics = {}
+    for name, folder in names.items():
+        metrics[name] = METRICS.build({**evaluator, 'out_file': str(folder / 'test_scores.json')})
+        metrics[name].dataset_meta = dataset.metainfo
+    for index in range(len(dataset)):
+        item = dataset[index]
+        gray = brightness(item['inputs'])
+        found = {EVERYTHING: gray >= 0, NOTHING: gray < 0, BRIGHTNESS: (gray >= low) & (gray <= high)}
+        for name, mask in found.items():
+            sample = item['data_samples']
+            sample.pred_sem_seg = PixelData(data=torch.from_numpy(mask[None].astype(np.int64)))
+            metrics[name].process(None, [sample.to_dict()])
+    for name, folder in names.items():
+        metrics[name].evaluate(len(dataset))
+        scored = json.loads((folder / 'test_scores.json').read_text())
+        about = {'name': folder.name, 'method': name, 'setting': MAIN, 'replicate': replicate}
+        result = {'run': about, **{key: scored[key] for key in SCORES}}
+        if name == BRIGHTNESS:
+            result['brightness_range'] = [low, high]
+        write_file(folder / RESULT, json.dumps(result, indent=1))
 
 
-def doubts(results: Results) -> list[str]:
-    """Return a sentence on methods that are not clearly above no learning at all, and one on those still learning."""
-    return [text for text in (_not_above(results), _still_rising(results)) if text]
+def brightness(image: torch.Tensor) -> np.ndarray:
+    """(H, W) mean of the channels of an image (3, H, W), rounded down: 0 to 255."""
+    return image.float().mean(dim=0).floor().long().numpy()
 
 
-def _not_above(results: Results) -> str:
-    baseline = everything_a_building(results).get('f1')
-    if baseline is None:
-        return ''
-    weak = []
-    for method, title in method_titles(results.study).items():
-        scores = scores_by_seed(results.runs, MAIN, method, OVERALL)
-        comparison = compare(scores, dict.fromkeys(scores, baseline))
-        if comparison.mean is not None and (comparison.mean <= 0 or comparison.outcome == WITHIN):
-            weak.append(f'{title} ({fixed(comparison.mean, signed=True)})')
-    if not weak:
-        return ''
-    return (
-        f'Calling every pixel a building scores {fixed(baseline)} F1 on this test set; not clearly above that: '
-        f'{", ".join(weak)}. What such networks score says little of the methods.'
-    )
+def brightness_range(cfg: Config, chosen: Sequence[int]) -> tuple[int, int]:
+    """The range of brightness, open to one side, that is the best F1 of the target's training tiles.
 
+    Args:
+        cfg: With the test's data set, which the target's tiles are read like.
+        chosen: Numbers of the tiles.
 
-def _still_rising(results: Results) -> str:
-    rising = []
-    for method, title in method_titles(results.study).items():
-        rises = []
-        for run in finished_runs(results.runs, MAIN, method).values():
-            curve = [value for _, value in sorted(run.f1_curve.items()) if value is not None]
-            if len(curve) > 1:
-                rises.append(curve[-1] - curve[-2])
-        mean = summarize(rises).mean
-        if mean is not None and mean > RISE:
-            rising.append(f'{title} ({fixed(mean, signed=True)})')
-    if not rising:
-        return ''
-    return (
-        f'Not trained to the end: from the last but one validation to the last one F1 still rises by more than {RISE} '
-        f'for {", ".join(rising)}. With more steps their order may change.'
-    )
+    Returns:
+        Lowest and highest brightness of what is called a building.
+    """
+    prefix = {'img_path': 'target/images', 'seg_map_path': 'target/masks'}
+    dataset = DATASETS.build({**cfg.test_dataloader.dataset, 'data_prefix': prefix, 'indices': list(chosen)})
+    building, background = np.zeros(LEVELS), np.zeros(LEVELS)
+    for index in range(len(dataset)):
+        item = dataset[index]
+        gray, label = brightness(item['inputs']), item['data_samples'].gt_sem_seg.data[0].numpy()
+        building += np.bincount(gray[label == BUILDING], minlength=LEVELS)
+        background += np.bincount(gray[(label != BUILDING) & (label != IGNORED)], minlength=LEVELS)
+    tp_dark, fp_dark = building.cumsum(), background.cumsum()
+    tp_bright, fp_bright = tp_dark[-1] - tp_dark + building, fp_dark[-1] - fp_dark + background
+    total = max(building.sum(), 1)
+    dark, bright = (2 * tp / (tp + fp + total) for tp, fp in ((tp_dark, fp_dark), (tp_bright, fp_bright)))
+    if dark.max() > bright.max():
+        return 0, int(dark.argmax())
+    return int(bright.argmax()), LEVELS - 1

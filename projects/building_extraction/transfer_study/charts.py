@@ -1,4 +1,4 @@
-"""The study's charts: F1 per height class, learning curves, F1 against the source's off-nadir angle."""
+"""The study's charts: F1 per height class, learning curves, F1 along each axis."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -13,8 +13,9 @@ from projects.reporting.figures import add_legend, new_figure, running_mean, sty
 from projects.reporting.number_format import fixed
 from projects.reporting.palette import MARKERS, distinct_colors, readable_on
 
-from .records import MAIN, Results, StudyRecord
-from .results import angle_domains, finished_runs, method_titles, scores_by_seed, source_domains, uses_source
+from ..height_classes import OVERALL
+from .records import MAIN, Axis, Results, StudyRecord
+from .results import finished_runs, method_titles, scores_of
 
 
 def method_styles(study: StudyRecord) -> dict[str, dict[str, str]]:
@@ -25,7 +26,7 @@ def method_styles(study: StudyRecord) -> dict[str, dict[str, str]]:
 
 
 def draw_bars(results: Results) -> Figure | None:
-    """Draw F1 on the main domain: a group of bars per height class, std as error bars, seeds as dots.
+    """Draw F1 of the main comparison: a group of bars per height class, std as error bars, replicates as dots.
 
     Returns:
         The figure, or None if no run has scores.
@@ -33,7 +34,7 @@ def draw_bars(results: Results) -> Figure | None:
     study, runs = results.study, results.runs
     titles, styles = method_titles(study), method_styles(study)
     scores = {
-        method: {name: list(scores_by_seed(runs, MAIN, method, name).values()) for name in results.classes}
+        method: {name: list(scores_of(runs, MAIN, method, name).values()) for name in results.classes}
         for method in titles
     }
     shown = [method for method in titles if any(scores[method].values())]
@@ -91,40 +92,38 @@ def draw_learning_curves(results: Results) -> Figure | None:
     return figure
 
 
-def draw_angles(results: Results) -> Figure | None:
-    """Draw F1 against the source's off-nadir angle: overall, then each height class, band of ± 1 std over seeds.
+def draw_axis(results: Results, axis: Axis) -> Figure | None:
+    """Draw F1 along an axis: overall, then each height class, band of ± 1 standard deviation over its replicates.
 
-    A method that uses no source is a level line.
+    What does not change along the axis, as a method without the source where the source changes, is a level line, of
+    the same replicates.
 
     Returns:
-        The figure, or None if no run of an angle has finished.
+        The figure, or None if no run of the axis has finished.
     """
     study, runs = results.study, results.runs
-    angles_deg, titles, styles = angle_domains(study), method_titles(study), method_styles(study)
-    series = {
-        name: {
-            method: [scores_by_seed(runs, d, method, name) for d in source_domains(study, method, angles_deg)]
-            for method in titles
-        }
-        for name in results.classes
-    }
-    classes = [name for name in series if any(any(values) for values in series[name].values())]
-    if not any(finished_runs(runs, domain, method) for domain in angles_deg for method in titles) or not classes:
+    styles, titles = method_styles(study), method_titles(study)
+    if not any(finished_runs(runs, setting, m) for _, setting in axis.points if setting != MAIN for m in titles):
         return None
+    series = {name: {m: axis_scores(results, axis, m, name) for m in titles} for name in results.classes}
+    classes = [name for name in series if any(any(by_value.values()) for by_value in series[name].values())]
     columns = min(3, len(classes))
     rows = -(-len(classes) // columns)
     figure = new_figure(4.2 * columns, 3.4 * rows + 0.5)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(classes) :]:
         axes.set_visible(False)
+    values = [value for value, _ in axis.points]
     for axes, name in zip(grid.flat, classes, strict=False):
-        for method, by_angle in series[name].items():
-            curves = _transposed(by_angle, list(angles_deg.values()))
-            style = styles[method] if uses_source(study, method) else {**styles[method], 'ls': '--'}
-            _draw_band(axes, curves, titles[method], style)
-        axes.set(
-            title=name, xlabel='off-nadir angle of the source, °', ylabel='F1, %', xticks=list(angles_deg.values())
-        )
+        for method, by_value in series[name].items():
+            style = styles[method] if varies(axis, results, method) else {**styles[method], 'ls': '--'}
+            _draw_band(axes, _transposed(by_value), titles[method], style)
+        if axis.log:
+            axes.set_xscale('log')
+            axes.minorticks_off()
+        label = f'{axis.title}, {axis.unit}' if axis.unit else axis.title
+        axes.set(title=name, xlabel=label, ylabel='F1, %')
+        axes.set_xticks(values, [f'{value:g}' for value in values])
         axes.tick_params(labelbottom=True, labelleft=True)
         style_axes(axes)
     handles = {label: line for axes in grid.flat for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
@@ -132,12 +131,32 @@ def draw_angles(results: Results) -> Figure | None:
     return figure
 
 
-def _transposed(by_angle: Sequence[Mapping[int, float]], angles_deg: Sequence[float]) -> list[dict[float, float]]:
-    """Turn {seed: score} per angle into {angle: score} per seed."""
-    seeds = dict.fromkeys(seed for scores in by_angle for seed in scores)
-    return [
-        {a: scores[seed] for a, scores in zip(angles_deg, by_angle, strict=True) if seed in scores} for seed in seeds
-    ]
+def axis_scores(
+    results: Results, axis: Axis, method: str, height_class: str = OVERALL
+) -> dict[float, dict[int, float]]:
+    """F1 of a method by value of an axis and replicate, of the replicates that the axis has.
+
+    Where the method is not trained anew for what differs, the main comparison stands for every value; where it is, but
+    was left out of the axis, there is only the value that the main comparison has.
+    """
+    found = {}
+    for value, setting in axis.points:
+        stands = setting if varies(axis, results, method) else MAIN
+        scores = scores_of(results.runs, stands, method, height_class)
+        found[value] = {replicate: score for replicate, score in scores.items() if replicate < axis.replicates}
+    return found
+
+
+def varies(axis: Axis, results: Results, method: str) -> bool:
+    """Whether anything that a method learns from, or is scored on, differs along an axis."""
+    learns_from = next(each.learns_from for each in results.study.methods if each.name == method)
+    return bool({'test', *learns_from} & set(axis.changes))
+
+
+def _transposed(by_value: Mapping[float, Mapping[int, float]]) -> list[dict[float, float]]:
+    """Turn {replicate: score} per value into {value: score} per replicate."""
+    replicates = dict.fromkeys(replicate for scores in by_value.values() for replicate in scores)
+    return [{v: scores[r] for v, scores in by_value.items() if r in scores} for r in replicates]
 
 
 def _draw_band(axes: Axes, curves: Sequence[Mapping[Any, float]], label: str, style: Mapping[str, Any]) -> None:

@@ -1,20 +1,23 @@
-"""What a study lacks: runs that failed or are missing, seeds."""
+"""What a study lacks: runs that failed or are missing, replicates, buildings of a class."""
 
 from .records import FAILED, FINISHED, MAIN, MISSING, Results, RunRecord
 from .results import method_titles, status_counts
+from .tables import without_buildings
 
 
 def gaps(results: Results) -> list[str]:
-    """Return a sentence on runs without a result and one on too few seeds, each where it applies."""
+    """Return a sentence on runs without a result, on too few replicates and on empty classes, each where it applies."""
     counts = status_counts(results)
     total = sum(counts.values())
     texts = []
     if counts[FINISHED] < total:
         rest = ', '.join(f'{count} {status}' for status, count in counts.items() if status != FINISHED and count)
         texts.append(f'Partial: {counts[FINISHED]} of {total} runs have finished, {rest}. All figures rest on these.')
-    seeds = [len(each.seeds) for each in results.summary[MAIN].values()]
-    if seeds and max(seeds) == 1:
-        texts.append('One seed only: there is no standard deviation, and differences cannot be judged.')
+    replicates = [len(each.replicates) for each in results.summary.get(MAIN, {}).values()]
+    if replicates and max(replicates) == 1:
+        texts.append('One replicate only: there is no standard deviation, and differences cannot be judged.')
+    if empty := without_buildings(results):
+        texts.append(f'The test sets hold no {" and no ".join(empty)} building: nothing is said of this class.')
     return texts
 
 
@@ -24,16 +27,16 @@ def failed_runs(results: Results) -> list[RunRecord]:
 
 
 def missing_runs(results: Results) -> list[str]:
-    """Return what has not run, as 'KD has not run on main (seeds 1, 2); angle-10 (seed 0)', a line per method."""
+    """Return what has not run, as 'KD has not run: main (replicates 1, 2); angle-10 (replicate 0)', by method."""
     titles = method_titles(results.study)
     missing: dict[str, dict[str, list[str]]] = {}
     for run in results.runs:
         if run.status == MISSING:
-            seeds = missing.setdefault(titles[run.about['method']], {}).setdefault(run.about['domain'], [])
-            seeds.append(str(run.about['seed']))
+            numbers = missing.setdefault(titles[run.about['method']], {}).setdefault(run.about['setting'], [])
+            numbers.append(str(run.about['replicate']))
     return [
-        f'{method} has not run on {"; ".join(_with_seeds(domain, seeds) for domain, seeds in domains.items())}'
-        for method, domains in missing.items()
+        f'{method} has not run: {"; ".join(_with_replicates(setting, them) for setting, them in settings.items())}'
+        for method, settings in missing.items()
     ]
 
 
@@ -42,5 +45,5 @@ def last_line(error: str) -> str:
     return (error.strip().splitlines() or ['failed without a message'])[-1]
 
 
-def _with_seeds(domain: str, seeds: list[str]) -> str:
-    return f'{domain} (seed{"s" if len(seeds) > 1 else ""} {", ".join(seeds)})'
+def _with_replicates(setting: str, numbers: list[str]) -> str:
+    return f'{setting} (replicate{"s" if len(numbers) > 1 else ""} {", ".join(numbers)})'

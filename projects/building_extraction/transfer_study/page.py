@@ -4,10 +4,19 @@ from pathlib import Path
 
 from projects.reporting.pages import render_page
 
-from .baselines import doubts
 from .completeness import failed_runs, gaps, last_line, missing_runs
+from .doubts import doubts
 from .records import Results
-from .tables import angle_table, cost_table, domain_table, misalignment_table, parameter_table, score_tables
+from .tables import (
+    axis_table,
+    cost_table,
+    equal_steps_tables,
+    misalignment_table,
+    parameter_table,
+    score_tables,
+    setting_table,
+    tuning_table,
+)
 from .verdict import CLAIM, judge_study
 
 MAX_ERROR_CHARACTERS = 8000
@@ -18,24 +27,28 @@ def results_html(results: Results, pictures: dict[str, bytes | None]) -> str:
 
     Args:
         results: Of `read_results`.
-        pictures: PNG by name: f1_per_height_class, learning_curves, f1_by_off_nadir_angle, panels; None for none.
+        pictures: PNG by name: f1_per_height_class, learning_curves, panels and f1_by_AXIS; None for none.
     """
     study = results.study
     return render_page(
         Path(__file__).with_suffix('.html'),
         study.title,
-        gaps=[*gaps(results), *doubts(results)],
+        gaps=[*doubts(results), *gaps(results)],
         methods={method.title: method.description for method in study.methods},
-        domains=domain_table(study),
+        settings=setting_table(study),
         claim=CLAIM,
         verdict=judge_study(results),
         pictures=pictures,
-        scores=[*score_tables(results), cost_table(results)],
-        angles=[table for table in (angle_table(results), misalignment_table(study)) if table is not None],
+        equal_steps=equal_steps_tables(results),
+        scores=score_tables(results),
+        axes=[(axis, axis_table(results, axis), pictures.get(f'f1_by_{axis.name}')) for axis in study.axes],
+        misalignment=misalignment_table(study),
+        trials=tuning_table(results),
+        costs=cost_table(results),
         parameters=parameter_table(study),
         failed=[(f'{run.name} failed: {last_line(run.error)}', _end(run.error)) for run in failed_runs(results)],
         missing=missing_runs(results),
-        seeds=', '.join(map(str, study.seeds)),
+        replicates=study.replicates,
     )
 
 

@@ -51,7 +51,7 @@ class KeepPredictions(Hook):
 
 
 def draw_panels(results: Results, folder: Path) -> Figure | None:
-    """Draw a row per tile: the image, the label, and each method's prediction of its first finished seed.
+    """Draw a row per tile: the image, the label, and each method's prediction of the first replicate.
 
     Building pixels that a method finds, background that it takes for building and building that it misses have a
     colour each; ignored pixels have none. The label shows height classes if `study.json` names a folder
@@ -74,7 +74,7 @@ def draw_panels(results: Results, folder: Path) -> Figure | None:
     tiles = study.panel_tiles
     titles = method_titles(study)
     runs = {method: _shown_run(results, method) for method in titles}
-    columns = [f'{titles[method]}, seed {run.about["seed"]}' for method, run in runs.items() if run]
+    columns = [titles[method] for method, run in runs.items() if run]
     figure = new_figure(CELL_INCHES * (2 + len(columns)), (CELL_INCHES + 0.2) * len(tiles) + 0.5)
     grid = figure.subplots(len(tiles), 2 + len(columns), squeeze=False)
     for axes in grid.flat:

@@ -8,14 +8,14 @@ from projects.reporting.figures import png
 from projects.reporting.markdown import Part, bullets, document
 from projects.storage.atomic_files import write_file
 
-from .baselines import doubts
-from .charts import draw_angles, draw_bars, draw_learning_curves
+from .charts import draw_axis, draw_bars, draw_learning_curves
 from .completeness import failed_runs, gaps, last_line, missing_runs
+from .doubts import doubts
 from .page import results_html
 from .panels import draw_panels
 from .records import Results
 from .results import read_results, write_results
-from .tables import angle_table, cost_table, misalignment_table, score_tables
+from .tables import axis_table, cost_table, equal_steps_tables, misalignment_table, score_tables, tuning_table
 from .verdict import CLAIM, judge_study
 
 
@@ -40,7 +40,7 @@ def write_report(folder: Path) -> Path:
     pictures = {
         'f1_per_height_class': _picture(draw_bars(results)),
         'learning_curves': _picture(draw_learning_curves(results)),
-        'f1_by_off_nadir_angle': _picture(draw_angles(results)),
+        **{f'f1_by_{axis.name}': _picture(draw_axis(results, axis)) for axis in results.study.axes},
         'panels': _picture(draw_panels(results, folder)),
     }
     (folder / 'charts').mkdir(exist_ok=True)
@@ -58,11 +58,14 @@ def results_markdown(results: Results) -> str:
     """Return verdict and tables as Markdown."""
     study, verdict = results.study, judge_study(results)
     failed = [f'{run.name} failed: {last_line(run.error)}' for run in failed_runs(results)]
-    parts: list[Part] = [f'# {study.title}', *gaps(results), *doubts(results)]
-    parts += ['## Verdict', f'**{verdict.answer}**', bullets(verdict.findings), verdict.rule, CLAIM, *verdict.tables]
+    parts: list[Part] = [f'# {study.title}', *doubts(results), *gaps(results)]
+    parts += ['## Verdict', f'**{verdict.answer}**', *verdict.tables[:1], verdict.rule, CLAIM, *verdict.tables[1:]]
+    parts += ['## At equal steps', *equal_steps_tables(results)]
     parts += ['## Scores', *score_tables(results)]
-    parts += ["## By the source's off-nadir angle", angle_table(results)]
+    for axis in study.axes:
+        parts += [f'## By {axis.title}', axis_table(results, axis)]
     parts += ['## Label misalignment', misalignment_table(study)]
+    parts += ['## Trials', tuning_table(results)]
     parts += ['## Cost', cost_table(results)]
     parts += ['## Runs without a result', bullets([*failed, *missing_runs(results)])]
     return document(parts) + '\n'

@@ -1,28 +1,20 @@
-"""A study's runs in one place: what finished, failed or is missing, and what the scores come to over the seeds."""
+"""A study's runs in one place: what finished, failed or is missing, and what the scores come to over replicates."""
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from projects.storage.atomic_files import write_file
 
-from .comparison import compare, summarize
-from .records import (
-    FAILED,
-    FINISHED,
-    MAIN,
-    MISSING,
-    MethodComparison,
-    MethodSummary,
-    Results,
-    RunRecord,
-    StudyRecord,
-    about,
-    angle_domain,
-)
+from ..height_classes import OVERALL
+from .differences import Difference, bootstrap_f1, compare, summarize
+from .records import FAILED, FINISHED, MAIN, MISSING, TUNING, MethodSummary, Results, RunRecord, StudyRecord, about
 
 SCORES = {
     'f1': 'F1',
@@ -52,30 +44,18 @@ def read_results(folder: Path) -> Results:
         raise FileNotFoundError(f'{path} does not exist; give the folder that a study wrote.')
     study = StudyRecord.from_json(read_json(path))
     runs = _read_runs(folder, study.runs)
-    classes = list(dict.fromkeys(name for run in runs for name in run.scores))
-    domains = [domain['name'] for domain in study.domains]
+    found = {name for run in runs for name in run.scores}
+    heights_known = study.methods and found.intersection(study.height_classes.names)
+    named = [OVERALL, *study.height_classes.names] if heights_known else []  # a class without buildings as well
+    classes = [*named, *(name for name in dict.fromkeys(n for run in runs for n in run.scores) if name not in named)]
+    settings = [setting['name'] for setting in study.settings]
     return Results(
         study,
         runs,
         classes,
-        summary={domain: _summary(study, runs, domain, classes) for domain in domains},
-        comparisons={domain: _comparisons(study, runs, domain, classes) for domain in domains},
+        summary={setting: _summary(study, runs, setting, classes) for setting in settings},
+        differences=_differences(study, runs, classes),
     )
-
-
-def angle_domains(study: StudyRecord) -> dict[str, float]:
-    """Return the angle in degrees of each domain that is seen at one angle only, in ascending order."""
-    return {angle_domain(angle_deg): angle_deg for angle_deg in sorted(study.angles_deg)}
-
-
-def source_domains(study: StudyRecord, method: str, domains: Iterable[str]) -> list[str]:
-    """Return the domains whose runs stand for a method on some domains: the main one for each if it uses no source."""
-    return [domain if uses_source(study, method) else MAIN for domain in domains]
-
-
-def uses_source(study: StudyRecord, method: str) -> bool:
-    """Return whether a method learns from the source domain."""
-    return next(each.uses_source for each in study.methods if each.name == method)
 
 
 def method_titles(study: StudyRecord) -> dict[str, str]:
@@ -89,24 +69,36 @@ def status_counts(results: Results) -> dict[str, int]:
     return {status: counts[status] for status in (FINISHED, FAILED, MISSING)}
 
 
-def finished_runs(runs: Sequence[RunRecord], domain: str, method: str) -> dict[int, RunRecord]:
-    """Return a method's finished runs on a domain by seed, in ascending order."""
+def finished_runs(runs: Sequence[RunRecord], setting: str, method: str) -> dict[int, RunRecord]:
+    """Return a method's finished runs in a setting by replicate, in ascending order."""
     chosen = {
-        run.about['seed']: run
+        run.about['replicate']: run
         for run in runs
-        if run.status == FINISHED and (run.about.get('domain'), run.about.get('method')) == (domain, method)
+        if run.status == FINISHED and (run.about.get('setting'), run.about.get('method')) == (setting, method)
     }
     return dict(sorted(chosen.items()))
 
 
-def scores_by_seed(
-    runs: Sequence[RunRecord], domain: str, method: str, height_class: str, score: str = 'f1'
+def trials_of(runs: Sequence[RunRecord], method: str) -> list[RunRecord]:
+    """Return the trials of a method's hyper-parameters, in their order."""
+    found = [run for run in runs if (run.about.get('setting'), run.about.get('method')) == (TUNING, method)]
+    return sorted(found, key=lambda run: run.about['trial'])
+
+
+def best_validation(run: RunRecord) -> float | None:
+    """Return the highest F1 of a run's validations in percent, None without any."""
+    return max((f1 for f1 in run.f1_curve.values() if f1 is not None), default=None)
+
+
+def scores_of(
+    runs: Sequence[RunRecord], setting: str, method: str, height_class: str, score: str = 'f1'
 ) -> dict[int, float]:
-    """Return a score in percent by seed, without runs where it is undefined."""
+    """Return a score in percent by replicate, without runs where it is undefined."""
     values = {
-        seed: run.scores.get(height_class, {}).get(score) for seed, run in finished_runs(runs, domain, method).items()
+        replicate: run.scores.get(height_class, {}).get(score)
+        for replicate, run in finished_runs(runs, setting, method).items()
     }
-    return {seed: value for seed, value in values.items() if value is not None}
+    return {replicate: value for replicate, value in values.items() if value is not None}
 
 
 def write_results(results: Results, path: Path) -> None:
@@ -143,15 +135,15 @@ def _read_run(run_folder: Path, folder: Path, planned_about: dict[str, Any]) -> 
 
 
 def _summary(
-    study: StudyRecord, runs: Sequence[RunRecord], domain: str, classes: Sequence[str]
+    study: StudyRecord, runs: Sequence[RunRecord], setting: str, classes: Sequence[str]
 ) -> dict[str, MethodSummary]:
     summary = {}
     for method in method_titles(study):
-        finished = finished_runs(runs, domain, method)
+        finished = finished_runs(runs, setting, method)
         summary[method] = MethodSummary(
-            seeds=list(finished),
+            replicates=list(finished),
             scores={
-                name: {score: summarize(scores_by_seed(runs, domain, method, name, score).values()) for score in SCORES}
+                name: {score: summarize(scores_of(runs, setting, method, name, score).values()) for score in SCORES}
                 for name in classes
             },
             miou=summarize(run.miou for run in finished.values()),
@@ -161,12 +153,36 @@ def _summary(
     return summary
 
 
-def _comparisons(
-    study: StudyRecord, runs: Sequence[RunRecord], domain: str, classes: Sequence[str]
-) -> list[MethodComparison]:
-    return [
-        MethodComparison(method, other, name, 'f1', compare(*scores))
-        for method, other in combinations(method_titles(study), 2)
-        for name in classes
-        if all(scores := [scores_by_seed(runs, domain, each, name) for each in (method, other)])
-    ]
+def _differences(study: StudyRecord, runs: Sequence[RunRecord], classes: Sequence[str]) -> list[Difference]:
+    finished = {method: finished_runs(runs, MAIN, method) for method in method_titles(study)}
+    found: list[Difference] = []
+
+    @cache
+    def bootstrapped(replicates: tuple[int, ...]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """By method, F1 of replicates and draws, and classes last."""
+        methods = [method for method, own in finished.items() if own.keys() >= set(replicates)]
+        counts = [np.stack([_counts(finished[m][r], classes) for m in methods], axis=1) for r in replicates]
+        observed, drawn = bootstrap_f1(counts)
+        return {method: (observed[:, i], drawn[:, :, i]) for i, method in enumerate(methods)}
+
+    for method, other in combinations(finished, 2):
+        common = tuple(r for r in finished[method] if r in finished[other] and finished[method][r].images)
+        if not common:
+            continue
+        ours, theirs = (bootstrapped(common)[each] for each in (method, other))
+        for index, name in enumerate(classes):
+            difference = compare(
+                method, other, name, *((each[0][:, index], each[1][..., index]) for each in (ours, theirs))
+            )
+            found += [difference] if difference else []
+    return found
+
+
+def _counts(run: RunRecord, classes: Sequence[str]) -> np.ndarray:
+    """(T, C, 3) counts of a run's tiles, in the order of their names."""
+    counts = np.zeros((len(run.images), len(classes), 3))
+    for number, name in enumerate(sorted(run.images)):
+        for height_class, row in run.images[name].items():
+            counts[number, classes.index(height_class)] = row
+            counts[number, classes.index(OVERALL)] += row
+    return counts

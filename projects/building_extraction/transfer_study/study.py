@@ -1,24 +1,28 @@
-"""The study in one call: scenes, runs, report."""
+"""The study in one call: tiles, trials, runs."""
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from mmengine.fileio import put_text
+from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
+from projects.storage.atomic_files import write_file
 from projects.training.config import load_config, locate
 from projects.training.experiments.runs import Run
 from projects.training.experiments.schedule import Outcome, run_all
 
 from ..evaluation.height_class_scores import HeightClassScores
 from ..height_classes import HeightClasses
-from .plan import Study, plan_runs
-from .records import MAIN, Method, StudyRecord
-from .tile_sets import choose_panels
+from .baselines import BASELINES, score_baselines
+from .plan import Study, axis_of, plan_runs, setting_name
+from .records import MAIN, TUNING, Axis, Method, StudyRecord
+from .tile_sets import choose_panels, tile_source, tiles
+from .tuning import plan_trials, tune
 
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 
@@ -49,63 +53,157 @@ def height_classes_of(study: Study) -> HeightClasses:
 def run_study(
     study: Study, folder: Path, num_processes: int | None = None, methods: Sequence[str] | None = None
 ) -> Outcome:
-    """Render, train and score all that is not there yet.
+    """Prepare tiles, choose hyper-parameters, train and score: all that is not there yet.
 
     Args:
         study: What is compared.
-        folder: Receives `scenes/` (what the source of the tiles writes), `runs/` and `study.json`;
+        folder: Receives `tiles/` (what the source of the tiles writes), `runs/` and `study.json`;
             `report.write_report` makes the rest of them.
         num_processes: Runs at once; None takes the study's.
         methods: Leave out all others; None takes all.
 
     Returns:
-        How the runs ended.
+        How the runs ended, trials included.
+
+    Raises:
+        ValueError: There are fewer tiles than the methods need, a method cannot be tuned, or the folder holds a study
+            of other settings.
     """
     num_processes = study.num_processes if num_processes is None else num_processes
-    scenes = (folder / 'scenes').absolute()
     classes = height_classes_of(study)
-    roots: dict[str, Path] = {}
-    for name, source in study.sources().items():
-        roots[name] = source.prepare(0, scenes / name, classes, roots.get(MAIN))
-    panels = choose_panels(roots[MAIN], study.num_panels, classes)
-    runs = plan_runs(study, roots, methods, panels)
-    record = _record(study, roots[MAIN], folder, classes, panels, runs)
-    description = json.dumps(record.to_json(), indent=1)
-    describe = partial(put_text, description, str((folder / 'study.json').absolute()))
-    return run_all(runs, folder / 'runs', num_processes, describe)
+    roots = prepare_tiles(study, (folder / 'tiles').absolute(), classes)
+    panels = choose_panels(roots[MAIN, 0], study.num_panels, classes)
+    names = study.with_teachers(methods)
+    runs_folder = folder / 'runs'
+    ended = Outcome([], {})
+
+    def execute(runs: Sequence[Run]) -> Outcome:
+        describe = partial(_describe, study, folder, roots, classes, panels, names, chosen)
+        outcome = run_all(runs, runs_folder, num_processes, describe)
+        ended.finished += outcome.finished
+        ended.failed |= outcome.failed
+        return outcome
+
+    chosen: dict[str, dict[str, Any]] = {}
+    plan_runs(study, roots, {}, names)  # refuses too few tiles before anything is trained
+    if any(study.methods[name].get('trials') for name in names):
+        chosen = tune(study, roots[TUNING, study.replicates], runs_folder, execute, names)
+    for replicate in range(study.replicates):
+        score_baselines(study, roots[MAIN, replicate], runs_folder, replicate)
+    execute(plan_runs(study, roots, chosen, names, panels))
+    return ended
 
 
-def _record(
-    study: Study, main: Path, folder: Path, classes: HeightClasses, panels: list[str], runs: Sequence[Run]
-) -> StudyRecord:
-    sources = study.sources()
+def prepare_tiles(study: Study, folder: Path, classes: HeightClasses) -> dict[tuple[str, int], Path]:
+    """The tiles of each setting and replicate, written where they are not there; settings of the same data share them.
+
+    Points of an axis with more clean tiles than there are, are left out.
+    """
+    wanted = [(MAIN, replicate) for replicate in range(study.replicates)]
+    if any(method.get('trials') for method in study.methods.values()):
+        wanted.append((TUNING, study.replicates))
+    settings = study.settings() | {TUNING: study}
+    for setting in settings:
+        if (axis := axis_of(study, setting)) and setting != TUNING:
+            wanted += [(setting, replicate) for replicate in range(axis.get('replicates', study.replicates))]
+    roots: dict[tuple[str, int], Path] = {}
+    for setting, replicate in wanted:
+        at = settings[setting]
+        main = roots.get((MAIN, replicate))
+        if at.data == study.data and main is not None:
+            root = main
+        else:
+            place = folder / f'{MAIN if at.data == study.data else setting}_r{replicate}'
+            root = tile_source(at.data).prepare(replicate, place, classes, main)
+        there = len(tiles(root, 'target'))
+        if setting != MAIN and at.target_tiles is not None and at.target_tiles > there:
+            print_log(f'{setting}: left out, replicate {replicate} has {there} clean tiles', logger='current')
+        else:
+            roots[setting, replicate] = root
+    return roots
+
+
+def _describe(
+    study: Study,
+    folder: Path,
+    roots: Mapping[tuple[str, int], Path],
+    classes: HeightClasses,
+    panels: list[str],
+    names: Sequence[str],
+    chosen: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Write `study.json`."""
+    main, source = roots[MAIN, 0], tile_source(study.data)
     shown = Path(os.path.relpath(main, folder.absolute())) / 'test'
-    planned = {run.about['method'] for run in runs}
-    return StudyRecord(
+    settings = {name: at for name, at in study.settings().items() if any(name == setting for setting, _ in roots)}
+    trials = [
+        run
+        for name in names
+        if study.methods[name].get('trials')
+        for run in plan_trials(study, name, roots[TUNING, study.replicates], {}, None)
+    ]
+    runs = [*trials, *plan_runs(study, roots, {}, names)]
+    record = StudyRecord(
         name=study.name,
         title=study.title,
         methods=[
-            Method(name, method['title'], method['description'], method.get('uses_source', False))
-            for name, method in study.methods.items()
-            if name in planned
+            *(
+                Method(
+                    name,
+                    study.methods[name]['title'],
+                    study.methods[name]['description'],
+                    sorted(study.learns_from(name)),
+                    study.total_steps(name),
+                    study.target_steps(name),
+                    [dict(options) for options in study.methods[name].get('trials', ())],
+                    dict(chosen.get(name, {})),
+                    study.methods[name].get('tuned_as'),
+                )
+                for name in names
+            ),
+            *BASELINES,
         ],
-        domains=[{'name': name, **source.about_source()} for name, source in sources.items()],
-        angles_deg=list(study.angles_deg),
-        seeds=list(study.seeds),
+        settings=[{'name': name, **tile_source(at.data).about_source()} for name, at in settings.items()],
+        axes=[
+            Axis(
+                name,
+                about['title'],
+                about.get('unit', ''),
+                about.get('log', False),
+                list(about['changes']),
+                _points(study, name, settings),
+                min(about.get('replicates', study.replicates), study.replicates),
+            )
+            for name, about in study.axes.items()
+        ],
+        replicates=study.replicates,
         runs=[{'name': run.name, **run.about} for run in runs],
         parameters={
-            'images': sources[MAIN].describe(),
+            'images': source.describe(),
             'data': dict(study.data),
+            'target_tiles': study.target_tiles,
             'height_classes': asdict(classes),
             'options': dict(study.options),
             'methods': {
-                name: {'config': method['config'], **dict(method.get('options', {}))}
-                for name, method in study.methods.items()
+                name: {'config': study.methods[name]['config'], **dict(study.methods[name].get('options', {}))}
+                for name in names
             },
         },
         panel_tiles=panels,
         panel_images=(shown / 'images').as_posix(),
         panel_labels=(shown / 'masks').as_posix(),
         building_heights=(shown / 'heights').as_posix() if (main / 'test' / 'heights').is_dir() else '',
-        misalignment=sources[MAIN].misalignment(main, classes),
+        misalignment=source.misalignment(main, classes),
     )
+    write_file(folder / 'study.json', json.dumps(record.to_json(), indent=1))
+
+
+def _points(study: Study, axis: str, settings: Mapping[str, Study]) -> list[tuple[float, str]]:
+    """Values of an axis and their settings; those at which nothing differs are the main one's."""
+    named = [(value, setting_name(axis, value)) for value, _ in study.axes[axis]['points']]
+    all_settings = study.settings()
+    return [
+        (value, name if name in settings else MAIN)
+        for value, name in named
+        if name in settings or name not in all_settings
+    ]

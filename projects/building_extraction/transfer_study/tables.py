@@ -1,49 +1,106 @@
 """The study's tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from projects.reporting.number_format import NOTHING, fixed, plain, with_spread
 from projects.reporting.tables import Table
 from projects.storage.parameters import flatten
 
-from ..height_classes import OVERALL, UNKNOWN
-from .baselines import EVERYTHING, everything_a_building
-from .comparison import Spread
-from .records import MAIN, Results, StudyRecord
-from .results import SCORES, angle_domains, method_titles, scores_by_seed, source_domains
+from ..height_classes import UNKNOWN
+from .charts import axis_scores, varies
+from .differences import Spread, summarize
+from .records import MAIN, Axis, Method, Results, StudyRecord
+from .results import SCORES, best_validation, method_titles, trials_of
+
+NO_BUILDINGS = 'no buildings'
+
+
+def equal_steps_tables(results: Results) -> list[Table]:
+    """Return F1 of the methods that have the same number of steps in all, and of those with the same on the target.
+
+    The number is the one that most methods have; the teacher, and what learns nothing, stand in both.
+    """
+    tables = []
+    for what, key in (('in all, teachers included', 'total_steps'), ('on the target', 'target_steps')):
+        numbers = [getattr(method, key) for method in results.study.methods if method.trained]
+        if not numbers:
+            continue
+        common = max(set(numbers), key=lambda number: (numbers.count(number), number))
+        compared = [m for m in results.study.methods if m.trained and getattr(m, key) == common]
+        beside = [m for m in results.study.methods if not m.trained or m.learns_from == ['source']]
+        caption = (
+            f'F1 in percent after {common} steps {what}; mean ± sample standard deviation over replicates, the highest '
+            'in bold; below, the teacher and what needs no learning'
+        )
+        tables.append(_score_table(results, 'f1', caption, [*compared, *(m for m in beside if m not in compared)]))
+    return tables
 
 
 def score_tables(results: Results) -> list[Table]:
-    """Return one table per score of the main domain: methods by height classes, the highest means standing out."""
-    return [_score_table(results, score) for score in SCORES]
+    """Return one table per score of the main comparison, of all methods: the highest means stand out."""
+    return [
+        _score_table(
+            results,
+            score,
+            f'{title} in percent of all methods, mean ± sample standard deviation over replicates, the highest in bold',
+            results.study.methods,
+        )
+        for score, title in SCORES.items()
+    ]
 
 
-def angle_table(results: Results) -> Table | None:
-    """Return F1 overall by the source's off-nadir angle, or None if the study has no angles."""
-    study = results.study
-    angles_deg = angle_domains(study)
+def axis_table(results: Results, axis: Axis) -> Table | None:
+    """Return F1 overall by the values of an axis, or None if none of its runs has finished."""
     rows = []
-    for method, title in method_titles(study).items():
-        domains = source_domains(study, method, angles_deg)
-        stats = [results.spread(domain, method, OVERALL) for domain in domains]
-        if any(stat.n for stat in stats):
-            rows.append([title, *(figure_text(stat) for stat in stats), _change(results, method, domains)])
-    if not rows:
+    for method in results.study.methods:
+        by_value = axis_scores(results, axis, method.name)
+        if any(by_value.values()) and (varies(axis, results, method.name) or method.trained):
+            first, last = (by_value[value] for value in (axis.points[0][0], axis.points[-1][0]))
+            changes = [last[replicate] - first[replicate] for replicate in first.keys() & last.keys()]
+            change = fixed(sum(changes) / len(changes), signed=True) if changes else NOTHING
+            rows.append([method.title, *(figure_text(summarize(s.values())) for s in by_value.values()), change])
+    moved = {setting for _, setting in axis.points} - {MAIN}
+    if not any(run.scores for run in results.runs if run.about.get('setting') in moved):
         return None
-    angles = [f'{angle_deg:g}°' for angle_deg in angles_deg.values()]
-    columns = ['method', *angles, f'{angles[0]} to {angles[-1]}, same seeds']
-    return Table("F1 overall in percent by the source's off-nadir angle", columns, rows)
+    values = [f'{value:g}{"" if axis.unit in ("", "°") else " "}{axis.unit}' for value, _ in axis.points]
+    columns = ['method', *values, f'{values[0]} to {values[-1]}, same replicates']
+    return Table(f'F1 overall in percent: {axis.title}, {axis.replicates} replicates', columns, rows)
+
+
+def tuning_table(results: Results) -> Table | None:
+    """Return every trial with its best validation, the chosen ones in bold; None without any."""
+    rows: list[list[str]] = []
+    best = set()
+    for method in results.study.methods:
+        scores = {run.about['trial']: best_validation(run) for run in trials_of(results.runs, method.name)}
+        known = {number: score for number, score in scores.items() if score is not None}
+        for number, options in enumerate(method.trials):
+            if known and number == max(known, key=lambda each: (known[each], -each)):
+                best.add((len(rows), 3))
+            rows.append([method.title, str(number + 1), _listed(options), fixed(scores.get(number))])
+        if method.tuned_as:
+            rows.append([method.title, NOTHING, f'as {method_titles(results.study)[method.tuned_as]}', NOTHING])
+    caption = 'Trials: best F1 of any validation in percent, on the tuning replicate; the chosen ones in bold'
+    return Table(caption, ['method', 'trial', 'options', 'F1'], rows, frozenset(best)) if rows else None
+
+
+def _listed(options: Mapping[str, Any]) -> str:
+    return ', '.join(f'{key.rpartition(".")[2]} {plain(value)}' for key, value in options.items()) or NOTHING
 
 
 def cost_table(results: Results) -> Table:
     """Return what each method costs, and mIoU beside it."""
     rows = []
-    for method, title in method_titles(results.study).items():
-        summary = results.summary[MAIN][method]
+    for method in results.study.methods:
+        summary = results.summary[MAIN][method.name]
+        steps = [str(method.total_steps), str(method.target_steps)] if method.trained else [NOTHING, NOTHING]
         costs = (figure_text(summary.train_minutes, 2), figure_text(summary.parameters_m, 2))
-        rows.append([title, str(len(summary.seeds)), *costs, figure_text(summary.miou)])
-    columns = ['method', 'runs', 'training, minutes', 'parameters, M', 'mIoU, %']
-    return Table('Cost of one run, its teacher not included, and mIoU of background and building', columns, rows)
+        rows.append([method.title, str(len(summary.replicates)), *steps, *costs, figure_text(summary.miou)])
+    columns = ['method', 'runs', 'steps in all', 'on the target', 'training, minutes', 'parameters, M', 'mIoU, %']
+    return Table(
+        'Steps with those of the teacher; minutes of one run without it; mIoU of background and building', columns, rows
+    )
 
 
 def misalignment_table(study: StudyRecord) -> Table | None:
@@ -63,30 +120,41 @@ def parameter_table(study: StudyRecord) -> Table:
     return Table('Parameters', ['parameter', 'value'], rows)
 
 
-def domain_table(study: StudyRecord) -> Table:
-    """Return the source domains: every field that the study states for them."""
-    names = list(dict.fromkeys(key for domain in study.domains for key in domain if key != 'name'))
-    rows = [[domain['name'], *(plain(domain.get(name)) for name in names)] for domain in study.domains]
-    return Table('Source domains', ['domain', *(_with_unit(name) for name in names)], rows)
+def setting_table(study: StudyRecord) -> Table:
+    """Return the settings: every field that the study states for the source of each."""
+    names = list(dict.fromkeys(key for setting in study.settings for key in setting if key != 'name'))
+    rows = [[setting['name'], *(plain(setting.get(name)) for name in names)] for setting in study.settings]
+    return Table('The source in each setting', ['setting', *(_with_unit(name) for name in names)], rows)
 
 
-def _score_table(results: Results, score: str) -> Table:
-    titles = method_titles(results.study)
-    columns = {name: [results.spread(MAIN, method, name, score) for method in titles] for name in results.classes}
+def _score_table(results: Results, score: str, caption: str, methods: Sequence[Method]) -> Table:
+    columns = {name: [results.spread(MAIN, m.name, name, score) for m in methods] for name in results.classes}
     columns = {name: stats for name, stats in columns.items() if name != UNKNOWN or any(stat.n for stat in stats)}
+    empty = without_buildings(results)
     best = set()
     for column, stats in enumerate(columns.values(), start=1):
         highest = max((stat.mean for stat in stats if stat.mean is not None), default=None)
         best |= {(row, column) for row, stat in enumerate(stats) if highest is not None and stat.mean == highest}
     rows = [
-        [title, *(figure_text(stats[row], runs=len(results.summary[MAIN][method].seeds)) for stats in columns.values())]
-        for row, (method, title) in enumerate(titles.items())
+        [
+            method.title,
+            *(
+                NO_BUILDINGS
+                if name in empty
+                else figure_text(stats[row], runs=len(results.summary[MAIN][method.name].replicates))
+                for name, stats in columns.items()
+            ),
+        ]
+        for row, method in enumerate(methods)
     ]
-    baseline = everything_a_building(results).get(score)
-    if baseline is not None:
-        rows.append([EVERYTHING, *(fixed(baseline if name == OVERALL else None) for name in columns)])
-    caption = f'{SCORES[score]} in percent, mean ± sample standard deviation over seeds, the highest in bold'
     return Table(caption, ['method', *columns], rows, frozenset(best))
+
+
+def without_buildings(results: Results) -> list[str]:
+    """Return the height classes of which the test sets hold no building: they have no score, rather than 0."""
+    counted = [run.counts['pixels'] for run in results.runs if run.counts]
+    classes = [name for name in results.study.height_classes.names if counted and name in results.classes]
+    return [n for n in classes if not any(c.get(n, {}).get('tp', 0) + c.get(n, {}).get('fn', 0) for c in counted)]
 
 
 def figure_text(stat: Spread, digits: int = 1, runs: int | None = None) -> str:
@@ -95,12 +163,6 @@ def figure_text(stat: Spread, digits: int = 1, runs: int | None = None) -> str:
         return NOTHING
     count = '' if runs in (None, stat.n) else f' (n = {stat.n})'
     return with_spread(stat.mean, stat.std, digits) + count
-
-
-def _change(results: Results, method: str, domains: Sequence[str]) -> str:
-    first, last = (scores_by_seed(results.runs, domain, method, OVERALL) for domain in (domains[0], domains[-1]))
-    changes = [last[seed] - first[seed] for seed in first.keys() & last.keys()]
-    return fixed(sum(changes) / len(changes), signed=True) if changes and domains[0] != domains[-1] else NOTHING
 
 
 def _with_unit(name: str) -> str:

@@ -1,29 +1,17 @@
-"""What the numbers say about the paper's claim that supervised domain adaptation (SDA) beats KD and DML."""
+"""What the numbers say about the paper's claims on supervised domain adaptation (SDA), KD and DML, claim by claim."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from projects.reporting.number_format import NOTHING, fixed, with_spread
+from projects.reporting.number_format import NOTHING, fixed
 from projects.reporting.tables import Table
 
-from ..height_classes import OVERALL, UNKNOWN
-from .comparison import (
-    CLEAR_STANDARD_ERRORS,
-    JUDGED,
-    LOSS,
-    NO_SEED,
-    ONE_SEED,
-    WIN,
-    WITHIN,
-    Comparison,
-    chance_of_clear,
-    compare,
-)
+from ..height_classes import OVERALL
+from .differences import LEVEL, Difference, holm
 from .records import MAIN, Results
-from .results import method_titles, scores_by_seed, uses_source
+from .results import method_titles
 
-CLAIMED, RIVALS, TEACHER = 'sda', ('kd', 'dml'), 'teacher'
-CONTROL = 'student_long'  # the target alone, with the steps of teacher and SDA together
+HOLDS, FAILS, UNDECIDED, UNJUDGED = 'holds', 'does not hold', 'not decided', 'cannot be judged'
+SIGNIFICANT = 0.05
 PUBLISHED_F1 = {'low-rise': 94.3, 'mid-rise': 86.8, 'high-rise': 91.2, 'skyscraper': 69.7}
 CLAIM = (
     'Neupane, Aryal and Rajabifard (arXiv 2311.03867) claim that a student fine-tuned from the large noisy source to '
@@ -36,178 +24,182 @@ CLAIM = (
 
 
 @dataclass(frozen=True)
+class Claim:
+    """That one method is above another, and what becomes of it.
+
+    Attributes:
+        text: The claim.
+        paper: Whether it is the paper's; others are ours.
+        difference: Of the method that is claimed to be above and the other; None if a replicate of both is missing.
+        adjusted_p: Of no difference, for the number of claims.
+    """
+
+    text: str
+    paper: bool
+    difference: Difference | None
+    adjusted_p: float | None = None
+
+    @property
+    def outcome(self) -> str:
+        """Holds, does not hold, not decided, or cannot be judged."""
+        if self.difference is None or self.adjusted_p is None:
+            return UNJUDGED
+        if self.adjusted_p >= SIGNIFICANT:
+            return UNDECIDED
+        return HOLDS if self.difference.mean > 0 else FAILS
+
+
+@dataclass(frozen=True)
 class Verdict:
     """An answer and what it rests on.
 
     Attributes:
         answer: One sentence or two.
-        findings: One sentence per height class and rival, and about the teacher.
-        rule: How differences were judged, and how far the rule can be trusted.
-        tables: Differences to every other method, and the published figures beside ours.
+        claims: One by one.
+        rule: How differences were judged.
+        tables: The claims, differences to every other method, and the published figures beside ours.
     """
 
     answer: str
-    findings: list[str]
+    claims: list[Claim]
     rule: str
     tables: list[Table]
 
 
 def judge_study(results: Results) -> Verdict:
-    """Judge the claim on the main domain, from F1 of the runs with common seeds.
+    """Judge the paper's claims, and what the source is worth, on the main comparison.
 
     Args:
         results: Of `read_results`.
     """
-    titles = method_titles(results.study)
-    absent = [name.upper() for name in (CLAIMED, *RIVALS) if name not in titles]
-    if CLAIMED not in titles or len(absent) == len(RIVALS):
-        answer = f'No verdict: the claim compares SDA with KD and DML, and this study has no {" and no ".join(absent)}.'
-        return Verdict(answer, [], _rule(0, 0), [_published_table(results)])
-    rivals = [name for name in RIVALS if name in titles]
-    classes = [name for name in results.classes if name not in (OVERALL, UNKNOWN)]
-    outcomes = {name: {rival: _compare(results, CLAIMED, rival, name) for rival in rivals} for name in classes}
-    findings = [_finding(results, rival, name, outcomes[name][rival]) for name in classes for rival in rivals]
-    if TEACHER in titles:
-        learners = [name for name in (CLAIMED, *rivals) if name in titles]
-        findings += [
-            _teacher_finding(titles[name], titles[TEACHER], _against_teacher(results, name)) for name in learners
-        ]
-    if CONTROL in titles:
-        findings.append(_control_finding(titles[CONTROL], _compare(results, CLAIMED, CONTROL, OVERALL)))
-    findings += [
-        f'{titles[rival]} uses no source domain in this study: its distance from SDA is also what the source is worth.'
-        for rival in rivals
-        if not uses_source(results.study, rival)
-    ]
-    others = [name for name in titles if name != CLAIMED]
-    judged = [_compare(results, CLAIMED, other, name) for other in others for name in results.classes]
-    judged = [comparison for comparison in judged if comparison.outcome in JUDGED]
-    note = f' KD and DML are both needed for the whole claim; {absent[0]} is not in this study.' if absent else ''
+    claims = _claims(results)
+    p_values = {c.text: c.difference.p for c in claims if c.difference is not None and c.difference.p is not None}
+    adjusted = holm(p_values)
+    claims = [Claim(c.text, c.paper, c.difference, adjusted.get(c.text)) for c in claims]
     return Verdict(
-        answer=_answer(outcomes, [titles[rival] for rival in rivals], titles) + note,
-        findings=findings,
-        rule=_rule(min((comparison.n for comparison in judged), default=0), len(judged)),
-        tables=[_difference_table(results, others), _published_table(results)],
+        answer=_answer(claims),
+        claims=claims,
+        rule=_rule(results, len(adjusted)),
+        tables=[*([_claim_table(claims)] if claims else []), *_difference_tables(results), _published_table(results)],
     )
 
 
-def _answer(outcomes: dict[str, dict[str, Comparison]], rivals: Sequence[str], titles: dict[str, str]) -> str:
-    won, lacking, unjudged = [], [], []
-    for name, comparisons in outcomes.items():
-        found = {rival: comparison.outcome for rival, comparison in comparisons.items()}
-        shortfalls = [f'{o} against {titles[r]}' for r, o in found.items() if o in (LOSS, WITHIN)]
-        if shortfalls:
-            lacking.append(f'{name} ({", ".join(shortfalls)})')
-        elif all(outcome == WIN for outcome in found.values()):
-            won.append(name)
-        else:
-            reasons = dict.fromkeys(outcome for outcome in found.values() if outcome not in JUDGED)
-            unjudged.append(f'{name} ({", ".join(reasons)})')
-    both = _listed(rivals)
-    unknown = f' It cannot be judged for {_listed(unjudged)}.' if unjudged else ''
-    if not won and not lacking:
-        return f'No verdict yet on whether SDA beats {both}: no height class has enough finished runs.{unknown}'
-    if lacking:
-        wins = f'it does so for {_listed(won)}, but not' if won else 'it does so in no class: not'
-        return f'No: SDA does not clearly beat {both} in every height class; {wins} for {_listed(lacking)}.{unknown}'
-    if unjudged:
-        return f'As far as it can be judged, yes: SDA clearly beats {both} for {_listed(won)}.{unknown}'
-    return f'Yes: SDA clearly beats {both} in every height class: {_listed(won)}.'
-
-
-def _finding(results: Results, rival: str, height_class: str, comparison: Comparison) -> str:
-    title = method_titles(results.study)[rival]
-    outcome = comparison.outcome
-    if outcome == NO_SEED:
-        return f'{height_class}: SDA cannot be compared with {title}; no seed has finished, or has a score, with both.'
-    if outcome == ONE_SEED:
-        figure = f'{fixed(comparison.mean, signed=True)} points of F1'
-        return (
-            f'{height_class}: SDA differs from {title} by {figure}; one seed only, so there is no spread to judge by.'
-        )
-    words = {
-        WIN: 'SDA clearly beats {}',
-        LOSS: 'SDA is clearly worse than {}',
-        WITHIN: "SDA and {} differ by no more than the seeds' spread",
-    }[outcome]
-    return f'{height_class}: {words.format(title)}: {_difference(comparison)} points of F1.'
-
-
-def _teacher_finding(title: str, teacher: str, comparison: Comparison) -> str:
-    outcome = comparison.outcome
-    if outcome not in JUDGED:
-        return f'overall: whether {title} passes the {teacher.lower()} cannot be judged; {outcome}.'
-    words = {WIN: 'clearly passes', LOSS: 'stays clearly below', WITHIN: "is within the seeds' spread of"}[outcome]
-    return f'overall: {title} {words} the {teacher.lower()}: {_difference(comparison)} points of F1.'
-
-
-def _control_finding(title: str, comparison: Comparison) -> str:
-    outcome = comparison.outcome
-    if outcome not in JUDGED:
-        return f'overall: whether SDA passes {title}, which has as many steps, cannot be judged; {outcome}.'
-    words = {
-        WIN: 'the source is worth more than the steps that it costs',
-        LOSS: 'the steps spent on the source would have been worth more on the target',
-        WITHIN: 'what SDA gains can be what more steps give',
-    }[outcome]
-    return f'overall: SDA against {title}, with as many steps: {_difference(comparison)} points of F1: {words}.'
-
-
-def _rule(fewest: int, judged: int) -> str:
-    rule = (
-        f'Differences are paired: the same seed of both methods. One is called clear if its mean exceeds '
-        f'{CLEAR_STANDARD_ERRORS} standard errors of the paired differences (sample standard deviation / √n), else it '
-        f"is within the seeds' spread. The spread is that of training; other tiles, cities and views are not in it."
-    )
-    if not judged:
-        return rule
-    return rule + (
-        f' With {fewest} seeds, the fewest here, the rule is lenient: where methods do not differ at all, chance alone '
-        f'calls {chance_of_clear(fewest):.0%} of the differences clear. {judged} differences of SDA are judged here.'
-    )
-
-
-def _difference_table(results: Results, others: Sequence[str]) -> Table:
+def _claims(results: Results) -> list[Claim]:
     titles = method_titles(results.study)
+    heights_known = set(results.study.height_classes.names) & set(results.classes)
+    classes = [OVERALL, *(results.study.height_classes.names if heights_known or not results.classes else ())]
+    stated = [
+        (True, above, below, f'{{}} beats {{}}: {name}', name)
+        for above, below in (('sda', 'kd'), ('sda', 'dml'))
+        for name in classes
+    ]
+    stated += [
+        (True, 'sda', 'teacher', '{} passes its {}', OVERALL),
+        (True, 'teacher', 'kd', '{} is not passed by {}', OVERALL),
+        (True, 'teacher', 'dml', '{} is not passed by {}', OVERALL),
+        (False, 'sda', 'student_long', '{} beats {}: the source is worth its steps', OVERALL),
+        (False, 'kd', 'student_long', '{} beats {}: its teacher is worth its steps', OVERALL),
+        (False, 'mixed', 'student_long', '{} beats {}: the source beside the target is worth its steps', OVERALL),
+    ]
+    return [
+        Claim(text.format(titles[above], titles[below]), paper, results.difference(above, below, name))
+        for paper, above, below, text, name in stated
+        if above in titles and below in titles
+    ]
+
+
+def _answer(claims: list[Claim]) -> str:
+    papers = [claim for claim in claims if claim.paper]
+    if not papers:
+        return 'No verdict: the paper compares SDA with KD and DML, and this study has not got them.'
+    counts = {outcome: [c for c in papers if c.outcome == outcome] for outcome in (HOLDS, FAILS, UNDECIDED, UNJUDGED)}
+    if len(counts[UNJUDGED]) == len(papers):
+        return f'No verdict yet: none of the {len(papers)} claims of the paper has two finished replicates.'
+    parts = [f'{len(found)} {_verb(outcome, len(found))}' for outcome, found in counts.items() if found]
+    text = f'Of {len(papers)} claims of the paper {", ".join(parts)}.'
+    worth = next((claim for claim in claims if 'the source is worth its steps' in claim.text), None)
+    if worth is not None and worth.difference is not None:
+        text += f' That the source is worth the steps that it costs {_said(worth)}.'
+    return text
+
+
+def _verb(outcome: str, number: int) -> str:
+    one = number == 1
+    return {
+        HOLDS: 'holds' if one else 'hold',
+        FAILS: 'does not hold' if one else 'do not hold',
+        UNDECIDED: 'is not decided' if one else 'are not decided',
+        UNJUDGED: 'cannot be judged',
+    }[outcome]
+
+
+def _said(claim: Claim) -> str:
+    said = {UNDECIDED: 'is not decided', UNJUDGED: 'cannot be judged'}.get(claim.outcome, claim.outcome)
+    return f'{said} ({difference_text(claim.difference)})'
+
+
+def _rule(results: Results, number: int) -> str:
+    fewer = f'for there being only {results.study.replicates} of them'
+    return (
+        'Differences are of F1 in points, from tiles counted together, on the same replicates and tiles. The '
+        f'{LEVEL:.0%} intervals are of a hierarchical bootstrap: replicates are drawn anew, and the test tiles of '
+        'each, which holds what scenes, partition of the ground, training and test tiles vary. '
+        f"Student's t, with the replicates less one as degrees of freedom, makes up {fewer}. A claim holds, or does "
+        f"not, if the p-value of no difference is below {SIGNIFICANT:g} once it is adjusted by Holm's method for the "
+        f'{number} claims in the table; otherwise it is not decided. Intervals are not adjusted.'
+    )
+
+
+def _claim_table(claims: list[Claim]) -> Table:
+    rows = [
+        [
+            claim.text,
+            'the paper' if claim.paper else 'ours',
+            difference_text(claim.difference),
+            _p_text(claim.difference.p if claim.difference else None),
+            _p_text(claim.adjusted_p),
+            claim.outcome,
+        ]
+        for claim in claims
+    ]
+    columns = ['claim', 'whose', 'difference of F1, 95 % interval', 'p', 'p, Holm', 'outcome']
+    return Table('Claims', columns, rows)
+
+
+def _difference_tables(results: Results) -> list[Table]:
+    titles = method_titles(results.study)
+    if 'sda' not in titles:
+        return []
     rows = []
-    for name in results.classes:
-        comparisons = [_compare(results, CLAIMED, other, name) for other in others]
-        if name == UNKNOWN and all(comparison.outcome == NO_SEED for comparison in comparisons):
-            continue
-        rows.append([name, *(_cell(comparison) for comparison in comparisons)])
-    caption = 'F1 of SDA minus F1 of the other method, in points: paired mean ± standard deviation (n seeds), outcome'
-    return Table(caption, ['height class', *(titles[other] for other in others)], rows)
+    for other, title in titles.items():
+        found = [results.difference('sda', other, name) for name in results.classes]
+        if other != 'sda' and any(found):
+            rows.append([title, *map(difference_text, found)])
+    caption = 'F1 of SDA minus F1 of the other method, in points, with the 95 % interval; not adjusted'
+    return [Table(caption, ['other method', *results.classes], rows)] if rows else []
 
 
 def _published_table(results: Results) -> Table:
-    titles, rows = method_titles(results.study), []
+    rows = []
     for name in results.study.height_classes.names:
-        means = {method: results.spread(MAIN, method, name).mean for method in titles}
-        known = {method: mean for method, mean in means.items() if mean is not None}
-        best = max(known, key=lambda method: known[method], default=None)
+        means = {m.title: results.spread(MAIN, m.name, name).mean for m in results.study.methods if m.trained}
+        known = {title: mean for title, mean in means.items() if mean is not None}
+        best = max(known, key=lambda title: known[title], default=None)
         published = fixed(PUBLISHED_F1[name]) if name in PUBLISHED_F1 else NOTHING
-        rows.append([name, published, NOTHING if best is None else f'{fixed(known[best])} ({titles[best]})'])
+        rows.append([name, published, NOTHING if best is None else f'{fixed(known[best])} ({best})'])
     caption = 'Best F1 in percent: published for other images, and the best mean of this study'
     return Table(caption, ['height class', 'arXiv 2311.03867', 'this study'], rows)
 
 
-def _compare(results: Results, method: str, other: str, height_class: str) -> Comparison:
-    return compare(*(scores_by_seed(results.runs, MAIN, each, height_class) for each in (method, other)))
+def difference_text(difference: Difference | None) -> str:
+    """'+3.2 (+1.0 to +5.4)'; the number alone where there is no interval, a dash where there is neither."""
+    if difference is None:
+        return NOTHING
+    mean = fixed(difference.mean, signed=True)
+    if difference.low is None:
+        return mean
+    return f'{mean} ({fixed(difference.low, signed=True)} to {fixed(difference.high, signed=True)})'
 
 
-def _against_teacher(results: Results, method: str) -> Comparison:
-    return _compare(results, method, TEACHER, OVERALL)
-
-
-def _cell(comparison: Comparison) -> str:
-    return NOTHING if comparison.outcome == NO_SEED else f'{_difference(comparison)}, {comparison.outcome}'
-
-
-def _difference(comparison: Comparison) -> str:
-    """'+3.2 ± 0.5 (n = 3)'."""
-    assert comparison.mean is not None
-    return f'{with_spread(comparison.mean, comparison.std, signed=True)} (n = {comparison.n})'
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ' and '.join(filter(None, [', '.join(names[:-1]), *names[-1:]]))
+def _p_text(p: float | None) -> str:
+    return NOTHING if p is None else '< 0.001' if p < 0.001 else fixed(p, 3)

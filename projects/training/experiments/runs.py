@@ -8,11 +8,7 @@ attempt stopped.
 
 import json
 import math
-import os
-import signal
-import stat
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -27,7 +23,7 @@ from mmengine.logging import MessageHub
 
 from projects.command_line import told_in_one_line
 
-from ..checkpoints import latest_checkpoint, read_weights
+from ..checkpoints import best_checkpoint, latest_checkpoint, read_weights
 from ..config import load_config
 from ..hooks import recorded_scores
 from ..launch import set_up, test, train, write_results
@@ -52,6 +48,9 @@ class Run:
         curves: Key of a validation's score by the name of the curve that is kept of it.
         scores: Of what the evaluator of the test writes, the keys that stand in the result.
         kept: Hooks of the test by the folder, below the run's, that each is told as its `folder`.
+        best: Key of the validation's score by which, the higher the better, one checkpoint is scored and taken by the
+            runs that need this one; None takes the last.
+        tested: False leaves the test set alone, as a search for hyper-parameters must.
     """
 
     name: str
@@ -64,6 +63,8 @@ class Run:
     curves: dict[str, str] = field(default_factory=dict)
     scores: list[str] = field(default_factory=list)
     kept: dict[str, dict[str, Any]] = field(default_factory=dict)
+    best: str | None = None
+    tested: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in `run.json`."""
@@ -81,9 +82,7 @@ def load_run(folder: Path) -> tuple[Run, Config]:
     options = dict(run.options)
     if run.needs:
         needed = folder.parent / run.needs
-        checkpoint = latest_checkpoint(needed)
-        if checkpoint is None:
-            raise FileNotFoundError(f'{folder.name} needs {needed}, which has no checkpoint')
+        checkpoint = chosen_checkpoint(needed)
         config = needed / Path(_read(needed).config).name  # as the Runner kept it
         files = {'checkpoint': str(checkpoint), 'config': str(config)}
         options |= {option: files[kind] for option, kind in run.from_needed.items()}
@@ -100,6 +99,19 @@ def _read(folder: Path) -> Run:
     return Run.from_json(json.loads((folder / SPEC).read_text()))
 
 
+def chosen_checkpoint(folder: Path) -> Path:
+    """The checkpoint of a run that counts: the best one in validation if the run chooses so, else the last.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    chosen = best_checkpoint(folder) if _read(folder).best else None
+    chosen = chosen or latest_checkpoint(folder)  # where no validation had a score, none was the best
+    if chosen is None:
+        raise FileNotFoundError(f'{folder} has no checkpoint; run it again')
+    return chosen
+
+
 def execute(folder: Path) -> dict[str, Any]:
     """Train and score a run.
 
@@ -108,17 +120,20 @@ def execute(folder: Path) -> dict[str, Any]:
 
     Returns:
         The content of `result.json`: `run` (its name and what it is about), the chosen scores, `parameters_m`, the
-        folders of what was kept, a `NAME_curve` for each curve, `loss_curve` and `train_minutes`.
+        folders of what was kept (both only if the test was scored), a `NAME_curve` for each curve, `loss_curve` and
+        `train_minutes`.
     """
     run, cfg = load_run(folder)
     cfg.custom_hooks.append({'type': 'RecordScores', 'keys': run.curves})
+    if run.best:
+        cfg.default_hooks.checkpoint.update(save_best=run.best, rule='greater')
     minutes = _train(cfg, folder)
     hub = MessageHub.get_current_instance()
     loss = hub.log_scalars['train/loss'].data[0]
     step = max(len(loss) // LOSS_POINTS, 1)
     result = {
         'run': {'name': run.name, **run.about},
-        **_score(folder),
+        **(_score(folder) if run.tested else {}),
         **{
             f'{name}_curve': [
                 {'iteration': iteration, name: None if math.isnan(score) else score}
@@ -146,9 +161,8 @@ def _train(cfg: Config, folder: Path) -> float:
 
 
 def _score(folder: Path) -> dict[str, Any]:
-    """Score the last checkpoint on the test set, as an ordinary model."""
-    checkpoint = latest_checkpoint(folder)
-    assert checkpoint is not None
+    """Score the checkpoint that counts on the test set, as an ordinary model."""
+    checkpoint = chosen_checkpoint(folder)
     run, cfg = load_run(folder)
     if run.scores:
         write_results(cfg, str(folder / 'test_scores'))
@@ -165,23 +179,17 @@ def _score(folder: Path) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Execute the run in the folder that is the only argument."""
-    if len(sys.argv) != 2:
-        sys.exit('usage: python -m projects.training.experiments.runs RUN_DIR')
-    folder = Path(sys.argv[1]).absolute()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which processes in the background inherit as ignored
-    threading.Thread(target=end_with_parent, daemon=True).start()
+def run_in(folder: Path) -> None:
+    """Execute the run in a folder, once whatever an earlier, killed scheduler left in it has ended."""
     with told_in_one_line(folder.name), FileLock(folder / '.lock', timeout=LOCK_TIMEOUT_S):
         execute(folder)
 
 
-def end_with_parent() -> None:
-    """Interrupt this process when the pipe that is its input is closed, which the end of its parent does."""
-    if stat.S_ISFIFO(os.fstat(0).st_mode):
-        while os.read(0, 1):
-            pass
-        os.kill(os.getpid(), signal.SIGINT)
+def main() -> None:
+    """Execute the run in the folder that is the only argument."""
+    if len(sys.argv) != 2:
+        sys.exit('usage: python -m projects.training.experiments.runs RUN_DIR')
+    run_in(Path(sys.argv[1]).absolute())
 
 
 if __name__ == '__main__':

@@ -7,11 +7,11 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,8 +24,10 @@ from projects.storage.parameters import differences
 
 from ..config import locate
 from .runs import ERROR, RESULT, SPEC, Run
+from .workers import CONSOLE, start
 
-CONSOLE = 'console.log'
+SCOPE_PARTS = ('models', 'datasets', 'evaluation', 'engine', 'structures', 'visualization')
+STOP_TIMEOUT_S = 60
 ERROR_LINES = 30  # of a failed run's output that are kept
 POLL_S = 0.2
 
@@ -95,11 +97,7 @@ def fingerprints(runs: Sequence[Run]) -> list[dict[str, str | None]]:
         For each run `config_digest`, of its config with all that it inherits, and `data_digest`, of the
         `parameters.json` of its data; None where there is none. The runs themselves say what is wrong then.
     """
-
-    @cache
-    def read(config: str) -> Config:
-        file = locate(config)
-        return Config.fromfile(file, import_custom_modules=False) if file.is_file() else Config()
+    read = cache(_read_config)
 
     @cache
     def digest_file(path: Path) -> str | None:
@@ -116,6 +114,12 @@ def fingerprints(runs: Sequence[Run]) -> list[dict[str, str | None]]:
     ]
 
 
+def _read_config(config: str) -> Config:
+    """A config as it stands in its file; an empty one if there is none, which the runs themselves say."""
+    file = locate(config)
+    return Config.fromfile(file, import_custom_modules=False) if file.is_file() else Config()
+
+
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
@@ -123,7 +127,8 @@ def _digest(content: bytes) -> str:
 def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
     outcome = Outcome([run.name for run in runs if (folder / run.name / RESULT).is_file()], {})
     waiting = [run for run in runs if run.name not in outcome.finished]
-    running: dict[str, subprocess.Popen] = {}
+    running: dict[str, BaseProcess] = {}
+    modules = modules_of(waiting)
     gpus = visible_gpus()
     slots = list(range(num_processes))[::-1]
     slot_of: dict[str, int] = {}
@@ -141,15 +146,17 @@ def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
                         break
                     waiting.remove(run)
                     slot_of[run.name] = slots.pop()
-                    running[run.name] = start(folder / run.name, num_processes, slot_of[run.name], gpus)
+                    (folder / run.name / ERROR).unlink(missing_ok=True)
+                    environment = environment_of(num_processes, slot_of[run.name], gpus)
+                    running[run.name] = start(folder / run.name, environment, modules, fork=not gpus)
                 progress.update(task, now=', '.join(running))
-                for name in [name for name, process in running.items() if process.poll() is not None]:
+                for name in [name for name, process in running.items() if process.exitcode is not None]:
                     process = running.pop(name)
                     slots.append(slot_of.pop(name))
-                    if process.returncode == 0 and (folder / name / RESULT).is_file():
+                    if process.exitcode == 0 and (folder / name / RESULT).is_file():
                         outcome.finished.append(name)
                     else:
-                        outcome.failed[name] = _keep_error(folder / name, process.returncode)
+                        outcome.failed[name] = _keep_error(folder / name, process.exitcode or 0)
                         progress.console.print(f'{name} failed: {folder / name / ERROR}', markup=False, soft_wrap=True)
                     progress.advance(task)
                 time.sleep(POLL_S)
@@ -173,23 +180,6 @@ def visible_gpus() -> list[str]:
     return listed.stdout.split() if listed.returncode == 0 else []
 
 
-def start(folder: Path, num_processes: int, slot: int, gpus: Sequence[str]) -> subprocess.Popen:
-    """Begin a run in a process that Ctrl-C does not reach, its output going to `console.log`.
-
-    It ends with this process, whatever kills it, as soon as the pipe that is its input closes.
-    """
-    (folder / ERROR).unlink(missing_ok=True)
-    with (folder / CONSOLE).open('a') as console:
-        return subprocess.Popen(  # noqa: S603
-            [sys.executable, '-m', 'projects.training.experiments.runs', str(folder)],
-            stdout=console,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.PIPE,
-            env=environment_of(num_processes, slot, gpus),
-            start_new_session=True,
-        )
-
-
 def environment_of(num_processes: int, slot: int, gpus: Sequence[str]) -> dict[str, str]:
     """The environment of a run: its share of the cores, unless OMP_NUM_THREADS is set, and of the GPUs."""
     threads = os.environ.get('OMP_NUM_THREADS', str(max((os.cpu_count() or 1) // num_processes, 1)))
@@ -197,21 +187,32 @@ def environment_of(num_processes: int, slot: int, gpus: Sequence[str]) -> dict[s
     return environment | ({'CUDA_VISIBLE_DEVICES': gpus[slot % len(gpus)]} if gpus else {})
 
 
-def _keep_error(folder: Path, returncode: int) -> str:
+def modules_of(runs: Sequence[Run]) -> list[str]:
+    """What the configs of runs import, and the parts of OpenMMLab's library whose scope they have."""
+    names: dict[str, None] = {'projects.training.experiments.runs': None}
+    for cfg in {run.config: _read_config(run.config) for run in runs}.values():
+        names |= dict.fromkeys(cfg.get('custom_imports', {}).get('imports', []))
+        if scope := cfg.get('default_scope'):
+            names |= dict.fromkeys(f'{scope}.{part}' for part in SCOPE_PARTS)
+    return list(names)
+
+
+def _keep_error(folder: Path, exitcode: int) -> str:
     """Write the end of a failed run's output to `error.txt`; returns its last line."""
-    lines = (folder / CONSOLE).read_text(errors='replace').splitlines()[-ERROR_LINES:]
-    how = f'killed by signal {signal.Signals(-returncode).name}' if returncode < 0 else f'exit status {returncode}'
+    console = folder / CONSOLE
+    lines = console.read_text(errors='replace').splitlines()[-ERROR_LINES:] if console.is_file() else []
+    how = f'killed by signal {signal.Signals(-exitcode).name}' if exitcode < 0 else f'exit status {exitcode}'
     put_text('\n'.join([how, *lines, '']), str(folder / ERROR))
     return next((line for line in reversed(lines) if line.strip()), how)
 
 
-def _stop(processes: Collection[subprocess.Popen]) -> None:
+def _stop(processes: Collection[BaseProcess]) -> None:
     """Let runs that are still going save a checkpoint and end."""
     for process in processes:
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT)
+            if process.pid is not None and process.exitcode is None:
+                os.kill(process.pid, signal.SIGINT)
     for process in processes:
-        try:
-            process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
+        process.join(STOP_TIMEOUT_S)
+        if process.exitcode is None:
             process.kill()

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
+
+from mmengine.config import Config
 
 from ..config import read_config
 
@@ -21,14 +24,19 @@ def read_settings(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The assignments.
     """
-    cfg = read_config(path)
+    return override(read_config(path).to_dict(), overrides)
+
+
+def override(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings, of which none is changed, with others in their place: dotted keys as for `read_settings`."""
     found = {key: OPTION.fullmatch(key) for key in overrides}
+    cfg = Config(deepcopy(dict(settings)))
     cfg.merge_from_dict({key: value for key, value in overrides.items() if not found[key]})
-    settings = cfg.to_dict()
+    changed = cfg.to_dict()
     for key, match in found.items():
         if match is not None:
-            target = settings
+            target = changed
             for name in match[1].split('.'):
                 target = target.setdefault(name, {})
             target[match[2]] = overrides[key]
-    return settings
+    return changed

@@ -159,7 +159,10 @@ def test_without_limits_in_the_config_they_are_those_of_the_data_set():
 
 def test_the_file_holds_scores_and_counts_that_sum(tmp_path):
     file = tmp_path / 'scores.json'
-    scores = evaluate([sample(*HAND), sample([[0]], [[0]])], out_file=str(file))
+    samples = [sample(*HAND), sample([[0]], [[0]])]
+    for each, name in zip(samples, ('a.png', 'b.png'), strict=True):
+        each['img_path'] = name
+    scores = evaluate(samples, out_file=str(file))
     content = json.loads(file.read_text())
     assert content['scores']['overall']['f1'] == scores['building/f1']
     assert content['miou'] == scores['mIoU']
@@ -167,6 +170,7 @@ def test_the_file_holds_scores_and_counts_that_sum(tmp_path):
     assert content['counts']['pixels']['low-rise'] == {'tp': 3, 'fp': 2, 'fn': 1}
     assert content['counts']['objects']['skyscraper'] == {'tp': 0, 'fp': 1, 'fn': 1}
     assert content['background_pixels'] == 5
+    assert content['images'] == {'a.png': {'low-rise': [3, 2, 1], 'skyscraper': [1, 2, 1]}, 'b.png': {}}
     assert [path.name for path in tmp_path.iterdir()] == ['scores.json']
     evaluate([sample([[0]], [[0]])], out_file=str(file))
     assert json.loads(file.read_text())['scores']['overall']['f1'] is None

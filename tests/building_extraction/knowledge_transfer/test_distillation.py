@@ -52,6 +52,34 @@ def test_the_loss_is_the_weighted_sum_of_labels_and_teacher(network, build, dist
     torch.testing.assert_close(losses['loss_distillation'].detach(), 0.3 * 16 * divergence)
 
 
+def test_hard_targets_are_the_teachers_decisions_at_temperature_1(build, distilled, network, batch, monkeypatch):
+    student = build(distilled(alpha=0.3, temperature=4.0, hard=True))
+    logits = torch.randn(len(batch.images), 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(student.teacher.decode_head, 'forward', lambda maps: logits)
+    loss = student.loss(batch.images, batch.samples)['loss_distillation']
+    decided = (F.interpolate(logits, (64, 64), mode='bilinear', align_corners=False) > 0).float()
+    with torch.no_grad():
+        plain = build(network())
+        own = plain.decode_head(plain.extract_feat(batch.images))
+    valid = (batch.labels != 255)[:, None]
+    expected = F.binary_cross_entropy_with_logits(own[valid], decided[valid])
+    torch.testing.assert_close(loss.detach(), 0.3 * expected)
+
+
+def test_the_teacher_sees_the_images_that_the_student_sees_in_eval_mode(build, distilled, batch):
+    """Augmentation is done by then: there is one batch for both."""
+    student = build(distilled()).train()
+    seen = {}
+    for name, network in (('student', student), ('teacher', student.teacher)):
+        network.backbone.register_forward_pre_hook(
+            lambda module, inputs, name=name: seen.update({name: (inputs[0], module.training)})
+        )
+    student.loss(batch.images, batch.samples)
+    assert seen['teacher'][0] is seen['student'][0] is batch.images
+    assert (seen['student'][1], seen['teacher'][1]) == (True, False)
+    assert not any(module.training for module in student.teacher.modules())
+
+
 def test_auxiliary_heads_learn_from_labels_with_the_same_weight(build, network, distilled, batch):
     auxiliary = dict(network('PSPNet').decode_head)
 

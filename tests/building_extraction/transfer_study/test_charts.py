@@ -3,7 +3,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from projects.building_extraction.transfer_study.charts import (
-    draw_angles,
+    draw_axis,
     draw_bars,
     draw_learning_curves,
     method_styles,
@@ -16,7 +16,7 @@ def bars_of(axes):
     return [patch for patch in axes.patches if patch.get_height() > 0]
 
 
-def test_bars_are_means_with_seeds_as_dots_in_the_methods_colors(study_folder):
+def test_bars_are_means_with_replicates_as_dots_in_the_methods_colors(study_folder):
     study_folder.write_study()
     study_folder.write_scores(kd=[70.0, 72.0], sda=[{'overall': 80.0}, {'overall': 90.0}])
     axes = draw_bars(read_results(study_folder.path)).axes[0]
@@ -31,7 +31,7 @@ def test_bars_are_means_with_seeds_as_dots_in_the_methods_colors(study_folder):
     assert axes.get_ylim() == (0, 100)
 
 
-def test_error_bars_are_the_sample_standard_deviation_and_absent_for_one_seed(study_folder):
+def test_error_bars_are_the_sample_standard_deviation_and_absent_for_one_replicate(study_folder):
     study_folder.write_study()
     study_folder.write_scores(kd=[{'overall': 70.0}, {'overall': 74.0}], sda=[{'overall': 80.0}])
     axes = draw_bars(read_results(study_folder.path)).axes[0]
@@ -61,12 +61,24 @@ def test_the_loss_is_smoothed_without_looking_ahead(study_folder):
     np.testing.assert_allclose(line.get_ydata(), 1.5)
 
 
-def test_angles_are_the_x_axis_and_a_method_without_source_is_level_and_dashed(study_folder):
-    study_folder.write_study(angles_deg=[0, 20, 40])
-    for angle, f1 in ((0, 80.0), (20, 70.0), (40, 50.0)):
-        study_folder.write_run('teacher', 0, f1, domain=f'angle-{angle}')
+ANGLES = {
+    'name': 'angle', 'title': 'off-nadir angle of the source', 'unit': '°', 'changes': ['source'], 'replicates': 2,
+    'points': [[0, 'angle-0'], [20, 'main'], [40, 'angle-40']],
+}  # fmt: skip
+
+
+def draw_first_axis(study_folder):
+    results = read_results(study_folder.path)
+    return draw_axis(results, results.study.axes[0])
+
+
+def test_values_are_the_x_axis_and_a_method_that_they_do_not_change_is_level_and_dashed(study_folder):
+    study_folder.write_study(axes=[ANGLES])
+    for setting, f1 in (('angle-0', 80.0), ('main', 70.0), ('angle-40', 50.0)):
+        study_folder.write_run('teacher', 0, f1, setting=setting)
+    study_folder.write_run('teacher', 2, 99.0)  # of a replicate that the axis has not got
     study_folder.write_run('student', 0, 65.0)
-    figure = draw_angles(read_results(study_folder.path))
+    figure = draw_first_axis(study_folder)
     assert [axes.get_title() for axes in figure.axes if axes.get_visible()] == [
         'overall', 'low-rise', 'mid-rise', 'high-rise', 'skyscraper'
     ]  # fmt: skip
@@ -74,16 +86,31 @@ def test_angles_are_the_x_axis_and_a_method_without_source_is_level_and_dashed(s
     np.testing.assert_allclose(lines['Teacher'].get_xydata(), [[0, 80], [20, 70], [40, 50]])
     np.testing.assert_allclose(lines['Target only'].get_xydata(), [[0, 65], [20, 65], [40, 65]])
     assert (lines['Teacher'].get_linestyle(), lines['Target only'].get_linestyle()) == ('-', '--')
+    assert figure.axes[0].get_xlabel() == 'off-nadir angle of the source, °'
+
+
+def test_an_axis_of_numbers_of_tiles_is_logarithmic_and_a_changed_test_set_changes_all(study_folder):
+    tiles = {'name': 'clean', 'title': 'clean tiles', 'log': True, 'changes': ['target', 'test'], 'replicates': 1,
+             'points': [[4, 'clean-4'], [16, 'main']]}  # fmt: skip
+    study_folder.write_study(axes=[tiles])
+    study_folder.write_run('sda', 0, 60.0, setting='clean-4')
+    study_folder.write_scores(sda=[70.0], teacher=[50.0])
+    axes = draw_first_axis(study_folder).axes[0]
+    assert axes.get_xscale() == 'log'
+    assert [label.get_text() for label in axes.get_xticklabels()] == ['4', '16']
+    lines = {line.get_label(): line for line in axes.lines}
+    np.testing.assert_allclose(lines['SDA'].get_xydata(), [[4, 60], [16, 70]])
+    np.testing.assert_allclose(lines['Teacher'].get_xydata(), [[16, 50]])  # was not scored on the other test set
 
 
 def test_nothing_is_drawn_from_nothing(study_folder):
-    study_folder.write_study(angles_deg=[0, 40])
+    study_folder.write_study(axes=[ANGLES])
     results = read_results(study_folder.path)
     assert draw_bars(results) is None
     assert draw_learning_curves(results) is None
-    assert draw_angles(results) is None
+    assert draw_first_axis(study_folder) is None
     study_folder.write_run('sda', 0, 80.0)
-    assert draw_angles(read_results(study_folder.path)) is None
+    assert draw_first_axis(study_folder) is None
 
 
 def test_methods_keep_their_color_whatever_has_finished(study_folder):
@@ -91,4 +118,4 @@ def test_methods_keep_their_color_whatever_has_finished(study_folder):
     before = method_styles(read_results(study_folder.path).study)
     study_folder.write_scores(sda=[80.0])
     assert method_styles(read_results(study_folder.path).study) == before
-    assert [style['color'] for style in before.values()] == list(SERIES[:5])
+    assert [style['color'] for style in before.values()] == list(SERIES[:6])

@@ -53,7 +53,7 @@ def test_f1_of_a_tile_leaves_ignored_pixels_out():
 
 def test_a_panel_has_image_label_and_each_method_with_predictions(panel_study):
     figure = draw_panels(read_results(panel_study.path), panel_study.path)
-    assert [axes.get_title() for axes in figure.axes] == ['image', 'label', 'KD, seed 0', 'SDA, seed 0']
+    assert [axes.get_title() for axes in figure.axes] == ['image', 'label', 'KD', 'SDA']
     assert figure.axes[0].get_ylabel() == 'test_0003'
     assert [axes.get_xlabel() for axes in figure.axes] == ['', '', 'no prediction', 'F1 50.0']
     np.testing.assert_array_equal(

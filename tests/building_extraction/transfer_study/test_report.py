@@ -43,12 +43,18 @@ class Page(HTMLParser):
         return ' '.join(' '.join(self.texts).replace('\xa0', ' ').split())
 
 
+ANGLES = {
+    'name': 'angle', 'title': 'off-nadir angle', 'unit': '°', 'changes': ['source'], 'replicates': 2,
+    'points': [[0, 'angle-0'], [40, 'angle-40']],
+}  # fmt: skip
+
+
 @pytest.fixture
 def full_study(study_folder):
     study_folder.write_study(
         title='A <study> & more',
-        angles_deg=[0, 40],
-        seeds=[0, 1],
+        axes=[ANGLES],
+        replicates=2,
         panel_tiles=['test_0003'],
         panel_images='images',
         panel_labels='masks',
@@ -58,12 +64,13 @@ def full_study(study_folder):
     label = np.zeros((32, 32), np.uint8)
     label[8:16, 8:16] = 255
     study_folder.write_tile('test_0003', label)
-    for domain in ('main', 'angle-0', 'angle-40'):
-        for seed in (0, 1):
-            for method in ('teacher', 'student', 'kd', 'dml', 'sda'):
-                if domain == 'main' or method not in ('student', 'dml'):
+    for setting in ('main', 'angle-0', 'angle-40'):
+        for replicate in (0, 1):
+            for method in ('teacher', 'student', 'student_long', 'kd', 'dml', 'sda'):
+                if setting == 'main' or method not in ('student', 'student_long', 'dml'):
                     fields = {'f1_curve': [{'iteration': 5, 'f1': 9.0}], 'predictions': 'predictions/'}
-                    run = study_folder.write_run(method, seed, 70.0 + len(method) + seed, domain=domain, **fields)
+                    f1 = 70.0 + len(method) + replicate
+                    run = study_folder.write_run(method, replicate, f1, setting=setting, **fields)
                     (run / 'predictions').mkdir()
                     Image.fromarray(label).save(run / 'predictions' / 'test_0003.png')
     return study_folder
@@ -74,9 +81,10 @@ def test_the_page_is_balanced_whole_and_needs_nothing_else(full_study):
     assert page.headings == [
         'What was asked',
         'Verdict',
+        'At equal steps',
         'Scores',
+        'By off-nadir angle',
         'Learning curves',
-        'Off-nadir angle of the source',
         'Pictures',
         'Parameters',
         'Runs without a result',
@@ -103,7 +111,7 @@ def test_the_folder_holds_everything_and_no_temporary_file(full_study):
     write_report(full_study.path)
     written = {path.relative_to(full_study.path).as_posix() for path in full_study.path.rglob('*') if path.is_file()}
     written = {name for name in written if not name.startswith(('runs/', 'images/', 'masks/'))}
-    charts = ('f1_per_height_class', 'learning_curves', 'f1_by_off_nadir_angle', 'panels')
+    charts = ('f1_per_height_class', 'learning_curves', 'f1_by_angle', 'panels')
     assert written == {
         'study.json', 'results.json', 'results.md', 'report.html', *(f'charts/{name}.png' for name in charts)
     }  # fmt: skip
@@ -115,7 +123,7 @@ def test_markdown_and_page_say_the_same(full_study):
     page = Page(write_report(full_study.path).read_text())
     markdown = (full_study.path / 'results.md').read_text()
     answer = re.search(r'## Verdict\n\n\*\*(.*)\*\*', markdown).group(1)
-    assert answer.startswith('No: SDA does not clearly beat KD and DML')
+    assert answer.startswith('Of 13 claims of the paper')
     assert answer in page.text
     assert '| SDA | **73.5 ± 0.7** |' not in markdown  # the teacher's 77.5 is higher
     assert '| Teacher | 77.5 ± 0.7 |' in markdown.replace('**', '')
@@ -127,29 +135,29 @@ def test_a_study_with_failed_and_missing_runs_gets_a_report_that_says_so(study_f
     study_folder.write_study()
     study_folder.write_scores(sda=[80.0], kd=[79.0])
     study_folder.fail_run('<i>extra', 'stopped')
-    study_folder.fail_run('main-dml-seed0', 'Traceback:\n  in <module>\nRuntimeError: a < b & c')
+    study_folder.fail_run('main_dml_r0', 'Traceback:\n  in <module>\nRuntimeError: a < b & c')
     page = Page(write_report(study_folder.path).read_text())
-    assert 'Partial: 2 of 16 runs have finished, 2 failed, 12 missing.' in page.text
+    assert 'Partial: 2 of 19 runs have finished, 2 failed, 15 missing.' in page.text
     assert '<i>extra failed: stopped' in page.text
-    assert 'One seed only' in page.text
-    assert 'main-dml-seed0 failed: RuntimeError: a < b & c' in page.text
+    assert 'One replicate only' in page.text
+    assert 'main_dml_r0 failed: RuntimeError: a < b & c' in page.text
     assert 'in <module>' in page.text
-    assert 'KD has not run on main (seeds 1, 2)' in page.text
+    assert 'KD has not run: main (replicates 1, 2)' in page.text
     assert 'Nothing to draw' in page.text
-    assert '- main-dml-seed0 failed: RuntimeError: a < b & c' in (study_folder.path / 'results.md').read_text()
+    assert '- main_dml_r0 failed: RuntimeError: a < b & c' in (study_folder.path / 'results.md').read_text()
 
 
 def test_a_study_without_any_finished_run_gets_a_report(study_folder):
     study_folder.write_study()
     page = Page(write_report(study_folder.path).read_text())
-    assert 'Partial: 0 of 15 runs have finished, 15 missing.' in page.text
+    assert 'Partial: 0 of 18 runs have finished, 18 missing.' in page.text
     assert 'No verdict yet' in page.text
     assert 'img' not in page.tags
 
 
 def test_a_long_error_keeps_its_end(study_folder):
     study_folder.write_study()
-    study_folder.fail_run('main-sda-seed0', 'first line\n' + 'x' * 20_000 + '\nValueError: the end')
+    study_folder.fail_run('main_sda_r0', 'first line\n' + 'x' * 20_000 + '\nValueError: the end')
     text = Page(write_report(study_folder.path).read_text()).text
     assert 'characters are left out' in text
     assert 'ValueError: the end' in text

@@ -10,7 +10,7 @@ from projects.building_extraction.height_classes import HeightClasses
 from projects.building_extraction.transfer_study.panels import draw_panels
 from projects.building_extraction.transfer_study.plan import Study
 from projects.building_extraction.transfer_study.results import read_results
-from projects.building_extraction.transfer_study.study import height_classes_of
+from projects.building_extraction.transfer_study.study import height_classes_of, prepare_tiles
 from projects.building_extraction.transfer_study.verdict import judge_study
 
 OTHERS = HeightClasses((20.0,), ('small', 'large'))
@@ -28,9 +28,10 @@ def study(tmp_path):
     for name in ('kd', 'sda'):
         (tmp_path / f'{name}.py').write_text(CONFIG)
     methods = {
-        name: {'title': name, 'description': '', 'config': str(tmp_path / f'{name}.py')} for name in ('kd', 'sda')
+        name: {'title': name, 'description': '', 'config': str(tmp_path / f'{name}.py'), 'steps': 1}
+        for name in ('kd', 'sda')
     }
-    return Study('s', 'S', {}, [0], methods, {})
+    return Study('s', 'S', {}, methods, {}, {})
 
 
 def test_height_classes_are_those_of_the_configs_and_of_the_options_of_study_and_method(study):
@@ -69,7 +70,7 @@ def test_a_report_shows_and_judges_the_classes_of_its_study(study_folder):
     assert names == ['label: small', 'label: large', 'label: unknown height']
     picture = np.asarray(figure.axes[1].images[0].get_array())
     assert (picture[0, 0] != picture[0, 7]).any()  # 15 m and 25 m
-    published = judge_study(results).tables[1]
+    published = judge_study(results).tables[-1]
     assert published.rows == [['small', '–', '70.0 (SDA)'], ['large', '–', '90.0 (SDA)']]
 
 
@@ -85,3 +86,28 @@ def test_classes_that_share_a_color_are_all_drawn(study_folder):
     picture = np.asarray(figure.axes[1].images[0].get_array()).astype(int)
     gray = 90 * 0.75 + 32
     assert (np.abs(picture[0] - gray).max(axis=-1) > 10).all()  # every pixel is coloured
+
+
+SMALL = {
+    'type': 'RenderedScenes',
+    'city': {'otherwise': {'size_m': 500, 'seed': 0}},
+    'gsd_m': 1.0,
+    'tile_px': 64,
+    'domains': {name: {'num_tiles': 2 if name == 'target' else 1} for name in ('source', 'target', 'val', 'test')},
+}
+
+
+def test_settings_of_the_same_data_share_tiles_and_points_beyond_what_is_there_are_left_out(study, tmp_path):
+    axes = {
+        'clean': {'title': '', 'changes': ['target'], 'points': [(n, {'target_tiles': n}) for n in (1, 2, 9)]},
+        'gsd': {'title': '', 'changes': ['test'], 'points': [(0.5, {'data.gsd_m': 0.5})], 'replicates': 1},
+    }
+    tried = {name: method | {'trials': [{}]} for name, method in study.methods.items()}
+    study = replace(study, data=SMALL, axes=axes, replicates=2, methods=tried)
+    roots = prepare_tiles(study, tmp_path, HeightClasses())
+    assert {key: root.name for key, root in roots.items()} == {
+        ('main', 0): 'main_r0', ('main', 1): 'main_r1', ('tuning', 2): 'main_r2',
+        ('clean-1', 0): 'main_r0', ('clean-1', 1): 'main_r1',
+        ('clean-2', 0): 'main_r0', ('clean-2', 1): 'main_r1', ('gsd-0.5', 0): 'gsd-0.5_r0',
+    }  # fmt: skip
+    assert len({(root / 'parameters.json').read_text() for root in roots.values()}) == 4

@@ -1,48 +1,13 @@
-"""What a run does around its training: the end of its parent, what its description says."""
+"""What a run does around its training: what its description says, which checkpoint counts."""
 
 import inspect
 import json
 import os
-import signal
-import sys
-import threading
-import time
-from pathlib import Path
 
 import pytest
+import torch
 
-from projects.training.experiments.runs import Run, end_with_parent, load_run
-
-
-def wait(stdin, waits):
-    os.dup2(os.open(stdin, os.O_RDONLY), 0)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    waits.touch()
-    try:
-        time.sleep(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-@pytest.mark.parametrize(('is_pipe', 'code'), [(True, 130), (False, 0)])
-def test_a_run_is_interrupted_when_the_pipe_from_its_parent_closes_and_by_no_other_input(
-    is_pipe, code, tmp_path, clean_processes
-):
-    stdin = tmp_path / 'pipe' if is_pipe else Path(os.devnull)
-    if is_pipe:
-        os.mkfifo(stdin)
-    process = clean_processes.Process(target=wait, args=(stdin, tmp_path / 'waits'))
-    process.start()
-    end = os.open(stdin, os.O_WRONLY)  # once the process has opened its own
-    while not (tmp_path / 'waits').exists():
-        time.sleep(0.01)
-    time.sleep(0.1)
-    assert process.is_alive()
-    os.close(end)
-    process.join(20)
-    assert process.exitcode == code
-
+from projects.training.experiments.runs import Run, chosen_checkpoint, load_run
 
 CONFIG = """
 model = dict(type='Sequential', backbone=dict(depth=18))
@@ -83,3 +48,31 @@ def test_a_description_of_an_earlier_version_is_read(tmp_path):
     write_run(tmp_path / 'a', name='a', options={}, about={'seed': 3}, **earlier)
     run, _ = load_run(tmp_path / 'a')
     assert (run.about, run.kept, run.curves) == ({'seed': 3}, {}, {})
+
+
+def write_checkpoint(path, seconds):
+    torch.save({'state_dict': {}}, path)
+    os.utime(path, (seconds, seconds))
+
+
+def test_the_best_checkpoint_counts_if_the_run_says_by_which_score_else_the_last(tmp_path):
+    write_run(tmp_path / 'a', name='a', options={}, about={}, best='building/f1')
+    write_run(tmp_path / 'b', name='b', options={}, about={})
+    for name in ('a', 'b'):
+        with pytest.raises(FileNotFoundError, match='has no checkpoint'):
+            chosen_checkpoint(tmp_path / name)
+        write_checkpoint(tmp_path / name / 'iter_30.pth', 3)
+        assert chosen_checkpoint(tmp_path / name).name == 'iter_30.pth'  # no validation had a score
+        write_checkpoint(tmp_path / name / 'best_building_f1_iter_10.pth', 1)
+        write_checkpoint(tmp_path / name / 'best_building_f1_iter_20.pth', 2)
+    assert chosen_checkpoint(tmp_path / 'a').name == 'best_building_f1_iter_20.pth'
+    assert chosen_checkpoint(tmp_path / 'b').name == 'iter_30.pth'
+
+
+def test_a_run_that_needs_another_begins_from_the_checkpoint_that_counts(tmp_path):
+    write_run(tmp_path / 'teacher', name='teacher', options={}, about={}, best='building/f1')
+    write_run(tmp_path / 'sda', name='sda', options={}, about={}, needs='teacher',
+              from_needed={'load_from': 'checkpoint'})  # fmt: skip
+    write_checkpoint(tmp_path / 'teacher' / 'iter_30.pth', 2)
+    write_checkpoint(tmp_path / 'teacher' / 'best_building_f1_iter_20.pth', 1)
+    assert load_run(tmp_path / 'sda')[1].load_from.endswith('best_building_f1_iter_20.pth')

@@ -1,8 +1,11 @@
-"""Runs in processes: order, resuming, failures. Small scripts stand in for trainings."""
+"""Runs in processes: order, resuming, failures. A small function stands in for trainings."""
 
 import json
-import subprocess
+import os
+import pathlib
+import signal
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -11,33 +14,44 @@ import pytest
 from projects.training.experiments import schedule
 from projects.training.experiments.runs import Run
 
-# Writes when it began and ended; fails if its options say so.
-SCRIPT = """
-import json, pathlib, sys, time
-folder = pathlib.Path(sys.argv[1])
-spec = json.loads((folder / 'run.json').read_text())
-begin = time.monotonic()
-with (folder / 'attempts.txt').open('a') as file:
-    file.write('x')
-if spec['needs']:
-    assert (folder.parent / spec['needs'] / 'result.json').is_file()
-time.sleep(spec['options'].get('seconds', 0))
-if spec['options'].get('fails') and not (folder.parent / 'mended').exists():
-    print('what went wrong')
-    raise SystemExit(3)
-(folder / 'result.json').write_text(json.dumps([begin, time.monotonic()]))
-"""
+
+def work(folder):
+    """Writes when it began and ended; fails if its options say so."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background processes ignore
+    with (folder / 'console.log').open('a') as console:
+        os.dup2(console.fileno(), 1)
+    spec = json.loads((folder / 'run.json').read_text())
+    begin = time.monotonic()
+    with (folder / 'attempts.txt').open('a') as file:
+        file.write('x')
+    if spec['needs']:
+        assert (folder.parent / spec['needs'] / 'result.json').is_file()
+    time.sleep(spec['options'].get('seconds', 0))
+    if spec['options'].get('fails') and not (folder.parent / 'mended').exists():
+        print('what went wrong', flush=True)
+        sys.exit(3)
+    (folder / 'result.json').write_text(json.dumps([begin, time.monotonic()]))
+
+
+def killed(folder):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture(autouse=True)
-def _scripts(monkeypatch):
-    def start(folder, num_processes, slot, gpus):
-        (folder / 'error.txt').unlink(missing_ok=True)
-        with (folder / 'console.log').open('a') as console:
-            return subprocess.Popen([sys.executable, '-c', SCRIPT, str(folder)], stdout=console, stderr=console)
+def start_as(monkeypatch, clean_processes):
+    """Lets every run be the process of a function."""
 
-    monkeypatch.setattr(schedule, 'start', start)
+    def let(function):
+        def start(folder, environment, modules, fork):
+            process = clean_processes.Process(target=function, args=(pathlib.Path(folder),))
+            process.start()
+            return process
+
+        monkeypatch.setattr(schedule, 'start', start)
+
     monkeypatch.setattr(schedule, 'POLL_S', 0.01)
+    let(work)
+    return let
 
 
 def run(name, needs=None, **options):
@@ -135,8 +149,11 @@ def test_two_studies_do_not_share_a_folder_at_the_same_time(tmp_path):
 
 def test_an_interrupted_study_ends_its_runs(tmp_path, monkeypatch):
     def interrupt(seconds):
-        raise KeyboardInterrupt
+        threading.Event().wait(0.01)
+        if all((tmp_path / name / 'attempts.txt').exists() for name in ('long', 'other')):
+            raise KeyboardInterrupt
 
+    schedule.run_all([run('first')], tmp_path, 1)  # starts the server of the processes
     monkeypatch.setattr(schedule.time, 'sleep', interrupt)
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
@@ -145,15 +162,8 @@ def test_an_interrupted_study_ends_its_runs(tmp_path, monkeypatch):
     assert not (tmp_path / 'long' / 'result.json').exists()
 
 
-def test_a_killed_run_says_by_which_signal(tmp_path, monkeypatch):
-    def start(folder, *_):
-        (folder / 'console.log').touch()
-        process = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])
-        time.sleep(0.05)
-        process.kill()
-        return process
-
-    monkeypatch.setattr(schedule, 'start', start)
+def test_a_killed_run_says_by_which_signal(tmp_path, start_as):
+    start_as(killed)
     assert schedule.run_all([run('a')], tmp_path, 1).failed == {'a': 'killed by signal SIGKILL'}
 
 
@@ -212,3 +222,13 @@ def test_without_data_root_the_data_are_those_of_the_config(training, tmp_path):
 def test_what_is_absent_has_no_digest(tmp_path):
     absent = Run('a', str(tmp_path / 'no.py'), {'data_root': str(tmp_path)}, {})
     assert schedule.fingerprints([absent]) == [{'config_digest': None, 'data_digest': None}]
+
+
+def test_a_server_imports_what_the_configs_import_and_the_library_of_their_scope(tmp_path):
+    (tmp_path / 'a.py').write_text("custom_imports = dict(imports=['ours'])\ndefault_scope = 'mmseg'\n")
+    (tmp_path / 'b.py').write_text("custom_imports = dict(imports=['theirs', 'ours'])\n")
+    runs = [Run(name, str(tmp_path / f'{name}.py'), {}, {}) for name in ('a', 'b', 'absent')]
+    modules = schedule.modules_of(runs)
+    assert modules[:2] == ['projects.training.experiments.runs', 'ours']
+    assert {'mmseg.models', 'mmseg.datasets', 'theirs'} < set(modules)
+    assert len(set(modules)) == len(modules)
