@@ -99,7 +99,9 @@ def test_every_config_tests_at_the_size_of_its_validation(path):
     cfg = load_config(path)
     pipelines = [cfg[f'{split}_dataloader'].dataset.pipeline for split in ('val', 'test')]
     assert pipelines[0] == pipelines[1]
-    sizes = [(index, step.scale) for index, step in enumerate(pipelines[0]) if step.type == 'Resize']
+    sizes = [
+        (index, step.scale) for index, step in enumerate(pipelines[0]) if step.type == 'Resize' and 'scale' in step
+    ]
     options = {
         f'val_dataloader.dataset.pipeline.{index}.scale': (scale[0] // 2, scale[1] // 2) for index, scale in sizes
     }
