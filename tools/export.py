@@ -48,6 +48,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add('--quantizer', choices=QUANTIZERS, default=DEFAULT_QUANTIZER, help=f'of int8 (default: {DEFAULT_QUANTIZER})')
     add('--bits', type=int, choices=[8, 6, 4], default=8, help='of int8: 6 and 4 round more coarsely, as fast as 8')
+    add('--reconstruct', action='store_true', help='of int8: learn which way weights are rounded')
     add('--scores', action='store_true', help='score the test set before and after')
     add('--sample', action='store_true', help='use the small generated data set')
     add('--out', type=file_to_write, metavar='FILE', help='default: work_dirs/CONFIG/CONFIG_PRECISION.onnx or .xml')
@@ -80,6 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
             with_scores=args.scores,
             quantizer=args.quantizer,
             bits=args.bits,
+            reconstruct=args.reconstruct,
         )
         cfg = load_config(args.config, args.cfg_options, use_sample if args.sample else None)
         set_up(cfg, args.out and args.out.parent)

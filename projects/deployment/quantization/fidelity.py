@@ -61,7 +61,7 @@ def head_sqnr_db(graph: ImageGraph, quantized: ImageGraph, batches: Sequence[np.
     return {**ratios, 'all': sum(ratios.values()) / max(len(ratios), 1)}
 
 
-def site_sqnr_db(graph: ImageGraph, quantized: QuantizedGraph, batches: Sequence[np.ndarray]) -> dict[str, float]:
+def site_sqnr_db(quantized: QuantizedGraph, batches: Sequence[np.ndarray]) -> dict[str, float]:
     """Of each site's output, where what is before the site is in float: what its own rounding costs."""
     comparison = _Comparison(quantized)
     for images in _tensors(batches):
@@ -77,10 +77,11 @@ class _Comparison(CallSites):
         inputs = {key: rounding(grid) for key, grid in scheme.inputs.items()}
         weights = {name: rounding(grid) for name, grid in scheme.weights.items()}
         self.rounded = Rounded(quantized.graph, inputs, weights)
+        self.exact_weights = quantized.exact_weights
         self.power = _Power()
 
     def on_call(self, call: Call) -> Tensor:
-        exact = call()
+        exact = call.compute(call.operands, self.exact_weights.get(call.weight_name or '', call.weight))
         self.power.add(call.site, exact, self.rounded.on_call(call))
         return exact
 

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
 from projects.reporting.progress import track
-from projects.storage.atomic_files import write_file
+from projects.storage.atomic_files import replacing, write_file
 from projects.storage.parameters import differences
 
 from ..inference_graphs.images import ImageGraph
 from .bridges import find_passages
 from .discovery import find_sites
 from .gauss_newton import probes
+from .learned_rounding import learn_rounding
 from .methods import METHODS
 from .observation import Observed, observe
 from .quantized_graph import QuantizedGraph
@@ -69,6 +70,7 @@ def quantize(
         raise ValueError('nothing of this network can be quantised: it has no convolution, linear layer or product')
     journal = _Journal(folder, {**asdict(settings), 'inputs': _digest(graph, batches)})
     found = Grids()
+    exact_weights: dict[str, Tensor] = {}
     passages = find_passages(graph, batches, settings.seed) if method.needs_gradients else {}
     units = units_of(graph, chosen, observed, settings.bits, settings.channelwise, passages)
     report(f'{settings.method}: {len(units)} layers and products, {settings.bits} bits')
@@ -78,9 +80,16 @@ def quantize(
         found.inputs.update(grids.inputs)
         found.weights.update(grids.weights)
         found.biases.update(grids.biases)
+        if settings.reconstruct and unit.weight is not None:
+            learnt = journal.read_weight(unit.name, unit.weight)
+            if learnt is None:
+                learnt = learn_rounding(unit, grids, settings.seed)
+                journal.write_weight(unit.name, learnt)
+            exact_weights[str(unit.sites[0].weight)] = unit.weight.clone()
+            unit.weight.copy_(learnt)  # that of the graph
     scheme = Scheme(settings.method, settings.bits, settings.form, sites, found.inputs, found.weights, kept, unknown)
     _add(graph, found.biases)
-    return QuantizedGraph(graph, scheme)
+    return QuantizedGraph(graph, scheme, exact_weights)
 
 
 def _add(graph: ImageGraph, biases: Mapping[str, tuple[float, ...]]) -> None:
@@ -174,9 +183,19 @@ class _Journal:
         if self.folder is not None:
             write_file(self._path(name), json.dumps(asdict(grids)))
 
-    def _path(self, name: str) -> Path:
+    def read_weight(self, name: str, like: Tensor) -> Tensor | None:
+        if self.folder is None or not (path := self._path(name, '.npy')).exists():
+            return None
+        return torch.from_numpy(np.load(path)).reshape(like.shape)
+
+    def write_weight(self, name: str, weight: Tensor) -> None:
+        if self.folder is not None:
+            with replacing(self._path(name, '.npy')) as temporary:
+                np.save(temporary, weight.numpy())
+
+    def _path(self, name: str, suffix: str = '.json') -> Path:
         assert self.folder is not None
-        return self.folder / f'{name}.json'
+        return self.folder / f'{name}{suffix}'
 
 
 def _digest(graph: ImageGraph, batches: Sequence[np.ndarray]) -> str:

@@ -52,11 +52,12 @@ class QuantizedGraph(nn.Module):
     Args:
         graph: In float, with the weights that the scheme was made for.
         scheme: What is rounded how.
+        exact_weights: Of the parameters that lie on their grids already, what they were before.
     """
 
-    def __init__(self, graph: ImageGraph, scheme: Scheme) -> None:
+    def __init__(self, graph: ImageGraph, scheme: Scheme, exact_weights: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
-        self.graph, self.scheme = graph, scheme
+        self.graph, self.scheme, self.exact_weights = graph, scheme, exact_weights or {}
         self.output_names = graph.output_names
         self._lock = threading.Lock()  # of the hooks that follow the modules
 

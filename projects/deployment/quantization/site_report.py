@@ -79,7 +79,7 @@ def describe_quantization(quantized: QuantizedGraph, path: Path, batches: Sequen
     return QuantizationReport(
         quantized.scheme,
         sum(map(len, batches)),
-        site_sqnr_db(quantized.graph, quantized, batches[:MEASURED_ON]),
+        site_sqnr_db(quantized, batches[:MEASURED_ON]),
         executions,
         int8_share(quantized.scheme, executions),
     )

@@ -139,7 +139,7 @@ def test_more_bits_say_more(method):
 
 
 def test_the_report_names_every_site(quantized):
-    ratios = site_sqnr_db(Tiny(), quantized, pictures(2))
+    ratios = site_sqnr_db(quantized, pictures(2))
     table = site_table(quantized.scheme, ratios, dict.fromkeys(NAMES, 'u8'))
     assert [row[0] for row in table.rows] == NAMES
     assert all(20 < ratio < 80 for ratio in ratios.values())
@@ -190,3 +190,22 @@ def test_unknown_settings_are_refused():
     for wrong in ({'method': 'best'}, {'bits': 5}, {'form': 'paper', 'method': 'minmax'}):
         with pytest.raises(ValueError, match='expected one of'):
             QuantizationSettings(**wrong)
+
+
+def test_learnt_rounding_errs_less_than_the_nearest_values_and_resumes(tmp_path):
+    graph, images = Tiny(), pictures(10)
+    nearest = quantize(graph, images, QuantizationSettings('mse', 4))
+    settings = QuantizationSettings('mse', 4, reconstruct=True)
+    learnt = quantize(graph, images, settings, tmp_path)
+    assert learnt.scheme == nearest.scheme
+    unseen = pictures(6, seed=5)
+    assert head_sqnr_db(graph, learnt, unseen)['cls'] > head_sqnr_db(graph, nearest, unseen)['cls'] + 0.3
+    for name, grid in learnt.scheme.weights.items():
+        steps = learnt.graph.get_parameter(name) / grid.scale_tensor(learnt.graph.get_parameter(name))
+        torch.testing.assert_close(steps, steps.round(), atol=1e-3, rtol=0)
+        moved = steps - graph.get_parameter(name) / grid.scale_tensor(steps)
+        inside = steps.abs().round() < grid.high
+        assert moved[inside].abs().max() < 1.001, 'one of the two neighbours'
+    again = quantize(graph, images, settings, tmp_path)
+    for name in learnt.scheme.weights:
+        assert torch.equal(again.graph.get_parameter(name), learnt.graph.get_parameter(name))
