@@ -34,9 +34,9 @@ def main(arguments: list[str] | None = None) -> None:
     with told_in_one_line(
         'transfer_study', 'stopped; the same command continues, with --report-only it reports what there is'
     ):
-        from projects.building_extraction.transfer_study.plan import read_study
         from projects.building_extraction.transfer_study.report import write_report
         from projects.building_extraction.transfer_study.study import run_study
+        from projects.building_extraction.transfer_study.study_file import read_study
         from projects.training.config import locate
 
         study = read_study(locate(args.study), args.cfg_options)

@@ -17,8 +17,9 @@ from projects.training.label_survey import IGNORED
 
 from ..evaluation.height_class_scores import HeightClassScores
 from ..mask_codes import BUILDING
-from .plan import SCORES, Study, clean_tiles, run_name
+from .plan import SCORES, clean_tiles, run_name
 from .records import MAIN, Method
+from .study_file import Study
 
 EVERYTHING, NOTHING, BRIGHTNESS = 'everything', 'nothing', 'brightness'
 BASELINES = (

@@ -66,7 +66,7 @@ def draw_bars(results: Results) -> Figure | None:
 
 
 def draw_learning_curves(results: Results) -> Figure | None:
-    """Draw F1 and the training loss against the iteration on the main domain: mean over seeds, band of ± 1 std.
+    """Draw F1 and training loss of the main comparison by iteration: mean over replicates, band of ± 1 std.
 
     Returns:
         The figure, or None if no run has recorded any.

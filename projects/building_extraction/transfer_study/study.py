@@ -19,8 +19,9 @@ from projects.training.experiments.schedule import Outcome, run_all
 from ..evaluation.height_class_scores import HeightClassScores
 from ..height_classes import HeightClasses
 from .baselines import BASELINES, score_baselines
-from .plan import Study, axis_of, plan_runs, setting_name
+from .plan import axis_of, plan_runs
 from .records import MAIN, TUNING, Axis, Method, StudyRecord
+from .study_file import Study, setting_name
 from .tile_sets import choose_panels, tile_source, tiles
 from .tuning import plan_trials, tune
 

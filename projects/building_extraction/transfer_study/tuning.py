@@ -7,9 +7,10 @@ from typing import Any
 from projects.training.experiments.runs import RESULT, Run
 from projects.training.experiments.schedule import Outcome
 
-from .plan import Study, levels, plan_run
+from .plan import plan_run
 from .records import TUNING, RunRecord
 from .results import best_validation, read_json
+from .study_file import Study, levels
 
 
 def plan_trials(

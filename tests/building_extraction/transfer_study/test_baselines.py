@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from projects.building_extraction.transfer_study.baselines import brightness_range, score_baselines
-from projects.building_extraction.transfer_study.plan import read_study
+from projects.building_extraction.transfer_study.study_file import read_study
 from projects.training.config import ROOT, load_config
 
 STUDY = f"""

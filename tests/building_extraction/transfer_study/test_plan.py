@@ -6,7 +6,8 @@ from pkgutil import resolve_name
 import pytest
 
 from projects.building_extraction.transfer_study.panels import KeepPredictions
-from projects.building_extraction.transfer_study.plan import clean_tiles, levels, plan_runs, read_study
+from projects.building_extraction.transfer_study.plan import clean_tiles, plan_runs
+from projects.building_extraction.transfer_study.study_file import levels, read_study
 from projects.training.config import load_config
 
 CONFIGS = Path(__file__).parents[3] / 'configs' / 'buildings'

@@ -8,9 +8,9 @@ from PIL import Image
 
 from projects.building_extraction.height_classes import HeightClasses
 from projects.building_extraction.transfer_study.panels import draw_panels
-from projects.building_extraction.transfer_study.plan import Study
 from projects.building_extraction.transfer_study.results import read_results
 from projects.building_extraction.transfer_study.study import height_classes_of, prepare_tiles
+from projects.building_extraction.transfer_study.study_file import Study
 from projects.building_extraction.transfer_study.verdict import judge_study
 
 OTHERS = HeightClasses((20.0,), ('small', 'large'))

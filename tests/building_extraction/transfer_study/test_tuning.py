@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from projects.building_extraction.transfer_study.plan import Study
+from projects.building_extraction.transfer_study.study_file import Study
 from projects.building_extraction.transfer_study.tuning import tune
 from projects.training.experiments.schedule import Outcome
 
