@@ -1,0 +1,1 @@
+"""Quantisers side by side: methods x bits x trainings x calibration sets, with intervals."""

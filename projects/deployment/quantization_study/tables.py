@@ -1,0 +1,175 @@
+"""What a study found, as tables."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from projects.reporting.number_format import NOTHING, file_size, fixed, with_range, with_spread
+from projects.reporting.tables import Table
+
+from .intervals import Interval, mean_and_spread, paired_interval
+from .plan import Study
+from .records import FLOAT, Candidate, Cell, Latency, Measurement, Score
+
+SCORES = ('fidelity', 'label')
+RULE = (
+    'Better and worse are said only where the 95 % interval of the difference excludes 0. It is a hierarchical '
+    'bootstrap: trainings, calibration sets of each, and test images are drawn with replacement, and both quantisers '
+    'see the same draw. With one training it is about that one; with one calibration set, about that set.'
+)
+MEANING = (
+    'Fidelity is how far a quantised network says what it says in float: AP against its own boxes of a score of at '
+    'least 0.3, or equal pixels. Labels: box AP or mIoU on the same images. SQNR is the mean over the outputs of the '
+    'heads, in the simulation. Runtime and floor: mean relative difference of the outputs of the heads between runtime '
+    'and simulation, and what rounding noise of 1e-6 after convolutions does within the simulation, on one image. '
+    'Everything but rows marked "simulated" was executed by OpenVINO; what is not in int8 is computed in fp32.'
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate beside a baseline of as many bits.
+
+    Attributes:
+        network: Its name.
+        candidate: The one.
+        baseline: The other.
+        fidelity: How much better the one is, in points of percent.
+        label: The same of the scores against labels.
+    """
+
+    network: str
+    candidate: Candidate
+    baseline: Candidate
+    fidelity: Interval
+    label: Interval
+
+
+def scores_by_cell(measurements: Sequence[Measurement], network: str, key: str, score: str) -> dict[Cell, Score]:
+    """Scores 'fidelity' or 'label' of a candidate on a network."""
+    return {
+        one.cell: getattr(one, score)
+        for one in measurements
+        if one.cell.network == network and one.candidate.key == key
+    }
+
+
+def compare(study: Study, measurements: Sequence[Measurement]) -> list[Comparison]:
+    """Every candidate beside every baseline that was measured in the same cells."""
+    found = []
+    candidates = study.candidates()[1:]
+    for network in study.networks:
+        for candidate in candidates:
+            for baseline in candidates:
+                plain = baseline.is_executed and not baseline.reconstruct and baseline.method in study.baselines
+                if not plain or baseline == candidate or baseline.bits != candidate.bits:
+                    continue
+                pairs = [_paired(measurements, network, candidate, baseline, score) for score in SCORES]
+                if pairs[0] is not None and pairs[1] is not None:
+                    found.append(Comparison(network, candidate, baseline, pairs[0], pairs[1]))
+    return found
+
+
+def _paired(
+    measurements: Sequence[Measurement], network: str, candidate: Candidate, baseline: Candidate, score: str
+) -> Interval | None:
+    one, other = (scores_by_cell(measurements, network, each.key, score) for each in (candidate, baseline))
+    return paired_interval(one, other)
+
+
+def comparison_table(study: Study, network: str, comparisons: Sequence[Comparison]) -> Table:
+    """The comparisons of a network."""
+    rows = [
+        [
+            one.candidate.title,
+            one.baseline.title,
+            *(text for interval in (one.fidelity, one.label) for text in (interval_text(interval), interval.verdict)),
+            str(one.fidelity.cells),
+        ]
+        for one in comparisons
+        if one.network == network
+    ]
+    columns = ['quantiser', 'beside', 'fidelity', 'so it is', 'labels', 'so it is ', 'cells']
+    return Table(f'{study.networks[network]["title"]}: differences in points', columns, rows, numeric=['cells'])
+
+
+def interval_text(interval: Interval) -> str:
+    """Such as '+1.3 (0.4 to 2.2)'."""
+    difference = fixed(interval.difference, 1, signed=True)
+    if math.isnan(interval.low):
+        return difference
+    return f'{difference} ({fixed(interval.low, 1, signed=True)} to {fixed(interval.high, 1, signed=True)})'
+
+
+def score_table(study: Study, network: str, measurements: Sequence[Measurement], latencies: Sequence[Latency]) -> Table:
+    """All that was measured of a network, by candidate."""
+    mine = [one for one in measurements if one.cell.network == network]
+    times = next((one for one in latencies if one.network == network), None)
+    rows = []
+    for candidate in study.candidates():
+        of = [one for one in mine if one.candidate.key == candidate.key]
+        if not of:
+            continue
+        details = next((one.details for one in of if one.details is not None), None)
+        quartiles = None if times is None else times.quartiles_ms.get(candidate.key)
+        rows.append(
+            [
+                candidate.title,
+                '100' if candidate.method == FLOAT else _spread([one.fidelity.value for one in of]),
+                _spread([one.label.value for one in of]),
+                _spread([one.sqnr_db['all'] for one in of if one.sqnr_db]),
+                NOTHING if details is None else fixed(_percent(details.int8_share), 1),
+                NOTHING if details is None else fixed(details.runtime_difference, 4),
+                NOTHING if details is None else fixed(details.floor, 4),
+                NOTHING if quartiles is None else with_range(*quartiles),
+                NOTHING if details is None or details.file_bytes is None else file_size(details.file_bytes, 2),
+                NOTHING if candidate.method == FLOAT else _spread([one.search_s for one in of], 0),
+                str(len(of)),
+            ]
+        )
+    columns = [
+        'quantiser',
+        'fidelity, %',
+        'labels, %',
+        'SQNR, dB',
+        'MACs in int8, %',
+        'runtime',
+        'floor',
+        'latency, ms',
+    ]
+    columns += ['file', 'calibration, s', 'cells']
+    return Table(study.networks[network]['title'], columns, rows, numeric=columns[1:])
+
+
+def _spread(values: Sequence[float], digits: int = 1) -> str:
+    return with_spread(*mean_and_spread(values), digits) if values else NOTHING
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def findings(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
+    """In sentences: on how many networks a quantiser is more or less faithful than a baseline."""
+    lines = []
+    pairs = dict.fromkeys((one.candidate, one.baseline) for one in comparisons)
+    for candidate, baseline in pairs:
+        verdicts = [
+            one.fidelity.verdict for one in comparisons if (one.candidate, one.baseline) == (candidate, baseline)
+        ]
+        counts = ', '.join(f'{kind} on {verdicts.count(kind)}' for kind in ('better', 'worse', 'not told apart'))
+        lines.append(f'{candidate.title} beside {baseline.title}: {counts} of {len(verdicts)} networks')
+    return lines
+
+
+def gaps(study: Study, measurements: Sequence[Measurement]) -> list[str]:
+    """What has not been measured, by network."""
+    lines = []
+    for network, given in study.networks.items():
+        done = {(one.cell, one.candidate.key) for one in measurements}
+        cells = [cell for cell in study.cells() if cell.network == network]
+        wanted = [(cell, one.key) for cell in cells for one in study.candidates()[1:]]
+        missing = sum(pair not in done for pair in wanted)
+        if missing:
+            lines.append(f'{given["title"]}: {missing} of {len(wanted)} measurements are missing')
+    return lines

@@ -1,0 +1,155 @@
+"""A study of a network of random weights, to its page; it goes on where it stopped, and refuses what changed."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from projects.deployment.inference_graphs import load_model
+from projects.deployment.quantization_study import study as study_module
+from projects.deployment.quantization_study.plan import read_study
+from projects.deployment.quantization_study.report import write_report
+from projects.deployment.quantization_study.study import read_latencies, read_measurements, run_study
+from projects.sample_data import use_sample
+from projects.sample_data.samples import SAMPLES
+from projects.sample_data.test_sets import use_new_test_images
+from projects.training.config import load_config
+
+SAMPLE = Path(__file__).parents[3] / 'configs/quantization/hybrids_sample.py'
+KIND = 'CheckedCityscapesDataset'
+OPTIONS = {
+    'seeds': (0,),
+    'calibration_sets': 2,
+    'calibration_images': 10,
+    'test_images': 4,
+    'draws': 20,
+    'bits': (8, 4),
+    **dict.fromkeys(f'methods.{name}' for name in ('mse', 'easyquant', 'ptq4vit', 'repqvit', 'qhyvit')),
+    'networks.shvit_maskrcnn': None,
+    'networks.mobilevit': None,
+    'networks.mobile_former': None,
+}
+
+
+def write_weights(path, data):
+    """Random weights with which pixels are of several classes."""
+    torch.manual_seed(0)
+    config = 'configs/efficientvit_mit_b0_seg_cityscapes.py'
+    model = load_model(load_config(config, None, partial(use_sample, root=data)))
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    torch.nn.init.normal_(model.decode_head.conv_seg.weight)
+    torch.save({'state_dict': model.state_dict()}, path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    """A study of EfficientViT-MIT B0 on images of 64x128."""
+    root = tmp_path_factory.mktemp('study')
+    with pytest.MonkeyPatch.context() as patch:
+        small = replace(SAMPLES[KIND], image_size=(64, 128), num_train_images=20, num_val_images=2)
+        patch.setitem(SAMPLES, KIND, small)
+        checkpoint = write_weights(root / 'weights.pth', root / 'data')
+        study = read_study(SAMPLE, {**OPTIONS, 'networks.efficientvit_mit.checkpoints': [str(checkpoint)]})
+        run = partial(
+            run_study,
+            study,
+            root / 'work',
+            prepare=partial(use_sample, root=root / 'data'),
+            renew_test=partial(use_new_test_images, number=4, root=root / 'data'),
+        )
+        outcome = run()
+        assert outcome.failed == {}
+        yield study, root / 'work', run
+
+
+def test_every_candidate_is_measured_in_every_cell(finished):
+    _, folder, _ = finished
+    keys = {one.key for one in read_measurements(folder)}
+    name = 'efficientvit_mit_seed0'
+    expected = {f'{name}_set{i}_{one}' for i in (0, 1) for one in ('nncf_w8a8', 'minmax_w8a8', 'minmax_w4a4')}
+    assert keys == expected | {f'{name}_set0_fp32_w32a32'}
+
+
+def test_what_was_measured_is_plausible(finished):
+    _, folder, _ = finished
+    measured = {one.key.removeprefix('efficientvit_mit_seed0_'): one for one in read_measurements(folder)}
+    exact, eight, four = (measured[f'set0_{key}'] for key in ('fp32_w32a32', 'minmax_w8a8', 'minmax_w4a4'))
+    assert exact.fidelity.value == 100
+    assert 100 >= eight.fidelity.value > four.fidelity.value
+    assert eight.sqnr_db['all'] > four.sqnr_db['all'] + 6
+    assert exact.details.int8_share == 0
+    assert eight.details.int8_share > 0.5
+    assert eight.details.file_bytes < 0.6 * exact.details.file_bytes
+    assert eight.details.runtime_difference < max(5 * eight.details.floor, 0.05)
+    assert len(eight.fidelity.resampled) == 20
+    assert measured['set1_minmax_w8a8'].details is None
+    (latency,) = read_latencies(folder)
+    assert set(latency.quartiles_ms) == {'fp32_w32a32', 'nncf_w8a8', 'minmax_w8a8', 'minmax_w4a4'}
+
+
+def test_the_test_images_are_nobody_elses(finished):
+    _, folder, _ = finished
+    data = folder.parent / 'data'
+    pictures = {part: {p.read_bytes() for p in (data / part).rglob('*_leftImg8bit.png')} for part in ('cityscapes',)}
+    new = {p.read_bytes() for p in (data / 'cityscapes_test4_seed1' / 'leftImg8bit' / 'val').rglob('*.png')}
+    assert len(new) == 4
+    assert not new & pictures['cityscapes']
+
+
+def test_the_report_has_every_figure(finished):
+    study, folder, _ = finished
+    page = write_report(study, folder).read_text()
+    assert 'minmax W4A4' in page
+    assert 'measurements are missing' not in page
+    results = json.loads((folder / 'results.json').read_text())
+    assert len(results['measurements']) == 7
+    pairs = {(one['candidate']['method'], one['baseline']['method']) for one in results['comparisons']}
+    assert pairs == {('nncf', 'minmax'), ('minmax', 'nncf')}
+    assert (folder / 'charts' / 'fidelity.png').is_file()
+    assert 'minmax W8A8 beside nncf W8A8' in (folder / 'results.md').read_text()
+
+
+def test_it_goes_on_where_it_stopped(finished, monkeypatch):
+    study, folder, run = finished
+    left = folder / 'measurements' / 'efficientvit_mit_seed0_set1_minmax_w4a4.json'
+    before = {path: path.stat().st_mtime_ns for path in (folder / 'measurements').iterdir()}
+    left.unlink()
+    assert f'{study.networks["efficientvit_mit"]["title"]}: 1 of 6 measurements are missing' in write_report(
+        study, folder
+    ).read_text().replace('&#39;', "'")
+    opened = []
+    quantize = study_module.Subject.quantize
+    monkeypatch.setattr(
+        study_module.Subject, 'quantize', lambda self, one, *rest: opened.append(one.key) or quantize(self, one, *rest)
+    )
+    assert run().failed == {}
+    assert opened == ['minmax_w4a4']
+    assert {p: p.stat().st_mtime_ns for p in (folder / 'measurements').iterdir() if p != left} == {
+        path: time for path, time in before.items() if path != left
+    }
+
+
+def test_what_was_made_from_something_else_is_not_taken(finished):
+    _, folder, run = finished
+    path = folder / 'measurements' / 'efficientvit_mit_seed0_set0_minmax_w8a8.json'
+    text = path.read_text()
+    path.write_text(text.replace('"checkpoint": "', '"checkpoint": "other'))
+    failed = run().failed
+    path.write_text(text)
+    assert list(failed) == ['efficientvit_mit_seed0_set0_minmax_w8a8']
+    assert 'was made from something else: checkpoint' in failed['efficientvit_mit_seed0_set0_minmax_w8a8']
+
+
+def test_unknown_parts_are_refused(finished):
+    _, _, run = finished
+    with pytest.raises(ValueError, match=r"unknown networks \['resnet'\]; the study has \['efficientvit_mit'\]"):
+        run(networks=('resnet',))
+    with pytest.raises(ValueError, match=r"unknown methods \['best'\]; the study has \['nncf', 'minmax'\]"):
+        run(methods=('best',))
