@@ -127,6 +127,7 @@ def _digest(content: bytes) -> str:
 def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
     outcome = Outcome([run.name for run in runs if (folder / run.name / RESULT).is_file()], {})
     waiting = [run for run in runs if run.name not in outcome.finished]
+    there = {*outcome.finished, *_finished_before(runs, folder)}
     running: dict[str, BaseProcess] = {}
     modules = modules_of(waiting)
     gpus = visible_gpus()
@@ -141,7 +142,7 @@ def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
                     outcome.failed[run.name] = f'{run.needs}, which it needs, failed'
                     put_text(outcome.failed[run.name] + '\n', str(folder / run.name / ERROR))
                     progress.advance(task)
-                for run in [run for run in waiting if run.needs is None or run.needs in outcome.finished]:
+                for run in [run for run in waiting if run.needs is None or run.needs in there]:
                     if not slots:
                         break
                     waiting.remove(run)
@@ -155,6 +156,7 @@ def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
                     slots.append(slot_of.pop(name))
                     if process.exitcode == 0 and (folder / name / RESULT).is_file():
                         outcome.finished.append(name)
+                        there.add(name)
                     else:
                         outcome.failed[name] = _keep_error(folder / name, process.exitcode or 0)
                         progress.console.print(f'{name} failed: {folder / name / ERROR}', markup=False, soft_wrap=True)
@@ -163,6 +165,18 @@ def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
         finally:
             _stop(running.values())
     return outcome
+
+
+def _finished_before(runs: Sequence[Run], folder: Path) -> set[str]:
+    """What runs need beside one another, from earlier calls.
+
+    Raises:
+        ValueError: It has not finished.
+    """
+    needed = {run.needs for run in runs if run.needs} - {run.name for run in runs}
+    if missing := sorted(name for name in needed if not (folder / name / RESULT).is_file()):
+        raise ValueError(f'{", ".join(missing)} in {folder}: needed by other runs, but has not finished; run it first')
+    return needed
 
 
 def visible_gpus() -> list[str]:

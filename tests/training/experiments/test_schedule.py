@@ -97,6 +97,13 @@ def test_a_failed_run_fails_those_that_need_it_and_no_others_and_is_tried_again(
     assert (attempts(tmp_path, 'teacher'), attempts(tmp_path, 'student')) == (2, 1)
 
 
+def test_a_run_may_need_one_of_an_earlier_call_which_must_have_finished(tmp_path):
+    with pytest.raises(ValueError, match=r'teacher in .*: needed by other runs, but has not finished'):
+        schedule.run_all([run('sda', needs='teacher')], tmp_path, 1)
+    schedule.run_all([run('teacher')], tmp_path, 1)
+    assert schedule.run_all([run('sda', needs='teacher')], tmp_path, 1).finished == ['sda']
+
+
 def test_finished_runs_are_not_repeated(tmp_path):
     runs = [run('a'), run('b')]
     schedule.run_all(runs[:1], tmp_path, 1)
