@@ -35,9 +35,10 @@ def _draw(
         return None
     keys = {one.candidate.key for one in there}
     candidates = [one for one in study.candidates() if one.key in keys]
-    rows = -(-len(networks) // COLUMNS)
-    figure = new_figure(11, rows * (1.1 + ROW_INCHES * len(candidates)))
-    grid = figure.subplots(rows, COLUMNS, squeeze=False, sharey=True)
+    columns = min(COLUMNS, len(networks))
+    rows = -(-len(networks) // columns)
+    figure = new_figure(1.5 + 4.5 * columns, rows * (1.1 + ROW_INCHES * len(candidates)))
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axes in grid.flat[len(networks) :]:
         axes.set_visible(False)
     for axes, network in zip(grid.flat, networks, strict=False):
@@ -61,5 +62,5 @@ def _draw_panel(axes: Axes, candidates: Sequence[Candidate], values: Sequence[Se
         if candidates[place].method != candidates[place - 1].method:
             axes.axhline(place - 0.5, color=GRAY, linewidth=0.5, alpha=0.5)
     axes.set_yticks(places, [candidate.title for candidate in candidates])
-    axes.invert_yaxis()
+    axes.set_ylim(len(candidates) - 0.5, -0.5)
     style_axes(axes, grid='x')

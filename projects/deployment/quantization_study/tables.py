@@ -55,12 +55,13 @@ def scores_by_cell(measurements: Sequence[Measurement], network: str, key: str, 
 
 
 def compare(study: Study, measurements: Sequence[Measurement]) -> list[Comparison]:
-    """Every candidate beside every baseline that was measured in the same cells."""
+    """Every candidate beside every baseline that was measured in the same cells; two baselines once."""
     found = []
     candidates = study.candidates()[1:]
     for network in study.networks:
-        for candidate in candidates:
-            for baseline in candidates:
+        for place, candidate in enumerate(candidates):
+            others = candidates[:place] if candidate.method in study.baselines else candidates
+            for baseline in others:
                 plain = baseline.is_executed and not baseline.reconstruct and baseline.method in study.baselines
                 if not plain or baseline == candidate or baseline.bits != candidate.bits:
                     continue
@@ -94,11 +95,11 @@ def comparison_table(study: Study, network: str, comparisons: Sequence[Compariso
 
 
 def interval_text(interval: Interval) -> str:
-    """Such as '+1.3 (0.4 to 2.2)'."""
-    difference = fixed(interval.difference, 1, signed=True)
+    """Such as '+1.30 (+0.41 to +2.22)'."""
+    difference = fixed(interval.difference, 2, signed=True)
     if math.isnan(interval.low):
         return difference
-    return f'{difference} ({fixed(interval.low, 1, signed=True)} to {fixed(interval.high, 1, signed=True)})'
+    return f'{difference} ({fixed(interval.low, 2, signed=True)} to {fixed(interval.high, 2, signed=True)})'
 
 
 def score_table(study: Study, network: str, measurements: Sequence[Measurement], latencies: Sequence[Latency]) -> Table:
@@ -115,7 +116,7 @@ def score_table(study: Study, network: str, measurements: Sequence[Measurement],
         rows.append(
             [
                 candidate.title,
-                '100' if candidate.method == FLOAT else _spread([one.fidelity.value for one in of]),
+                '100' if candidate.method == FLOAT else _spread([one.fidelity.value for one in of], 2),
                 _spread([one.label.value for one in of]),
                 _spread([one.sqnr_db['all'] for one in of if one.sqnr_db]),
                 NOTHING if details is None else fixed(_percent(details.int8_share), 1),

@@ -1,0 +1,83 @@
+"""What a report says of measurements whose figures are known."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from projects.deployment.quantization_study.charts import draw_fidelity, draw_sqnr
+from projects.deployment.quantization_study.plan import read_study
+from projects.deployment.quantization_study.records import Measurement, Score
+from projects.deployment.quantization_study.tables import compare, comparison_table, findings, gaps, score_table
+
+SAMPLE = Path(__file__).parents[3] / 'configs/quantization/hybrids_sample.py'
+FIDELITY = {'nncf': 90.0, 'minmax': 91.0, 'mse': 93.0}
+
+
+@pytest.fixture(scope='module')
+def study():
+    left_out = dict.fromkeys(f'methods.{name}' for name in ('easyquant', 'ptq4vit', 'repqvit', 'qhyvit'))
+    return read_study(SAMPLE, {**left_out, 'bits': (8,), 'networks.mobilevit': None, 'networks.mobile_former': None})
+
+
+@pytest.fixture(scope='module')
+def measurements(study):
+    """Of three trainings and sets: the one network is told apart, of the other nothing is left but one cell."""
+    found = []
+    for cell in study.cells():
+        if cell.network == 'efficientvit_mit' and (cell.seed, cell.calibration) != (0, 0):
+            continue
+        for candidate in study.candidates()[1:]:
+            value = FIDELITY[candidate.method]
+            spread = 0 if cell.network == 'shvit_maskrcnn' else 5 * (candidate.method == 'mse')
+            draws = tuple(value + spread * step for step in (-1, 0, 1))
+            found.append(Measurement(cell, candidate, Score(value, draws), Score(40, (40,) * 3), {'all': 30.0}, 10.0))
+    return found
+
+
+def test_a_baseline_is_compared_with_those_before_it_alone(study, measurements):
+    pairs = [(one.candidate.method, one.baseline.method) for one in compare(study, measurements)]
+    assert pairs == [('minmax', 'nncf'), ('mse', 'nncf'), ('mse', 'minmax')] * 2
+
+
+def test_better_is_said_where_the_interval_excludes_zero(study, measurements):
+    comparisons = compare(study, measurements)
+    assert 'mse W8A8 beside minmax W8A8: better on 1, worse on 0, not told apart on 1 of 2 networks' in findings(
+        study, comparisons
+    )
+    rows = comparison_table(study, 'shvit_maskrcnn', comparisons).rows
+    assert list(rows[2]) == [
+        'mse W8A8',
+        'minmax W8A8',
+        '+2.00 (+2.00 to +2.00)',
+        'better',
+        '+0.00 (+0.00 to +0.00)',
+        'not told apart',
+        '9',
+    ]
+
+
+def test_what_is_missing_is_counted(study, measurements):
+    assert gaps(study, measurements) == [
+        'EfficientViT-MIT B0 with its head, 128x256: 24 of 27 measurements are missing'
+    ]
+
+
+def test_scores_have_their_spread(study, measurements):
+    changed = [
+        replace(one, fidelity=Score(one.fidelity.value + one.cell.seed, ())) if one.candidate.method == 'mse' else one
+        for one in measurements
+    ]
+    table = score_table(study, 'shvit_maskrcnn', changed, [])
+    (row,) = [row for row in table.rows if row[0] == 'mse W8A8']
+    assert row[1] == '94.00 ± 0.87'  # 93, 94 and 95, three times each
+    assert row[-1] == '9'
+
+
+def test_charts_have_a_panel_for_each_network(study, measurements):
+    figure = draw_fidelity(study, measurements)
+    assert [axes.get_title() for axes in figure.axes] == [each['title'] for each in study.networks.values()]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ['nncf W8A8', 'minmax W8A8', 'mse W8A8']
+    low, high = figure.axes[1].get_ylim()
+    assert low > high  # the first on top, in every panel
+    assert draw_sqnr(study, []) is None
