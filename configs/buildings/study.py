@@ -39,7 +39,13 @@ step_options = {
     'param_scheduler.1.T_max': 39 / 40,
 }
 axes = dict(
-    clean=dict(points=[(number, {'target_tiles': number}) for number in (4, 16, 64, 256, 800)], replicates=5),
+    clean=dict(
+        points=[
+            (4, {'target_tiles': 4, 'options.train_dataloader.batch_size': 4}),
+            *((number, {'target_tiles': number}) for number in (16, 64, 256, 800)),
+        ],
+        replicates=5,
+    ),
     angle=dict(replicates=5),
     gsd=dict(replicates=5),
 )

@@ -36,7 +36,7 @@ methods = dict(
 )
 num_panels = 1
 options = {{
-    'train_dataloader.batch_size': 4,
+    'train_dataloader.batch_size': 2,
     'train_dataloader.dataset.pipeline.2.crop_size': 64,
     'default_hooks.logger.interval': 1,
 }}
