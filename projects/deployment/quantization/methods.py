@@ -38,9 +38,9 @@ class Method:
     forms: tuple[str, ...] = (EXECUTABLE,)
 
 
-EASYQUANT = OutputSearch(cosine_error, evenly(0.5, 2.0, 31), rounds=3, by_channel=False, symmetric=True)
-PTQ4VIT = OutputSearch(weighted_error, evenly(0.05, 1.2, 24), rounds=2, symmetric=True, biases=True)
-QHYVIT = OutputSearch(weighted_error, evenly(0.1, 1.2, 34), rounds=2, schemes=True, channelwise=True, bridges=True)
+EASYQUANT = OutputSearch(cosine_error, evenly(0.5, 2.0, 16), rounds=3, by_channel=False, symmetric=True)
+PTQ4VIT = OutputSearch(weighted_error, evenly(0.3, 1.15, 18), rounds=2, symmetric=True, biases=True)
+QHYVIT = OutputSearch(weighted_error, evenly(0.3, 1.15, 18), rounds=2, schemes=True, channelwise=True, bridges=True)
 
 METHODS = {
     method.name: method
