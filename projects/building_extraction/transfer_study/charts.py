@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from projects.reporting.figures import add_legend, new_figure, running_mean, style_axes
 from projects.reporting.number_format import fixed
-from projects.reporting.palette import MARKERS, distinct_colors, readable_on
+from projects.reporting.palette import GRAY, MARKERS, distinct_colors, readable_on
 
 from ..height_classes import OVERALL
 from .records import MAIN, Axis, Results, StudyRecord
@@ -19,10 +19,14 @@ from .results import finished_runs, method_titles, scores_of
 
 
 def method_styles(study: StudyRecord) -> dict[str, dict[str, str]]:
-    """Return colour and marker of each method, the same in every chart; no colour repeats, markers do after 11."""
-    methods = list(method_titles(study))
-    styles = zip(methods, distinct_colors(len(methods)), cycle(MARKERS))
-    return {method: {'color': color, 'marker': marker} for method, color, marker in styles}
+    """Return colour and marker of each method, the same in every chart; what is not trained is gray.
+
+    No other colour repeats; markers do after 11.
+    """
+    trained = [method.name for method in study.methods if method.trained]
+    styles = zip(trained, distinct_colors(len(trained)), cycle(MARKERS))
+    learnt = {method: {'color': color, 'marker': marker} for method, color, marker in styles}
+    return {method.name: learnt.get(method.name, {'color': GRAY, 'marker': ''}) for method in study.methods}
 
 
 def draw_bars(results: Results) -> Figure | None:
