@@ -29,7 +29,7 @@ class PredictionPictures(Hook):
     none.
 
     Args:
-        num_pictures: Pictures per validation.
+        num_pictures: Pictures per validation; 0 draws none.
         folder: Where test pictures go; None draws none.
         drawing: Options of the visualizer's `add_datasample`.
     """
@@ -42,6 +42,8 @@ class PredictionPictures(Hook):
 
     @master_only
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        if not self.num_pictures:
+            return
         interval = max(len(runner.val_dataloader.dataset) // self.num_pictures, 1)
         if batch_idx % interval == 0 and batch_idx // interval < self.num_pictures:
             position = f'epoch_{runner.epoch}' if runner.log_processor.by_epoch else f'iter_{runner.iter}'

@@ -173,6 +173,7 @@ def score(cfg: Config) -> dict[str, float]:
         ValueError: `load_from` does not fit the model.
     """
     _check_data(cfg, 'test')
+    cfg.resume = False  # as the kept config of a run that was continued says
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     return Runner.from_cfg(cfg).test()

@@ -46,9 +46,9 @@ class BFloat16OptimWrapper(OptimWrapper):
 
     Note:
         oneDNN has no fast kernel for the gradients of some depthwise convolutions in bfloat16: those with a stride take
-        7 to 70 times as long as in float32, for each of SHViT's patch mergings, and those of 5 x 5 and more twice as
-        long. On a processor these convolutions stay in float32, and become `Float32Conv2d` for that; parameters and
-        their names remain. EfficientNet-Lite0 with U-Net so takes 0.6 of a float32 step's time, instead of 0.85.
+        7 to 70 times as long as in float32, for each of SHViT's patch mergings, and with those of 5 x 5 they are half
+        of a step of U-Net on EfficientNet-Lite0. On a processor these convolutions stay in float32, and become
+        `Float32Conv2d` for that; parameters and their names remain.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -77,3 +77,7 @@ def test_recorded_scores_have_their_iterations_though_a_validation_was_lost():
 def test_a_score_to_record_that_the_validation_does_not_give_is_named():
     with pytest.raises(ValueError, match=r"no 'building/f1' to record, but \['mIoU'\]"):
         RecordScores({'f1': 'building/f1'}).after_val_epoch(SimpleNamespace(iter=1), {'mIoU': 1.0})
+
+
+def test_no_pictures_in_training_are_none():
+    PredictionPictures(num_pictures=0).after_val_iter(None, 0)  # looks at nothing

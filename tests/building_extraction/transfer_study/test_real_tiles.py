@@ -1,6 +1,7 @@
 """Real tiles of a study: generated stand-ins everywhere, those of Banepa where they are at hand."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ from PIL import Image
 
 from projects.building_extraction.height_classes import HeightClasses
 from projects.building_extraction.preparation.web_mercator import Tile, to_lon_lat_deg
+from projects.building_extraction.transfer_study.study_file import read_study
 from projects.building_extraction.transfer_study.tile_sets import tile_source
 
+CONFIGS = Path(__file__).parents[3] / 'configs' / 'buildings'
 ORIGIN, SIDE = Tile(19, 386690, 220241), 64
 
 
@@ -79,3 +82,13 @@ def test_tiles_that_are_not_there_say_where_they_are_from(data, tmp_path):
 def test_unknown_fields_are_refused(data):
     with pytest.raises(ValueError, match=r"data: unknown keys \['strips'\]"):
         tile_source(data | {'strips': 4})
+
+
+@pytest.mark.parametrize(('name', 'steps'), [('study_real', 300), ('study_realgpu', 3000)])
+def test_methods_of_the_real_studies_have_as_many_steps_in_all(name, steps):
+    study = read_study(CONFIGS / f'{name}.py')
+    totals = {method: study.total_steps(method) for method in study.methods}
+    assert {method for method, total in totals.items() if total != steps} == {'scenes', 'teacher'}
+    assert totals['teacher'] == steps / 2
+    assert {Path(method['config']).name for method in study.methods.values()} == {'efficientnet_lite0_unet_drone.py'}
+    assert study.replicates % study.data['num_strips'] == 0  # all ground is tested on as often
