@@ -52,7 +52,7 @@ class Style:
     sunlight: tuple[float, float, float] = (0.80, 0.76, 0.68)
 
 
-DRONE = Camera(blur_px=0.9, noise=3.5, haze=0.1, jpeg_quality=85)
+DRONE = Camera(blur_px=0.35, noise=7, haze=0.02, jpeg_quality=95)
 
 STYLES = {
     'plain': Style(),
@@ -84,8 +84,8 @@ STYLES = {
         ),
         markings=False,
         canopy_m=7.0,
-        sky=(0.50, 0.52, 0.56),
-        sunlight=(0.62, 0.60, 0.56),
+        sky=(0.33, 0.36, 0.40),
+        sunlight=(0.80, 0.78, 0.72),
     ),
 }  # fmt: skip
 """By name: `plain` is a paved western city; `drone` the same seen by a small camera; `unpaved` with bare ground;
