@@ -15,7 +15,7 @@ from .units import Grids, Unit
 STEPS = 200
 ROWS = 64  # of samples in a step
 LEARNING_RATE = 0.02
-REGULARISATION = 0.01  # λ, beside the error relative to that of the nearest values
+REGULARIZATION = 0.01  # λ, beside the error relative to that of the nearest values
 HELD_BACK = 4  # one of so many samples
 SHARPNESS = 20.0, 2.0  # β
 WARM_UP = 0.2  # part of the steps
@@ -56,7 +56,7 @@ def learn_rounding(unit: Unit, grids: Grids, seed: int) -> Tensor:
             progress = (step / STEPS - WARM_UP) / (1 - WARM_UP)
             if progress > 0:
                 sharpness = SHARPNESS[0] + (SHARPNESS[1] - SHARPNESS[0]) * progress
-                loss = loss + REGULARISATION * (1 - (2 * h - 1).abs().pow(sharpness)).sum() / unit.weight.shape[0]
+                loss = loss + REGULARIZATION * (1 - (2 * h - 1).abs().pow(sharpness)).sum() / unit.weight.shape[0]
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

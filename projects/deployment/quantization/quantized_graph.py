@@ -60,6 +60,7 @@ class QuantizedGraph(nn.Module):
         self.graph, self.scheme, self.exact_weights = graph, scheme, exact_weights or {}
         self.output_names = graph.output_names
         self._lock = threading.Lock()  # of the hooks that follow the modules
+        self.eval()  # the exporter gives a graph back the mode that its outermost module had
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """As the graph's own."""
