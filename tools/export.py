@@ -47,7 +47,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         help='images, folders, globs, or a config, to calibrate int8 with (default: the training set)',
     )
     add('--quantizer', choices=QUANTIZERS, default=DEFAULT_QUANTIZER, help=f'of int8 (default: {DEFAULT_QUANTIZER})')
-    add('--bits', type=int, choices=[8, 6, 4], default=8, help='of int8: 6 and 4 round more coarsely, as fast as 8')
+    add(
+        '--bits',
+        type=whole_number(),
+        choices=[8, 6, 4],
+        default=8,
+        help='of int8: 6 and 4 round more coarsely, as fast as 8',
+    )
     add('--reconstruct', action='store_true', help='of int8: learn which way weights are rounded')
     add('--scores', action='store_true', help='score the test set before and after')
     add('--sample', action='store_true', help='use the small generated data set')

@@ -288,7 +288,9 @@ def test_coco(tmp_path, monkeypatch):
     root = tmp_path / 'coco'
     train = CocoSplit('annotations/train.json', 'train/', 128)
     val = CocoSplit('annotations/val.json', 'val/', 16, num_empty=1)
-    assert written == [(root, [train, val], CocoDataset.METAINFO['classes'], (160, 160))]
+    assert written == [(root, [train, val], CocoDataset.METAINFO['classes'], (160, 160), 0)], (
+        'with the seed of every sample'
+    )
     for part in PARTS:
         assert cfg[f'{part}_dataloader'].dataset.pipeline[1].scale == (267, 160)
         assert cfg[f'{part}_dataloader'].dataset.data_root == str(root)
