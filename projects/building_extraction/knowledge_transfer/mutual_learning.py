@@ -88,11 +88,18 @@ class PeerApart(Hook):
     training resumes or is scored. The config of the network that learns alone takes such a checkpoint as it is.
     """
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        weights = checkpoint['state_dict']
-        peer = {key: weights.pop(key) for key in list(weights) if key.startswith(PEER)}
-        checkpoint['peer'] = {key.removeprefix(PEER): value for key, value in peer.items()}
+    def before_run(self, runner: Runner) -> None:
+        runner.register_hook(_TakePeerOut(), priority='LOWEST')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         peer = checkpoint.get('peer', {})
         checkpoint.get('state_dict', checkpoint).update({f'{PEER}{key}': value for key, value in peer.items()})
+
+
+class _TakePeerOut(Hook):
+    """The half of `PeerApart` that comes last: `EMAHook` exchanges all weights of a checkpoint, the peer's included."""
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        weights = checkpoint['state_dict']
+        peer = {key: weights.pop(key) for key in list(weights) if key.startswith(PEER)}
+        checkpoint['peer'] = {key.removeprefix(PEER): value for key, value in peer.items()}

@@ -104,6 +104,19 @@ def test_a_resumed_training_is_that_of_one_without_interruption(tmp_path, train,
     assert (losses[0] == losses[1]).all()
 
 
+def test_averaged_weights_of_both_networks_are_saved_and_resumed(tmp_path, train, network, mutual):
+    averaged = {**APART, 'custom_hooks': [{'type': 'EMAHook', 'momentum': 0.5, 'update_buffers': True}]}
+    train(tmp_path / 'whole', mutual(), **averaged)
+    train(tmp_path / 'half', mutual(), iters=2, **averaged)
+    train(tmp_path / 'half', mutual(), resume=tmp_path / 'half' / 'iter_2.pth', **averaged)
+    whole, resumed = (torch.load(tmp_path / name / 'iter_4.pth', weights_only=False) for name in ('whole', 'half'))
+    for part in ('state_dict', 'peer', 'ema_state_dict'):
+        assert equal(whole[part], resumed[part]), part
+    MODELS.build(network()).load_state_dict(whole['peer'], strict=True)
+    key = 'decode_head.conv_seg.weight'
+    assert not torch.equal(whole['peer'][key], whole['ema_state_dict'][f'module.peer.{key}']), 'the average is apart'
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
