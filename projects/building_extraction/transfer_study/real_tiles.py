@@ -16,6 +16,7 @@ from projects.training.config import locate
 from ..height_classes import HeightClasses
 from ..preparation.geotiles import GeotilesSettings, convert_geotiles
 from ..preparation.scenes.tiles import write_scenes
+from ..preparation.tile_set import LICENSE_NOTE
 from .tile_sets import TileSource, city_of
 
 SPLIT_OF = {'train': 'target', 'val': 'val', 'test': 'test'}
@@ -56,7 +57,7 @@ class RealTiles(TileSource):
         return dict(self.source)
 
     def prepare(self, replicate: int, folder: Path, classes: HeightClasses, like: Path | None = None) -> Path:
-        """Write `source`, `target`, `val` and `test`.
+        """Write `source`, `target`, `val` and `test`, each with its note on licences.
 
         Raises:
             FileNotFoundError: The tiles or the labels are not there; says where to get them.
@@ -78,6 +79,7 @@ class RealTiles(TileSource):
             convert_geotiles(tiles, labels, unfinished / 'map', GeotilesSettings(partition=(strip, self.num_strips)))
             for part, split in SPLIT_OF.items():
                 (unfinished / 'map' / part).rename(unfinished / split)
+                shutil.copyfile(unfinished / 'map' / LICENSE_NOTE, unfinished / split / LICENSE_NOTE)
             write_scenes(
                 city_of(self.city)[0],
                 {'source': Domain(**self.source)},
@@ -88,6 +90,7 @@ class RealTiles(TileSource):
                 height_classes=classes,
             )
             (unfinished / 'scenes' / 'source').rename(unfinished / 'source')
+            (unfinished / 'scenes' / LICENSE_NOTE).rename(unfinished / 'source' / LICENSE_NOTE)
             for name in ('map', 'scenes'):
                 shutil.rmtree(unfinished / name)
             (unfinished / '.scenes.lock').unlink(missing_ok=True)

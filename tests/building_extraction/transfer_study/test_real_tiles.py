@@ -56,6 +56,8 @@ def test_each_replicate_has_ground_and_scenes_of_its_own(data, tmp_path):
             for image in (root / split / 'images').iterdir():
                 assert (root / split / 'masks' / f'{image.stem}.png').is_file()
             assert json.loads((root / split / 'instances.json').read_text())['annotations']
+            labels = 'an invented city' if split == 'source' else data['labels']
+            assert Path(labels).name in (root / split / 'LICENSE.md').read_text()
         tests.append(names['test'])
         scenes.append((root / 'source/images/source_00000.png').read_bytes())
         assert {path.name for path in root.iterdir()} == {'source', 'target', 'val', 'test', 'parameters.json'}
