@@ -71,10 +71,10 @@ def run_study(
             of other settings.
     """
     num_processes = study.num_processes if num_processes is None else num_processes
+    names = study.with_teachers(methods)  # refuses unknown ones before tiles are written
     classes = height_classes_of(study)
     roots = prepare_tiles(study, (folder / 'tiles').absolute(), classes)
     panels = choose_panels(roots[MAIN, 0], study.num_panels, classes)
-    names = study.with_teachers(methods)
     runs_folder = folder / 'runs'
     ended = Outcome([], {})
 
@@ -117,7 +117,7 @@ def prepare_tiles(study: Study, folder: Path, classes: HeightClasses) -> dict[tu
             place = folder / f'{MAIN if at.data == study.data else setting}_r{replicate}'
             root = tile_source(at.data).prepare(replicate, place, classes, main)
         there = len(tiles(root, 'target'))
-        if setting != MAIN and at.target_tiles is not None and at.target_tiles > there:
+        if setting not in (MAIN, TUNING) and at.target_tiles is not None and at.target_tiles > there:
             print_log(f'{setting}: left out, replicate {replicate} has {there} clean tiles', logger='current')
         else:
             roots[setting, replicate] = root

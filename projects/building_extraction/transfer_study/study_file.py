@@ -5,10 +5,10 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from projects.training.experiments.settings import override, read_settings
+from projects.training.experiments.settings import check_group, check_keys, override, read_settings
 
 from .records import MAIN
-from .tile_sets import check_keys, tile_source
+from .tile_sets import tile_source
 
 METHOD_KEYS = dict.fromkeys(('title', 'description', 'config', 'steps'), True) | dict.fromkeys(
     ('on', 'networks', 'teacher', 'options', 'step_options', 'trials', 'tuned_as'), False
@@ -134,6 +134,8 @@ def read_study(path: Path, options: Mapping[str, Any] | None = None) -> Study:
     content = read_settings(path, options or {})
     known = {f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(Study) if f.name != 'name'}
     check_keys(f'{path}', content, known)
+    for part in ('data', 'methods', 'axes', 'options'):
+        check_group(f'{path}: {part}', content.get(part, {}))
     content['methods'] = {name: method for name, method in content['methods'].items() if method is not None}
     methods = content['methods']
     for name, method in methods.items():
@@ -150,6 +152,12 @@ def read_study(path: Path, options: Mapping[str, Any] | None = None) -> Study:
         raise ValueError(f'{path}: methods are tuned by different numbers of trials, which is not fair: {numbers}')
     for axis, about in content.get('axes', {}).items():
         check_keys(f'{path}: axes.{axis}', about, AXIS_KEYS)
+        for point in about['points']:
+            if not (isinstance(point, Sequence) and len(point) == 2 and isinstance(point[1], Mapping)):
+                raise ValueError(
+                    f'{path}: axes.{axis}.points has {point!r}; expected a pair of a value and the settings that '
+                    'differ there, such as (4, {"target_tiles": 4})'
+                )
     study = Study(name=path.stem, **content)
     if study.replicates < 1:
         raise ValueError(f'{path}: replicates is {study.replicates}; expected 1 or more')

@@ -14,6 +14,7 @@ from projects.city_scenes.domains import Domain
 from projects.city_scenes.footprints import read_city
 from projects.city_scenes.procedural_city import procedural_city
 from projects.training.config import locate
+from projects.training.experiments.settings import check_keys
 
 from ..height_classes import HeightClasses
 from ..preparation.scenes.tiles import write_scenes
@@ -170,23 +171,6 @@ def tile_source(data: Mapping[str, Any]) -> TileSource:
     known = {field.name: field.default is MISSING for field in fields(source)}
     check_keys('data', settings, known)
     return source(**settings)
-
-
-def check_keys(where: str, given: Mapping[str, Any], known: Mapping[str, bool]) -> None:
-    """Refuse keys that are unknown, and the lack of those that are required.
-
-    Args:
-        where: For the message.
-        given: The keys.
-        known: By key, whether it is required.
-
-    Raises:
-        ValueError: Says which.
-    """
-    if unknown := given.keys() - known.keys():
-        raise ValueError(f'{where}: unknown keys {sorted(unknown)}; known are {sorted(known)}')
-    if missing := {key for key, required in known.items() if required} - given.keys():
-        raise ValueError(f'{where}: missing keys {sorted(missing)}')
 
 
 def choose_panels(data_root: Path, number: int, classes: HeightClasses) -> list[str]:

@@ -9,13 +9,13 @@ from mmengine.config import Config
 
 from projects.training.config import load_config
 from projects.training.experiments.runs import Run
-from projects.training.experiments.settings import read_settings
+from projects.training.experiments.settings import check_group, check_keys, read_settings
 
 from .records import EXECUTABLE, FLOAT, NNCF, Candidate, Cell, check_calibration
 
 Change = Callable[[Config], None]
-NETWORK_KEYS = {'title', 'config', 'options', 'checkpoints'}
-METHOD_KEYS = {'bits', 'forms', 'reconstruct'}
+NETWORK_KEYS = {'title': True, 'config': True, 'options': False, 'checkpoints': False}
+METHOD_KEYS = dict.fromkeys(('bits', 'forms', 'reconstruct'), False)
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,16 @@ def read_study(path: Path, options: Mapping[str, Any] | None = None) -> Study:
     if not path.is_file():
         raise FileNotFoundError(f'no study {path}; configs/quantization/hybrids_sample.py is one')
     content = read_settings(path, options or {})
-    known = {each.name: each.default is MISSING for each in fields(Study) if each.name != 'name'}
-    _check(str(path), content, set(known), {name for name, required in known.items() if required})
-    for part, keys, required in (('networks', NETWORK_KEYS, {'title', 'config'}), ('methods', METHOD_KEYS, set())):
+    check_keys(
+        str(path), content, {each.name: each.default is MISSING for each in fields(Study) if each.name != 'name'}
+    )
+    for part, keys in (('networks', NETWORK_KEYS), ('methods', METHOD_KEYS)):
+        check_group(f'{path}: {part}', content[part])
         content[part] = {name: each for name, each in content[part].items() if each is not None}
         if not content[part]:
             raise ValueError(f'{path}: no {part}')
         for name, each in content[part].items():
-            _check(f'{path}: {part}.{name}', each, keys, required)
+            check_keys(f'{path}: {part}.{name}', each, keys)
     study = Study(name=path.stem, **content)
     _ = study.candidates()  # refuses what is not there
     check_calibration(study.calibration_images)
@@ -110,13 +112,6 @@ def read_study(path: Path, options: Mapping[str, Any] | None = None) -> Study:
                 f'{list(study.seeds)}; expected one for each'
             )
     return study
-
-
-def _check(where: str, given: Mapping[str, Any], known: set[str], required: set[str]) -> None:
-    if unknown := given.keys() - known:
-        raise ValueError(f'{where}: unknown keys {sorted(unknown)}; known are {sorted(known)}')
-    if missing := required - given.keys():
-        raise ValueError(f'{where}: missing keys {sorted(missing)}')
 
 
 def network_config(study: Study, network: str, prepare: Change | None) -> Config:

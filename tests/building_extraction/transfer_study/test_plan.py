@@ -225,6 +225,8 @@ def test_options_override_the_file_and_no_other_option(study_file):
         ('networks=2', 'networks=2, trials=[{}, {}]', r'different numbers of trials, which is not fair: .*dml'),
         ("title='angle',", '', r"axes.angle: missing keys \['title'\]"),
         ('replicates = 2', 'replicates = 0', 'replicates is 0; expected 1 or more'),
+        ('options = {', "options = 'x' or {", "options is 'x'; expected settings by name"),
+        ("(2, {'target_tiles': 2})", "(2, 'target_tiles')", r'axes.clean.points has .*; expected a pair of a value'),
     ],
 )
 def test_a_faulty_study_is_refused_with_its_fault(study_file, old, new, message):

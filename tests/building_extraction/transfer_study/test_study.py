@@ -9,7 +9,7 @@ from PIL import Image
 from projects.building_extraction.height_classes import HeightClasses
 from projects.building_extraction.transfer_study.panels import draw_panels
 from projects.building_extraction.transfer_study.results import read_results
-from projects.building_extraction.transfer_study.study import height_classes_of, prepare_tiles
+from projects.building_extraction.transfer_study.study import height_classes_of, prepare_tiles, run_study
 from projects.building_extraction.transfer_study.study_file import Study
 from projects.building_extraction.transfer_study.verdict import judge_study
 
@@ -111,3 +111,17 @@ def test_settings_of_the_same_data_share_tiles_and_points_beyond_what_is_there_a
         ('clean-2', 0): 'main_r0', ('clean-2', 1): 'main_r1', ('gsd-0.5', 0): 'gsd-0.5_r0',
     }  # fmt: skip
     assert len({(root / 'parameters.json').read_text() for root in roots.values()}) == 4
+
+
+def test_an_unknown_method_is_refused_before_tiles_are_written(study, tmp_path):
+    with pytest.raises(ValueError, match=r"unknown methods \['sad'\]; the study has \['kd', 'sda'\]"):
+        run_study(replace(study, data=SMALL), tmp_path / 'work', methods=['sad'])
+    assert not (tmp_path / 'work').exists()
+
+
+def test_too_few_tiles_to_tune_with_are_refused_and_not_left_out(study, tmp_path):
+    tried = {name: method | {'trials': [{}]} for name, method in study.methods.items()}
+    roots = prepare_tiles(
+        replace(study, data=SMALL, replicates=1, methods=tried, target_tiles=9), tmp_path, HeightClasses()
+    )
+    assert set(roots) == {('main', 0), ('tuning', 1)}
