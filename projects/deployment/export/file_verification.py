@@ -77,21 +77,23 @@ def verify_twin(
     images: Sequence[NamedImage],
     calibration: Sequence[NamedImage],
     quantization: QuantizationSettings | None = None,
+    search: Path | None = None,
 ) -> Verification:
     """Verify the same network with an output that says more: all detections, or probabilities.
 
     An untrained detector detects nothing, an untrained segmentor says one class everywhere: such files cannot differ.
+    What the search of the file has found holds of the twin.
     """
     twin = path.with_name(f'twin-{path.name}')
     if info.is_segmentor:
         telling = dataclasses.replace(info, output='probabilities')
-        write(model, telling, twin, images, calibration, quantization)
+        write(model, telling, twin, images, calibration, quantization, search)
         verification = verify_file(reference, twin, telling, images)
         verification.note = 'by the probabilities, as the network says one class on all of these images'
         return verification
     threshold = cutoffs_of(model.test_cfg).score
     with _without_threshold(model), _without_threshold(reference.model):
-        write(model, info, twin, images, calibration, quantization)
+        write(model, info, twin, images, calibration, quantization, search)
         verification = verify_file(reference, twin, info, images)
     verification.note = f'at score threshold 0, as too little is detected above {threshold} on these images'
     return verification

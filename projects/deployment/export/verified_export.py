@@ -129,7 +129,8 @@ def export(
         verification = verify_file(reference, written, info, images)
         if not verification.is_telling:
             report('nothing to compare; verifying a twin without threshold')
-            verification = verify_twin(model, reference, written, info, images, calibration, quantization)
+            verification = verify_twin(model, reference, written, info, images, calibration, quantization, search)
+        shutil.rmtree(search, ignore_errors=True)  # it is complete, whatever comes of it
         if not verification.passed:
             raise DeviationError(verification)
         predictor = open_predictor(written)
@@ -149,7 +150,6 @@ def export(
         if quantized is not None:
             described = describe_quantization(quantized, written, [batch for _, batch in batches_of(calibration, info)])
         file_bytes = move_exported(written, out)
-        shutil.rmtree(search, ignore_errors=True)
     return Export(
         out,
         info,

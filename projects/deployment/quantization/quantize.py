@@ -55,13 +55,14 @@ def quantize(
     """
     check_images(batches)
     graph = _without_in_place(copy.deepcopy(graph))
-    _fold_batch_norms(graph, torch.from_numpy(batches[0][:1].copy()))
+    image = torch.from_numpy(batches[0][:1].copy())
+    _fold_batch_norms(graph, image)
     method = METHODS[settings.method]
     report(f'calibrating on {sum(map(len, batches))} images')
-    sites, kept, unknown = find_sites(graph, torch.from_numpy(batches[0][:1].copy()))
+    sites, kept, unknown = find_sites(graph, image)
     if method.prepare is not None:
         ranges = observe(graph, batches, sites, with_samples=False)
-        method.prepare(graph, ranges, torch.from_numpy(batches[0][:1].copy()), settings.bits)
+        method.prepare(graph, ranges, image, settings.bits)
     draw = probes(settings.seed) if method.needs_gradients else None
     observed = observe(graph, batches, [site for site in sites if site.name not in kept], probes=draw)
     kept |= unusable(sites, observed)

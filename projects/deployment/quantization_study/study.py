@@ -18,7 +18,7 @@ from projects.reporting.progress import progress_bars
 from projects.storage.atomic_files import write_file
 from projects.storage.parameters import differences
 from projects.training.config import load_config, locate
-from projects.training.experiments.schedule import run_all
+from projects.training.experiments.schedule import Outcome, run_all
 
 from ..benchmark.machine import processor_name
 from ..benchmark.timing import Quartiles, time_in_turns
@@ -46,13 +46,6 @@ FAILED = 'failed.json'
 MEASUREMENTS, LATENCIES, FILES, RUNS, CONFIGS = 'measurements', 'latencies', 'files', 'runs', 'configs'
 ROUNDS = 15  # of the timing
 FLOAT_CANDIDATE = Candidate(FLOAT, 32)
-
-
-@dataclass
-class Outcome:
-    """What failed of a study, by name, with the reason."""
-
-    failed: dict[str, str]
 
 
 @dataclass
@@ -85,6 +78,9 @@ def run_study(
         prepare: Changes each config before its options are merged, see `load_config`.
         renew_test: Gives a config a test set of `study.test_images` images that nothing was chosen on.
 
+    Returns:
+        Which trainings finished, and what failed of trainings and measurements.
+
     Raises:
         ValueError: An unknown network or method; what is there was made from something else; or another process is at
             it.
@@ -98,13 +94,13 @@ def run_study(
     try:
         with FileLock(folder / '.lock', timeout=0):
             trainings = plan_trainings(study, folder / CONFIGS, prepare)
-            failed: dict[str, str] = {}
+            outcome = Outcome([], {})
             if trainings:
-                failed = run_all(trainings, folder / RUNS, num_processes or study.num_processes).failed
+                outcome = run_all(trainings, folder / RUNS, num_processes or study.num_processes)
             wanted = [one for one in study.candidates() if not methods or one.method in (FLOAT, *methods)]
-            failed |= _measure_all(study, folder, wanted, set(failed), prepare, renew_test)
-            write_file(folder / FAILED, json.dumps(failed, indent=1))
-            return Outcome(failed)
+            outcome.failed.update(_measure_all(study, folder, wanted, set(outcome.failed), prepare, renew_test))
+            write_file(folder / FAILED, json.dumps(outcome.failed, indent=1))
+            return outcome
     except Timeout:
         raise ValueError(f'{folder} is in use: another process is at this study') from None
 
@@ -156,7 +152,7 @@ def _read_data(study: Study, folder: Path, network: str, prepare: Change | None,
     info = ModelInfo.from_config(cfg)
     if renew_test is not None:
         renew_test(cfg)
-    first = read_test_images(cfg, info, study.test_images)[0].pixels
+    first = read_test_images(cfg, info, 1)[0].pixels
     info = replace(info, input_size=(first.shape[0], first.shape[1]))
     test = read_test_images(cfg, info, study.test_images)
     sets = calibration_sets(cfg, info, study.calibration_sets, study.calibration_images)
