@@ -20,7 +20,7 @@ data = dict(
     gsd_m=0.132,
     tile_px=512,
 )
-replicates = 4
+replicates = 3
 config = 'configs/buildings/efficientnet_lite0_unet_drone.py'
 scenes, real = (dict(img_path=f'{split}/images', seg_map_path=f'{split}/masks') for split in ('source', 'target'))
 on_scenes, on_real = ({'train_dataloader.dataset.data_prefix': prefix} for prefix in (scenes, real))
@@ -35,7 +35,7 @@ methods = dict(
         description='real tiles alone, from random weights',
         config=config,
         options=on_real | untrained,
-        steps=300,
+        steps=240,
         trials=rates,
     ),
     imagenet=dict(
@@ -43,7 +43,7 @@ methods = dict(
         description='real tiles alone, from ImageNet weights',
         config=config,
         options=on_real,
-        steps=300,
+        steps=240,
         trials=rates,
     ),
     scenes=dict(
@@ -52,7 +52,7 @@ methods = dict(
         config=config,
         on='source',
         options=on_scenes | untrained,
-        steps=150,
+        steps=120,
         trials=rates,
     ),
     scenes_real=dict(
@@ -61,7 +61,7 @@ methods = dict(
         config=config,
         teacher=dict(method='scenes', options={'load_from': 'checkpoint'}),
         options=on_real | untrained,
-        steps=150,
+        steps=120,
         trials=rates,
     ),
     teacher=dict(
@@ -70,7 +70,7 @@ methods = dict(
         config=config,
         on='source',
         options=on_scenes,
-        steps=150,
+        steps=120,
         trials=rates,
     ),
     sda=dict(
@@ -79,7 +79,7 @@ methods = dict(
         config=config,
         teacher=dict(method='teacher', options={'load_from': 'checkpoint'}),
         options=on_real,
-        steps=150,
+        steps=120,
         trials=rates,
     ),
     mixed=dict(
@@ -89,7 +89,7 @@ methods = dict(
         on='both',
         options=on_scenes
         | {'train_dataloader.dataset.type': 'MixedDataset', 'train_dataloader.dataset.of': 'BuildingTileDataset'},
-        steps=300,
+        steps=240,
         trials=rates,
     ),
     kd=dict(
@@ -100,7 +100,7 @@ methods = dict(
             method='teacher', options={'model.teacher.checkpoint': 'checkpoint', 'model.teacher.config': 'config'}
         ),
         options=on_real | {'model.type': 'DistilledSegmentor', 'model.temperature': 2.0, 'model.alpha': 0.25},
-        steps=150,
+        steps=120,
         trials=[{'model.alpha': 0.25}, {'model.alpha': 0.1}],
     ),
     dml=dict(
@@ -115,7 +115,7 @@ methods = dict(
             'model.predict_with': 'first',
             'default_hooks.peer': dict(type='PeerApart'),
         },
-        steps=150,
+        steps=120,
         networks=2,
         trials=[{'model.weight': 1.0}, {'model.weight': 0.3}],
     ),
@@ -126,7 +126,7 @@ axes = dict(
         title='Clean real tiles',
         changes=('target',),
         points=[(4, dict(target_tiles=4)), (16, dict(target_tiles=16)), (20, dict())],
-        methods=('random', 'imagenet', 'scenes_real', 'sda', 'kd', 'mixed'),
+        methods=('imagenet', 'sda', 'kd', 'mixed'),
     ),
 )
 options = {

@@ -86,8 +86,7 @@ def load_config(
     data_root = cfg.get('data_root')
     if options:
         options = _with_places(options)
-        _check_options(cfg, options)
-        cfg.merge_from_dict(with_copies(cfg.to_dict(), options))
+        cfg.merge_from_dict(with_copies(cfg.to_dict(), _checked_options(cfg, options)))
     for part in _data_parts(cfg):
         for key in ('data_root', 'ann_file'):
             value = part.get(key)
@@ -159,9 +158,13 @@ def _check_keys(given: Any, known: Any, where: str) -> None:
             )
 
 
-def _check_options(cfg: Config, options: dict[str, Any]) -> None:
-    """Refuse options without effect: misspelt keys, and variables of the config file, which it has used already."""
+def _checked_options(cfg: Config, options: dict[str, Any]) -> dict[str, Any]:
+    """Options of which each has an effect and is of the kind of what it replaces.
+
+    Misspelt keys are refused, and variables of the config file, which it has used already.
+    """
     content = cfg.to_dict()
+    checked = dict(options)
     for option, value in options.items():
         first = option.split('.')[0]
         if first in cfg and first not in RUNNER_KEYS:
@@ -186,6 +189,8 @@ def _check_options(cfg: Config, options: dict[str, Any]) -> None:
                 raise UsageError(f'--cfg-options {option}: the config has no {key!r}; did you mean one of {similar}?')
         else:
             _check_kind(option, node, value)
+            checked[option] = _tuples_as_before(node, value)
+    return checked
 
 
 def _check_kind(option: str, old: Any, new: Any) -> None:
@@ -196,3 +201,12 @@ def _check_kind(option: str, old: Any, new: Any) -> None:
         raise UsageError(f'--cfg-options {option}={new}: it is a group of options; set one of them: {option}.{known}')
     if isinstance(old, int | float) and not isinstance(old, bool) and isinstance(new, str):
         raise UsageError(f'--cfg-options {option}={new}: expected a number, as it was: {old}')
+
+
+def _tuples_as_before(old: Any, new: Any) -> Any:
+    """A value whose lists of numbers are tuples where they were; JSON and `[256,256]` know lists alone, mmcv minds."""
+    if not isinstance(new, list) or not isinstance(old, list | tuple):
+        return new
+    if isinstance(old, tuple) and not any(isinstance(each, list | tuple | dict) for each in new):
+        return tuple(new)
+    return [_tuples_as_before(old[0], each) for each in new] if old else new

@@ -138,6 +138,21 @@ def test_options_that_mmengine_understands_are_merged(option):
     assert node == 1
 
 
+def test_lists_become_tuples_where_the_config_has_them():
+    cfg = load_config(
+        'configs/buildings/efficientnet_lite0_unet_drone.py',
+        {
+            'train_dataloader.dataset.pipeline.3.crop_size': [64, 32],
+            'optim_wrapper.optimizer.betas': [0.9, 0.99],
+            'train_dataloader.dataset.pipeline.4.direction': ['horizontal'],
+        },
+    )
+    assert cfg.train_dataloader.dataset.pipeline[3].crop_size == (64, 32)
+    assert cfg.train_dataloader.dataset.pipeline[4].direction == ['horizontal']
+    several = load_config(CONFIG, {'train_dataloader.dataset.pipeline.2.scale': [[640, 320], [320, 320]]})
+    assert several.train_dataloader.dataset.pipeline[2].scale == [[640, 320], [320, 320]]
+
+
 def test_validation_can_be_switched_off():
     cfg = load_config(CONFIG, {'val_dataloader': None, 'val_cfg': None, 'val_evaluator': None})
     assert cfg.val_dataloader is None
