@@ -15,6 +15,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from projects.deployment.export.calibration_images import plain_sets
 from projects.sample_data import use_sample
 from projects.training.config import load_config
 from projects.training.launch import set_up
@@ -157,6 +158,23 @@ def test_the_gpus_of_the_recipe_train_its_batch(path):
 def test_a_checkpoint_is_written_before_every_validation(path):
     cfg = read(path)
     assert cfg.train_cfg.val_interval % cfg.default_hooks.checkpoint.interval == 0
+
+
+def sources(dataset):
+    """For each plain data set of a config, the file that lists its images, else their folder."""
+    for one in plain_sets(dataset):
+        prefix = one['data_prefix']
+        yield Path(one['data_root'], one.get('ann_file') or prefix.get('img') or prefix['img_path'])
+
+
+@pytest.mark.parametrize('path', ALL_LEAVES, ids=lambda path: path.stem)
+def test_int8_is_not_calibrated_on_what_is_tested(path):
+    cfg = read(path)
+    train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
+    assert set(sources(train))
+    assert not set(sources(train)) & set(sources(test))
+    # of one type: what the test pipeline asks of a data set is there
+    assert {plain['type'] for plain in plain_sets(train)} == {test.type}
 
 
 def settings_of_parameters(config):

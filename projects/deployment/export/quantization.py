@@ -8,6 +8,8 @@ import numpy as np
 
 from projects.storage.atomic_files import replacing
 
+from ..quantization.calibration import check_images
+
 try:
     import nncf
     import onnx
@@ -15,7 +17,6 @@ except ImportError as error:
     raise ImportError(f"{error}; int8 needs the extra 'deploy': pip install -e '.[deploy]'") from error
 
 LEARNT = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul')  # what is worth computing in int8
-MIN_IMAGES = 10  # ranges of activations from fewer are chance
 
 
 def quantize_onnx(path: str | Path, out: str | Path, images: Sequence[np.ndarray]) -> None:
@@ -31,13 +32,9 @@ def quantize_onnx(path: str | Path, out: str | Path, images: Sequence[np.ndarray
         images: (B, H, W, 3) uint8 RGB batches as the graph takes them.
 
     Raises:
-        ValueError: There are too few images.
+        ValueError: There are too few images, or NNCF cannot quantise the network.
     """
-    if len(images) < MIN_IMAGES:
-        raise ValueError(
-            f'int8 is calibrated on {len(images)} images, and needs {MIN_IMAGES} at least (300 are usual): name more '
-            'with --calibration'
-        )
+    check_images(images)
     nncf.set_log_level(logging.ERROR)
     model = onnx.load(path)
     name = model.graph.input[0].name

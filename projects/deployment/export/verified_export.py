@@ -23,12 +23,7 @@ from ..predictions import fit_size
 from ..predictor import Predictor, open_predictor
 from ..quantization.site_report import QuantizationReport, describe_quantization
 from ..scoring import scores_of
-from .calibration_images import (
-    NamedImage,
-    calibration_images,
-    images_of_dataset,
-    images_of_files,
-)
+from .calibration_images import NamedImage, calibration_images, images_of_files, images_of_test_set
 from .detection_matching import Cutoffs
 from .exported_file import move_exported, write_description
 from .file_verification import batches_of, cutoffs_of, verify_file, verify_twin, write
@@ -178,7 +173,7 @@ def interleaved_latency_ms(
 def _images(cfg: Config, given: Sequence[str], info: ModelInfo, most: int | None = None) -> list[NamedImage]:
     if given:
         return images_of_files(given, info, most)
-    return images_of_dataset(cfg, 'test', info, most or NUM_IMAGES)
+    return images_of_test_set(cfg, info, most or NUM_IMAGES)
 
 
 def _usual_size(info: ModelInfo, image: NamedImage) -> tuple[int, int]:

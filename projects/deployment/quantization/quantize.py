@@ -19,6 +19,7 @@ from projects.storage.parameters import differences
 
 from ..inference_graphs.images import ImageGraph
 from .bridges import find_passages
+from .calibration import check_images
 from .discovery import find_sites
 from .gauss_newton import probes
 from .learned_rounding import learn_rounding
@@ -29,7 +30,6 @@ from .scheme import Grid, Scheme, Site
 from .settings import QuantizationSettings
 from .units import Grids, units_of
 
-MIN_IMAGES = 10  # ranges of activations from fewer are chance
 MADE_WITH = 'made_with.json'
 
 
@@ -124,25 +124,6 @@ def _fold_batch_norms(graph: ImageGraph, image: Tensor) -> None:
     with torch.no_grad():
         regions = graph.regions(image)
     fold_batch_norms(_Heads(graph, regions), image.float())
-
-
-def check_images(batches: Sequence[np.ndarray]) -> None:
-    """Refuse images from which ranges would be chance.
-
-    Raises:
-        ValueError: There are too few, or some show nothing.
-    """
-    count = sum(map(len, batches))
-    if count < MIN_IMAGES:
-        raise ValueError(
-            f'int8 is calibrated on {count} images, and needs {MIN_IMAGES} at least (32 are usual): name more with '
-            '--calibration'
-        )
-    blank = sum(int(image.min() == image.max()) for batch in batches for image in batch)
-    if count - blank < MIN_IMAGES:
-        raise ValueError(
-            f'{blank} of {count} images to calibrate with are of one colour: name others with --calibration'
-        )
 
 
 def unusable(sites: Sequence[Site], observed: dict[str, Observed]) -> dict[str, str]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ..benchmark.timing import Quartiles
+from ..quantization.calibration import MIN_IMAGES
 from ..quantization.methods import METHODS
-from ..quantization.quantize import MIN_IMAGES
 from ..quantization.settings import BITS, QuantizationSettings
 
 NNCF, FLOAT = 'nncf', 'fp32'  # beside the methods of `quantization`

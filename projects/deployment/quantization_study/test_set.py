@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
-from ..export.calibration_images import NamedImage, images_of_dataset, spread
+from ..export.calibration_images import NamedImage, images_of_training_set, spread
 from ..model_info import ModelInfo
 from ..predictions import (
     Detections,
@@ -96,7 +96,7 @@ def calibration_sets(cfg: Config, info: ModelInfo, number: int, size: int) -> li
     Raises:
         ValueError: There are too few training images.
     """
-    images = images_of_dataset(cfg, 'train', info, number * size)
+    images = images_of_training_set(cfg, info, number * size)
     if len(images) < number * size:
         raise ValueError(
             f'{cfg.filename} has {len(images)} training images; {number} calibration sets of {size} need '

@@ -145,14 +145,6 @@ def test_the_report_names_every_site(quantized):
     assert all(20 < ratio < 80 for ratio in ratios.values())
 
 
-def test_too_few_or_blank_images_are_refused():
-    with pytest.raises(ValueError, match='9 images'):
-        quantize(Tiny(), pictures(9), QuantizationSettings('minmax'))
-    blank = [np.full((1, 24, 32, 3), 7, np.uint8)] * 5
-    with pytest.raises(ValueError, match='5 of 12 images'):
-        quantize(Tiny(), [*pictures(7), *blank], QuantizationSettings('minmax'))
-
-
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
 def test_sites_without_finite_ranges_stay_in_float(value):
     class Spoilt(Tiny):
