@@ -25,7 +25,18 @@ networks = dict(
         options={'model.backbone.arch': '26m', 'model.backbone.out_indices': (0, 1, 2, 3)},
     ),
 )
-methods = dict(nncf=dict(), minmax=dict(), mse=dict(), easyquant=dict(), ptq4vit=dict(), repqvit=dict(), qhyvit=dict())
+both = ('executable', 'paper')  # what kernels run, and what was published, in simulation
+methods = dict(
+    nncf=dict(),
+    minmax=dict(),
+    mse=dict(),
+    easyquant=dict(),
+    ptq4vit=dict(forms=both),
+    fqvit=dict(forms=both),
+    repqvit=dict(forms=both),
+    qhyvit=dict(forms=both),
+)
+del both
 bits = (8, 6, 4)
 seeds = (0, 1, 2)
 baselines = ('nncf', 'minmax')

@@ -11,7 +11,8 @@ from torch import Tensor
 from ..inference_graphs.images import ImageGraph
 from .call_sites import Call
 from .gauss_newton import probes
-from .scheme import CONV, DEPTHWISE, LINEAR, MATMUL, Grid, fake_quantize
+from .grids import AnyGrid, fake_quantize
+from .scheme import CONV, DEPTHWISE, LINEAR, MATMUL
 from .tape import Step, Tape, replay
 
 MAX_IMAGES = 4  # that whole blocks are computed on, for every candidate
@@ -36,7 +37,7 @@ class Passage:
     tokens: Tensor
     importance: Tensor
 
-    def error(self, weight: Tensor, grid: Grid) -> float:
+    def error(self, weight: Tensor, grid: AnyGrid) -> float:
         """Of the tokens, weighted, if this convolution alone is rounded."""
         with torch.no_grad():
             rounded = self.call.compute((fake_quantize(self.call.operands[0], grid),), weight)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from .scheme import CONV, DEPTHWISE, LINEAR, MATMUL, TRANSPOSED
+from .scheme import CONV, DEPTHWISE, LINEAR, MATMUL, NORM, TRANSPOSED
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,10 @@ class CallSites(TorchFunctionMode):
         """What to give to the network for a call."""
         return call()
 
+    def on_norm(self, call: Call) -> Tensor:
+        """What to give to the network for a layer normalisation."""
+        return call()
+
     def on_other(self, function: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
         """What to give to the network for any other function of PyTorch."""
         return function(*args, **kwargs)
@@ -87,6 +91,11 @@ class CallSites(TorchFunctionMode):
         finally:
             for handle in handles:
                 handle.remove()
+
+    def numbered(self, name: str) -> str:
+        """A name with the number of times that it was asked for in this run."""
+        self._calls[name] += 1
+        return f'{name}{self._calls[name] - 1}'
 
     @property
     def module(self) -> str:
@@ -117,9 +126,7 @@ class CallSites(TorchFunctionMode):
         **options: Any,
     ) -> Tensor:
         """Number a call and hand it on."""
-        path = self.module
-        name = f'{path}#{self._calls[path]}'
-        self._calls[path] += 1
+        name = self.numbered(f'{self.module}#')
         names = self._parameters.get(id(weight)), self._parameters.get(id(bias))
         return self.on_call(Call(name, kind, operands, weight, names[0], axis, compute, names[1], options))
 
@@ -189,9 +196,10 @@ def _reversed_matmul(sites: CallSites, other: Tensor, input: Tensor) -> Tensor:
 def _baddbmm(
     sites: CallSites, input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
-    product = _matmul(sites, batch1, batch2)
-    product = product if alpha == 1 else product * alpha
-    return product if beta == 0 else product + (input if beta == 1 else input * beta)
+    with sites:  # which sees what this is made of
+        product = torch.matmul(batch1, batch2)
+        product = product if alpha == 1 else product * alpha
+        return product if beta == 0 else product + (input if beta == 1 else input * beta)
 
 
 def _attention(
@@ -208,10 +216,18 @@ def _attention(
     if is_causal or enable_gqa or dropout_p:
         return NotImplemented
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    logits = _matmul(sites, query * scale, key.transpose(-2, -1))
-    if attn_mask is not None:
-        logits = logits.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else logits + attn_mask
-    return _matmul(sites, logits.softmax(-1), value)
+    with sites:  # which sees what this is made of
+        logits = torch.matmul(query * scale, key.transpose(-2, -1))
+        if attn_mask is not None:
+            logits = logits.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else logits + attn_mask
+        return torch.matmul(logits.softmax(-1), value)
+
+
+def _layer_norm(sites: CallSites, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def compute(operands: tuple[Tensor, ...], _: Any) -> Tensor:
+        return sites.on_other(F.layer_norm, (*operands, *args), kwargs)
+
+    return sites.on_norm(Call(sites.numbered(f'{sites.module}#norm'), NORM, (input,), None, None, 0, compute))
 
 
 CAUGHT: dict[Callable, Callable[..., Any]] = {
@@ -219,6 +235,7 @@ CAUGHT: dict[Callable, Callable[..., Any]] = {
     torch.conv_transpose2d: _conv_transpose2d,
     F.linear: _linear,
     F.scaled_dot_product_attention: _attention,
+    F.layer_norm: _layer_norm,
     torch.baddbmm: _baddbmm,
     Tensor.baddbmm: _baddbmm,
     Tensor.__rmatmul__: _reversed_matmul,

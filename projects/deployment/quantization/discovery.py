@@ -16,8 +16,9 @@ from .scheme import MATMUL, Site
 
 
 class _Discovery(CallSites):
-    def __init__(self, graph: ImageGraph) -> None:
+    def __init__(self, graph: ImageGraph, norms: bool) -> None:
         super().__init__(graph)
+        self.norms = norms
         self.sites: list[Site] = []
         self.kept: dict[str, str] = {}
         self.unknown: Counter[str] = Counter()
@@ -34,6 +35,11 @@ class _Discovery(CallSites):
             self.kept[call.site] = 'it averages'
         return output
 
+    def on_norm(self, call: Call) -> Tensor:
+        if self.norms:
+            self.sites.append(Site(call.site, call.kind, None, 0, (tuple(call.operands[0].shape),)))
+        return call()
+
     def on_other(self, function: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
         output, macs = count_macs(partial(function, *args, **kwargs))
         if macs.total:
@@ -41,14 +47,21 @@ class _Discovery(CallSites):
         return output
 
 
-def find_sites(graph: ImageGraph, image: Tensor) -> tuple[tuple[Site, ...], dict[str, str], dict[str, int]]:
+def find_sites(
+    graph: ImageGraph, image: Tensor, norms: bool = False
+) -> tuple[tuple[Site, ...], dict[str, str], dict[str, int]]:
     """Run a graph on one image, (1, H, W, 3), and see what it multiplies.
+
+    Args:
+        graph: In float.
+        image: To run it on.
+        norms: Whether layer normalisations count as sites, too.
 
     Returns:
         The sites in the order of their calls; those that cannot be quantised, with the reason; and the multiply-adds of
         operators that nothing is known of, by name.
     """
-    discovery = _Discovery(graph)
+    discovery = _Discovery(graph, norms)
     with torch.no_grad(), discovery.following():
         graph(image)
     return tuple(discovery.sites), discovery.kept, dict(discovery.unknown)

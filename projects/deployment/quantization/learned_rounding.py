@@ -9,7 +9,7 @@ are few: an output channel whose error on those that were held back does not fal
 import torch
 from torch import Tensor
 
-from .scheme import fake_quantize
+from .grids import fake_quantize
 from .units import Grids, Unit
 
 STEPS = 200
@@ -45,8 +45,10 @@ def learn_rounding(unit: Unit, grids: Grids, seed: int) -> Tensor:
         return nearest
     optimizer = torch.optim.Adam([v], lr=LEARNING_RATE)
 
+    zero_point = grid.zero_point_tensor(unit.weight)
+
     def learnt(h: Tensor) -> Tensor:
-        return scale * (below + h).clamp(grid.low, grid.high)
+        return scale * (below + h + zero_point).clamp(grid.low, grid.high).sub(zero_point)
 
     with torch.enable_grad():
         for step in range(STEPS):

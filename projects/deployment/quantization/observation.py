@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..inference_graphs.images import ImageGraph
 from .call_sites import Call, CallSites
-from .scheme import LINEAR, MATMUL, TRANSPOSED, Site
+from .scheme import LINEAR, MATMUL, NORM, TRANSPOSED, Site
 
 SAMPLED = 2**20  # numbers per site and operand
 MIN_ROWS, MAX_ROWS = 128, 4096  # of samples, over all images
@@ -80,9 +80,11 @@ class _Observer(CallSites):
                 self.parts.append(_Part(call.site, samples, output, choose))
         return output.clone() if output.requires_grad else output  # activations in place come after it
 
+    on_norm = on_call
+
     def _note_ranges(self, observed: Observed, call: Call) -> None:
         for index, operand in enumerate(call.operands):
-            low, high = limits(operand.detach(), channel_axis(call.kind, operand))
+            low, high = limits(operand.detach(), channel_axis(call.kind, operand.dim()))
             if index == len(observed.low):
                 observed.low.append(low)
                 observed.high.append(high)
@@ -157,11 +159,11 @@ def _weigh(parts: list[_Part], scalars: list[Tensor]) -> None:
             part.importance = squared if part.importance is None else part.importance + squared
 
 
-def channel_axis(kind: str, x: Tensor) -> int | None:
-    """Dimension of the channels of what a site reads; None for products of activations."""
+def channel_axis(kind: str, dims: int) -> int | None:
+    """Dimension of the channels of what a site reads, of so many dimensions; None for products of activations."""
     if kind == MATMUL:
         return None
-    return x.dim() - 1 if kind == LINEAR else x.dim() - 3
+    return dims - 1 if kind in (LINEAR, NORM) else dims - 3
 
 
 def limits(x: Tensor, axis: int | None) -> tuple[Tensor, Tensor]:
@@ -182,14 +184,14 @@ def sample(
     """
     if call.kind == MATMUL:
         return _sample_product(call, output, num_images, generator)
-    assert call.weight is not None
     x = call.operands[0].detach()
-    if call.kind == LINEAR:
+    if call.kind in (LINEAR, NORM):
         rows = x.reshape(-1, x.shape[-1])
         chosen = _positions(len(rows), rows.shape[-1], num_images, generator)
         return [rows[chosen][None]], lambda values: values.reshape(len(rows), -1)[chosen][None]
     if call.kind == TRANSPOSED:
         return _sample_transposed(call, x, output, num_images, generator)
+    assert call.weight is not None
     geometry = convolution_geometry(call)
     kernel, groups = call.weight.shape[2:], x.shape[1] // call.weight.shape[1]
     batch, _, height, width = output.shape

@@ -1,12 +1,13 @@
 """Grids by what they do to a layer's output: scales, granularity and symmetry, in turns for weights and activations."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .scheme import DEPTHWISE, Grid, Site, fake_quantize, grid_of_range
+from .grids import AnyGrid, Grid, chosen_channels, fake_quantize
+from .scheme import DEPTHWISE, Site
 from .units import Grids, Unit, round_samples
 
 AROUND = (0.8, 0.9, 0.95, 1.05, 1.1)  # parts of the ranges of weights that are best for a layer alone
@@ -39,9 +40,10 @@ class OutputSearch:
             channel is, and take one for all.
         symmetric: Whether all activations with negative values have symmetric grids.
         schemes: Whether the inputs of convolutions and linear layers may have either.
-        channelwise: Whether the inputs of depthwise convolutions may have a grid per channel.
+        channelwise: Whether inputs may have a grid per channel, where that is possible.
         bridges: Whether errors count at the end of the bridge block.
         biases: Whether biases take over the mean of what rounding adds to each output.
+        special: Grids that an activation has in place of those, if any.
     """
 
     error: Error
@@ -53,6 +55,7 @@ class OutputSearch:
     channelwise: bool = False
     bridges: bool = False
     biases: bool = False
+    special: Callable[[Unit, Site, int, Sequence[float]], Sequence[AnyGrid]] | None = None
 
     def __call__(self, unit: Unit) -> Grids:
         """Search."""
@@ -84,9 +87,9 @@ class OutputSearch:
         """The best part: for each output channel, as no other one's output depends on it, or for all."""
         assert unit.weight is not None
         rounded = {site.name: unit.rounded(site, grids) for site in unit.sites}
-        errors = []
-        for part in self.parts:
-            weight = fake_quantize(unit.weight, unit.weight_grid(part))
+        errors, grids_tried = [], unit.weight_grids(self.parts)
+        for grid in grids_tried:
+            weight = fake_quantize(unit.weight, grid)
             rows = [
                 self.error(
                     exact[site.name],
@@ -98,28 +101,28 @@ class OutputSearch:
             ]
             summed = torch.stack(rows).sum(0)
             errors.append(unit.per_channel(summed) if self.by_channel else summed)
-        return unit.weight_grid(torch.tensor(self.parts)[torch.stack(errors).argmin(0)])
+        best = torch.stack(errors).argmin(0)
+        return chosen_channels(grids_tried, best.expand(unit.weight.shape[unit.weight_axis]))
 
-    def _input(self, unit: Unit, site: Site, index: int, grids: Grids, exact: Tensor) -> Grid:
+    def _input(self, unit: Unit, site: Site, index: int, grids: Grids, exact: Tensor) -> AnyGrid:
         weight = None if unit.weight is None else fake_quantize(unit.weight, grids.weights[str(site.weight)])
         samples = unit.rounded(site, grids)
         original = unit.observed[site.name].samples[index]
 
-        def output(grid: Grid) -> Tensor:
+        def output(grid: AnyGrid) -> Tensor:
             samples[index] = round_samples(original, site, grid)
             return unit.output(site, samples, weight)
 
         importance = unit.observed[site.name].importance
         everything = tuple(range(exact.dim()))
-        found: list[tuple[float, Grid]] = []
-        for symmetric in self._symmetries(unit, site, index):
-            for part in self.parts:
-                grid = unit.input_grid(site, index, part, symmetric)
-                found.append((self.error(exact, output(grid), importance, everything).item(), grid))
-            if self.channelwise and unit.channelwise and site.kind == DEPTHWISE:
-                grid = self._channels(unit, site, symmetric, exact, output)
-                found.append((self.error(exact, output(grid), importance, everything).item(), grid))
-        return min(found, key=lambda one: one[0])[1]
+        candidates: list[AnyGrid] = [] if self.special is None else [*self.special(unit, site, index, self.parts)]
+        if not candidates:
+            for symmetric in self._symmetries(unit, site, index):
+                candidates += [unit.input_grid(site, index, part, symmetric) for part in self.parts]
+                if self.channelwise and unit.can_have_channels(site):
+                    candidates += self._channel_grids(unit, site, symmetric, exact, output)
+        errors = [self.error(exact, output(grid), importance, everything).item() for grid in candidates]
+        return candidates[min(range(len(candidates)), key=errors.__getitem__)]
 
     def _symmetries(self, unit: Unit, site: Site, index: int) -> Iterator[bool]:
         needed = unit.is_symmetric(site, index)
@@ -134,18 +137,18 @@ class OutputSearch:
         assert weight is not None
         name = str(site.weight)
 
-        def error(input_grid: Grid, weight_grid: Grid) -> float:
+        def error(input_grid: AnyGrid, weight_grid: Grid) -> float:
             rounded = fake_quantize(weight, weight_grid)
             return sum(passage.error(rounded, input_grid) for passage in unit.passages)
 
-        found = grids.weights[name]
-        whole = torch.tensor(unit.weight_grid().scale)
-        own = torch.tensor(found.scale) / whole
-        weights = [found, unit.weight_grid(), *(unit.weight_grid(own * factor) for factor in AROUND)]
+        found, whole = grids.weights[name], unit.weight_grids((1.0,))
+        weights = [found, *whole, *(found.widened(factor) for factor in AROUND)]
         key = site.inputs[0]
         inputs = [grids.inputs[key]]
         for symmetric in self._symmetries(unit, site, 0):
             inputs += [unit.input_grid(site, 0, part, symmetric) for part in self.parts]
+            if not unit.is_executable and unit.can_have_channels(site):
+                inputs += [unit.channel_grid(site, part, symmetric) for part in self.parts]
         for _ in range(self.rounds):
             weight_grid = min(weights, key=lambda grid: error(grids.inputs[key], grid))
             input_grid = min(inputs, key=lambda grid: error(grid, weight_grid))
@@ -153,18 +156,15 @@ class OutputSearch:
                 break
             grids.inputs[key], grids.weights[name] = input_grid, weight_grid
 
-    def _channels(
-        self, unit: Unit, site: Site, symmetric: bool, exact: Tensor, output: Callable[[Grid], Tensor]
-    ) -> Grid:
-        """A grid per channel of a depthwise convolution, each by the outputs of its channel."""
-        observed = unit.observed[site.name]
-        low, high = observed.low[0], observed.high[0]
-
-        def grid(parts: Tensor | float) -> Grid:
-            return grid_of_range(low * parts, high * parts, unit.bits, symmetric, axis=1)
-
-        errors = [self.error(exact, output(grid(part)), observed.importance, (1, 2)) for part in self.parts]
-        return grid(torch.tensor(self.parts)[torch.stack(errors).argmin(0)])
+    def _channel_grids(
+        self, unit: Unit, site: Site, symmetric: bool, exact: Tensor, output: Callable[[AnyGrid], Tensor]
+    ) -> list[Grid]:
+        """Grids per channel: of a depthwise convolution each by the outputs of its channel, else a part for all."""
+        grids = [unit.channel_grid(site, part, symmetric) for part in self.parts]
+        if site.kind != DEPTHWISE:
+            return grids
+        errors = [self.error(exact, output(grid), unit.observed[site.name].importance, (1, 2)) for grid in grids]
+        return [chosen_channels(grids, torch.stack(errors).argmin(0))]
 
 
 def _bias_correction(unit: Unit, grids: Grids) -> Tensor:

@@ -1,10 +1,10 @@
 """From a graph and images to a quantised graph."""
 
 import copy
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ from .bridges import find_passages
 from .calibration import check_images
 from .discovery import find_sites
 from .gauss_newton import probes
+from .grids import Grid, grid_from
 from .learned_rounding import learn_rounding
 from .methods import METHODS
 from .observation import Observed, observe
+from .origins import find_origins, record
 from .quantized_graph import QuantizedGraph
-from .scheme import Grid, Scheme, Site
+from .scheme import EXECUTABLE, Scheme, Site
 from .settings import QuantizationSettings
 from .units import Grids, units_of
 
@@ -59,7 +61,8 @@ def quantize(
     _fold_batch_norms(graph, image)
     method = METHODS[settings.method]
     report(f'calibrating on {sum(map(len, batches))} images')
-    sites, kept, unknown = find_sites(graph, image)
+    executable = settings.form == EXECUTABLE
+    sites, kept, unknown = find_sites(graph, image, norms=method.rounds_norms and not executable)
     if method.prepare is not None:
         ranges = observe(graph, batches, sites, with_samples=False)
         method.prepare(graph, ranges, image, settings.bits)
@@ -69,14 +72,17 @@ def quantize(
     chosen = [site for site in sites if site.name not in kept]
     if not chosen:
         raise ValueError('nothing of this network can be quantised: it has no convolution, linear layer or product')
-    journal = _Journal(folder, {**asdict(settings), 'inputs': _digest(graph, batches)})
+    journal = _Journal(folder, {**dataclasses.asdict(settings), 'inputs': _digest(graph, batches)})
     found = Grids()
     exact_weights: dict[str, Tensor] = {}
     passages = find_passages(graph, batches, settings.seed) if method.needs_gradients else {}
-    units = units_of(graph, chosen, observed, settings.bits, settings.channelwise, passages)
-    report(f'{settings.method}: {len(units)} layers and products, {settings.bits} bits')
+    origins = find_origins(record(graph, image))
+    units = units_of(graph, chosen, observed, settings.bits, settings.channelwise, passages, origins, executable)
+    search = method.of_form(settings.form)
+    scheme = Scheme(settings.method, settings.bits, settings.form, sites, kept_in_float=kept, unknown=unknown)
+    report(f'{scheme.title}: {len(units)} layers and products')
     for unit in track(units, f'{settings.method}'):
-        grids = journal.read(unit.name) or method.search(unit)
+        grids = journal.read(unit.name) or search(unit)
         journal.write(unit.name, grids)
         found.inputs.update(grids.inputs)
         found.weights.update(grids.weights)
@@ -88,7 +94,7 @@ def quantize(
                 journal.write_weight(unit.name, learnt)
             exact_weights[str(unit.sites[0].weight)] = unit.weight.clone()
             unit.weight.copy_(learnt)  # that of the graph
-    scheme = Scheme(settings.method, settings.bits, settings.form, sites, found.inputs, found.weights, kept, unknown)
+    scheme = dataclasses.replace(scheme, inputs=found.inputs, weights=found.weights)
     _add(graph, found.biases)
     return QuantizedGraph(graph, scheme, exact_weights)
 
@@ -158,12 +164,13 @@ class _Journal:
         if self.folder is None or not (path := self._path(name)).exists():
             return None
         given = json.loads(path.read_text())
-        inputs, weights = ({key: Grid(**grid) for key, grid in given[part].items()} for part in ('inputs', 'weights'))
+        inputs = {key: grid_from(grid) for key, grid in given['inputs'].items()}
+        weights = {key: Grid(**grid) for key, grid in given['weights'].items()}
         return Grids(inputs, weights, {name: tuple(values) for name, values in given['biases'].items()})
 
     def write(self, name: str, grids: Grids) -> None:
         if self.folder is not None:
-            write_file(self._path(name), json.dumps(asdict(grids)))
+            write_file(self._path(name), json.dumps(dataclasses.asdict(grids)))
 
     def read_weight(self, name: str, like: Tensor) -> Tensor | None:
         if self.folder is None or not (path := self._path(name, '.npy')).exists():

@@ -13,8 +13,9 @@ from projects.storage.atomic_files import replacing
 
 from ..export.onnx_files import write_onnx
 from ..model_info import ModelInfo
+from .grids import fake_quantize
 from .quantized_graph import QuantizedGraph
-from .scheme import CONV, DEPTHWISE, LINEAR, MATMUL, TRANSPOSED, Site, fake_quantize
+from .scheme import CONV, DEPTHWISE, EXECUTABLE, LINEAR, MATMUL, TRANSPOSED, Site
 
 try:
     import onnx
@@ -47,9 +48,10 @@ def write_quantized(
     Raises:
         ValueError: It is the form of a paper, which no runtime executes; or ONNX lacks an operator.
     """
-    if quantized.scheme.form != 'executable':
+    if quantized.scheme.form != EXECUTABLE:
         raise ValueError(
-            f'{quantized.scheme.method} in the form of its paper is a simulation; export the form "executable"'
+            f'{quantized.scheme.title}: no kernel executes it; quantize with form {EXECUTABLE!r} to export '
+            f'{quantized.scheme.method}'
         )
     path = Path(path)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:

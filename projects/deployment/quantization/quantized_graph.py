@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ..inference_graphs.images import ImageGraph
 from .call_sites import Call, CallSites
-from .scheme import Grid, Scheme, fake_quantize
+from .grids import AnyGrid, fake_quantize
+from .scheme import Scheme
 
 Rounding = Callable[[Tensor], Tensor]
 
@@ -37,8 +38,10 @@ class Rounded(CallSites):
             weight = self.weights[name](weight)
         return call.compute(operands, weight)
 
+    on_norm = on_call
 
-def rounding(grid: Grid) -> Rounding:
+
+def rounding(grid: AnyGrid) -> Rounding:
     """What rounds to a grid."""
     return lambda x: fake_quantize(x, grid)
 

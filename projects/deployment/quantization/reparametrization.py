@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..inference_graphs.images import ImageGraph
+from .grids import grid_of_range
 from .observation import Observed
-from .scheme import LINEAR, grid_of_range
+from .origins import record
+from .scheme import LINEAR
 from .tape import Step, Tape
 
 
@@ -28,9 +30,7 @@ def equalize_normalized(graph: ImageGraph, observed: Mapping[str, Observed], ima
     Returns:
         The number of normalisations that were changed.
     """
-    tape = Tape(graph)
-    with torch.no_grad(), tape.following():
-        graph(image)
+    tape = record(graph, image)
     modules = dict(graph.named_modules())
     norms = [module for module in modules.values() if isinstance(module, nn.LayerNorm)]
     changed = 0

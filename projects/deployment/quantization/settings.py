@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 
 from .methods import METHODS
+from .scheme import EXECUTABLE
 
 BITS = (8, 6, 4)
 
@@ -27,7 +28,7 @@ class QuantizationSettings:
 
     method: str = 'mse'
     bits: int = 8
-    form: str = 'executable'
+    form: str = EXECUTABLE
     reconstruct: bool = False
     channelwise: bool = True
     seed: int = 0
@@ -37,10 +38,7 @@ class QuantizationSettings:
             raise ValueError(f'quantizer {self.method!r}: expected one of {", ".join(METHODS)}')
         if self.bits not in BITS:
             raise ValueError(f'{self.bits} bits: expected one of {", ".join(map(str, BITS))}')
-        if self.form not in METHODS[self.method].forms:
-            raise ValueError(
-                f'{self.method} has no form {self.form!r}: expected one of {", ".join(METHODS[self.method].forms)}'
-            )
+        METHODS[self.method].of_form(self.form)
 
     def to_json(self) -> str:
         """The text that `from_json` reads."""

@@ -11,8 +11,9 @@ from projects.reporting.tables import Table
 
 from .execution import int8_share, site_executions
 from .fidelity import site_sqnr_db
+from .grids import AnyGrid, Grid
 from .quantized_graph import QuantizedGraph
-from .scheme import Grid, Scheme
+from .scheme import Scheme
 
 MEASURED_ON = 4  # images
 
@@ -56,7 +57,7 @@ class QuantizationReport:
     def __str__(self) -> str:
         scheme = self.scheme
         parts = [
-            f'{scheme.method}, {scheme.bits} bits, calibrated on {self.images} images',
+            f'{scheme.title}, calibrated on {self.images} images',
             f'{self.int8_share:.1%} of the multiply-adds run in int8 in OpenVINO on this processor',
         ]
         if scheme.bits < 8:
@@ -124,9 +125,11 @@ def site_table(scheme: Scheme, sqnr_db: Mapping[str, float], executions: Mapping
     return Table('', ['site', 'kind', 'MMACs', 'scale, zero point', 'SQNR (dB)', 'runs in'], rows)
 
 
-def _brief(grid: Grid | None) -> dict[str, Any] | None:
+def _brief(grid: AnyGrid | None) -> dict[str, Any] | None:
     if grid is None:
         return None
+    if not isinstance(grid, Grid):
+        return {'simulated': str(grid)}
     return {
         'scale': [min(grid.scale), max(grid.scale)] if grid.axis is not None else grid.scale[0],
         'zero_point': [min(grid.zero_point), max(grid.zero_point)] if grid.axis is not None else grid.zero_point[0],
@@ -138,6 +141,8 @@ def _brief(grid: Grid | None) -> dict[str, Any] | None:
 def _text(grid: dict[str, Any] | None) -> str:
     if grid is None:
         return 'float'
+    if 'simulated' in grid:
+        return str(grid['simulated'])
     if isinstance(grid['scale'], list):
         scales, zeros = grid['scale'], grid['zero_point']
         return f'{scales[0]:.3g} to {scales[1]:.3g} per channel, {zeros[0]} to {zeros[1]}'

@@ -1,13 +1,15 @@
 """What is searched together: a parameter with the sites that read it, or a product of two activations."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from .bridges import Passage
-from .observation import Observed, weight_matrix
-from .scheme import MATMUL, TRANSPOSED, Grid, Site, fake_quantize, grid_of_range
+from .grids import AnyGrid, Grid, fake_quantize, grid_of_range, without_signs
+from .observation import Observed, channel_axis, weight_matrix
+from .scheme import CONV, DEPTHWISE, LINEAR, MATMUL, TRANSPOSED, Site
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Grids:
         biases: What is added to each number of a bias, by the name of that parameter.
     """
 
-    inputs: dict[str, Grid] = field(default_factory=dict)
+    inputs: dict[str, AnyGrid] = field(default_factory=dict)
     weights: dict[str, Grid] = field(default_factory=dict)
     biases: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
@@ -37,6 +39,8 @@ class Unit:
         channelwise: Whether activations may have a grid per channel, which OpenVINO computes for depthwise
             convolutions and ONNX Runtime does not.
         passages: To the end of its bridge block, on some images; empty if it is in none.
+        origins: See `find_origins`.
+        is_executable: Whether its grids have to be such that integer kernels compute with them.
     """
 
     sites: tuple[Site, ...]
@@ -45,6 +49,8 @@ class Unit:
     bits: int
     channelwise: bool = True
     passages: Sequence[Passage] = ()
+    origins: Mapping[str, str] = field(default_factory=dict)
+    is_executable: bool = True
 
     @property
     def name(self) -> str:
@@ -86,6 +92,15 @@ class Unit:
         low, high = self.weight_range()
         return grid_of_range(low * part, high * part, self.bits, symmetric=True, axis=self.weight_axis)
 
+    def weight_grids(self, parts: Sequence[float]) -> list[Grid]:
+        """One for each part of the range; without kernels those with a zero point, too, and all are unsigned."""
+        symmetric = [self.weight_grid(part) for part in parts]
+        if self.is_executable:
+            return symmetric
+        low, high = self.weight_range()
+        free = [grid_of_range(low * part, high * part, self.bits, False, self.weight_axis) for part in parts]
+        return [*(without_signs(grid, self.bits) for grid in symmetric), *free]
+
     def input_range(self, site: Site, index: int) -> tuple[Tensor, Tensor]:
         """Of all channels together."""
         observed = self.observed[site.name]
@@ -97,6 +112,8 @@ class Unit:
         OpenVINO computes these in integers if no operand has a zero point, and the second factor of a product is
         signed. Without negative values a grid without signs has zero point 0 as well.
         """
+        if not self.is_executable:
+            return False
         if site.kind == MATMUL and index == 1:
             return True
         return site.kind in (MATMUL, TRANSPOSED) and bool(self.input_range(site, index)[0] < 0)
@@ -106,6 +123,15 @@ class Unit:
         low, high = self.input_range(site, index)
         symmetric = self.is_symmetric(site, index) if symmetric is None else symmetric
         return grid_of_range(low * part, high * part, self.bits, symmetric)
+
+    def can_have_channels(self, site: Site) -> bool:
+        """Whether what the site reads may have a grid per channel."""
+        return self.channelwise and site.kind in ((DEPTHWISE,) if self.is_executable else (CONV, DEPTHWISE, LINEAR))
+
+    def channel_grid(self, site: Site, parts: Tensor | float, symmetric: bool) -> Grid:
+        """One for each channel of what a convolution or linear layer reads, over a part of its range."""
+        observed, axis = self.observed[site.name], channel_axis(site.kind, len(site.operands[0]))
+        return grid_of_range(observed.low[0] * parts, observed.high[0] * parts, self.bits, symmetric, axis)
 
     def output(self, site: Site, samples: Sequence[Tensor], weight: Tensor | None) -> Tensor:
         """The site's products at the samples, without bias: (G, n, O), or (n, m, N)."""
@@ -119,13 +145,18 @@ class Unit:
         return [round_samples(one, site, grids.inputs[key]) for one, key in zip(samples, site.inputs, strict=True)]
 
 
-def round_samples(samples: Tensor, site: Site, grid: Grid) -> Tensor:
-    """Round samples to a grid, whose channels are the groups of a depthwise convolution."""
-    if grid.axis is None:
+def round_samples(samples: Tensor, site: Site, grid: AnyGrid) -> Tensor:
+    """Round samples to a grid, whose channels are those that the site reads."""
+    if not isinstance(grid, Grid) or grid.axis is None:
         return fake_quantize(samples, grid)
-    if len(samples) != len(grid.scale):
-        raise ValueError(f'{site.name}: a grid of {len(grid.scale)} channels for {len(samples)} groups')
-    return fake_quantize(samples, Grid(grid.scale, grid.zero_point, grid.low, grid.high, axis=0))
+    if site.kind == MATMUL:
+        return fake_quantize(samples, dataclasses.replace(grid, axis=2))
+    groups, positions = samples.shape[:2]
+    if len(grid.scale) % groups or samples[0, 0].numel() % (len(grid.scale) // groups):
+        raise ValueError(f'{site.name}: a grid of {len(grid.scale)} channels for samples {tuple(samples.shape)}')
+    channels = samples.transpose(0, 1).reshape(positions, len(grid.scale), -1)  # and the taps of each
+    rounded = fake_quantize(channels, dataclasses.replace(grid, axis=1))
+    return rounded.reshape(positions, groups, -1).transpose(0, 1)
 
 
 def units_of(
@@ -135,6 +166,8 @@ def units_of(
     bits: int,
     channelwise: bool = True,
     passages: Mapping[str, Sequence[Passage]] | None = None,
+    origins: Mapping[str, str] | None = None,
+    is_executable: bool = True,
 ) -> list[Unit]:
     """Group sites, in their order; the first layer, which reads the image, keeps 8 bits."""
     parameters = dict(graph.named_parameters())
@@ -149,6 +182,8 @@ def units_of(
             8 if number == 0 and group[0].kind != MATMUL else bits,
             channelwise,
             (passages or {}).get(group[0].name, ()) if len(group) == 1 else (),
+            origins or {},
+            is_executable,
         )
         for number, group in enumerate(groups.values())
     ]

@@ -11,7 +11,8 @@ from projects.training.config import load_config
 from projects.training.experiments.runs import Run
 from projects.training.experiments.settings import check_group, check_keys, read_settings
 
-from .records import EXECUTABLE, FLOAT, NNCF, Candidate, Cell, check_calibration
+from ..quantization.scheme import EXECUTABLE
+from .records import FLOAT, NNCF, Candidate, Cell, check_calibration
 
 Change = Callable[[Config], None]
 NETWORK_KEYS = {'title': True, 'config': True, 'options': False, 'checkpoints': False}

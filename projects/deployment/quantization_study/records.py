@@ -8,10 +8,10 @@ from typing import Any, Self
 from ..benchmark.timing import Quartiles
 from ..quantization.calibration import MIN_IMAGES
 from ..quantization.methods import METHODS
+from ..quantization.scheme import EXECUTABLE
 from ..quantization.settings import BITS, QuantizationSettings
 
 NNCF, FLOAT = 'nncf', 'fp32'  # beside the methods of `quantization`
-EXECUTABLE = 'executable'
 
 
 @dataclass(frozen=True)

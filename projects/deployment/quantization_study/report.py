@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from projects.reporting.figures import png
 from projects.reporting.markdown import Part, bullets, document
@@ -15,7 +16,20 @@ from .charts import draw_fidelity, draw_sqnr
 from .plan import Study
 from .records import Latency
 from .study import FAILED, read_latencies, read_measurements
-from .tables import MEANING, RULE, compare, comparison_table, findings, gaps, score_table
+from .tables import (
+    MEANING,
+    RESTRICTED,
+    RULE,
+    SCORES,
+    Comparison,
+    compare,
+    comparison_table,
+    findings,
+    gaps,
+    restriction_table,
+    restrictions,
+    score_table,
+)
 
 
 def write_report(study: Study, folder: Path) -> Path:
@@ -34,16 +48,14 @@ def write_report(study: Study, folder: Path) -> Path:
     if not folder.is_dir():
         raise FileNotFoundError(f'no study in {folder}: run it without --report-only first')
     measurements, latencies = read_measurements(folder), read_latencies(folder)
-    comparisons = compare(study, measurements)
+    comparisons, restricted = compare(study, measurements), restrictions(study, measurements)
     failed = json.loads((folder / FAILED).read_text()) if (folder / FAILED).is_file() else {}
     result = {
         'study': dataclasses.asdict(study),
         'measurements': [dataclasses.asdict(one) for one in measurements],
         'latencies': [dataclasses.asdict(one) for one in latencies],
-        'comparisons': [
-            dataclasses.asdict(one) | {score: getattr(one, score)._asdict() for score in ('fidelity', 'label')}
-            for one in comparisons
-        ],
+        'comparisons': _dicts(comparisons),
+        'restrictions': _dicts(restricted),
         'failed': failed,
     }
     write_file(folder / 'results.json', json.dumps(result, indent=1))
@@ -51,8 +63,11 @@ def write_report(study: Study, folder: Path) -> Path:
     scores = [score_table(study, name, measurements, latencies) for name in measured]
     compared = [name for name in measured if any(one.network == name for one in comparisons)]
     differences = [comparison_table(study, name, comparisons) for name in compared]
+    costly = [name for name in measured if any(one.network == name for one in restricted)]
+    costs = [restriction_table(study, name, restricted, measurements) for name in costly]
     lines, missing = findings(study, comparisons), gaps(study, measurements)
     parts: list[Part] = [f'# {study.title}', *missing, '## Verdict', bullets(lines), RULE, *differences]
+    parts += ['## What integer kernels cost', RESTRICTED, *costs] if costs else []
     parts += ['## Measured', MEANING, *scores, *machines(latencies), '## What failed', bullets(_failures(failed))]
     write_file(folder / 'results.md', document(parts) + '\n')
     drawn = {'fidelity': draw_fidelity(study, measurements), 'sqnr': draw_sqnr(study, measurements)}
@@ -70,6 +85,8 @@ def write_report(study: Study, folder: Path) -> Path:
         findings=lines,
         rule=RULE,
         comparisons=differences,
+        restricted=RESTRICTED,
+        costs=costs,
         scores=scores,
         machines=machines(latencies),
         pictures=pictures,
@@ -77,6 +94,10 @@ def write_report(study: Study, folder: Path) -> Path:
     )
     write_file(folder / 'report.html', page)
     return folder / 'report.html'
+
+
+def _dicts(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(one) | {score: getattr(one, score)._asdict() for score in SCORES} for one in comparisons]
 
 
 def design(study: Study) -> str:

@@ -31,7 +31,7 @@ from ..quantization.fidelity import head_sqnr_db
 from ..quantization.quantize import quantize
 from ..quantization.quantized_file import name_nodes, write_quantized
 from ..quantization.quantized_graph import QuantizedGraph
-from ..quantization.scheme import Scheme
+from ..quantization.scheme import EXECUTABLE, Scheme
 from ..runtimes.openvino_session import OpenVINOSession, convert_onnx
 from .records import FLOAT, NNCF, Candidate, Details
 
@@ -134,7 +134,7 @@ class Subject:
     @cached_property
     def _float_scheme(self) -> Scheme:
         sites, _, unknown = find_sites(copy.deepcopy(self.graph), torch.from_numpy(self.example))
-        return Scheme(FLOAT, 32, 'executable', sites, unknown=unknown)
+        return Scheme(FLOAT, 32, EXECUTABLE, sites, unknown=unknown)
 
     def _runtime_difference(self, quantized: QuantizedGraph, folder: Path) -> float:
         images = torch.from_numpy(self.example)

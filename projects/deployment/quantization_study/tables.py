@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from projects.reporting.number_format import NOTHING, file_size, fixed, with_range, with_spread
 from projects.reporting.tables import Table
 
+from ..quantization.scheme import EXECUTABLE
 from .intervals import Interval, mean_and_spread, paired_interval
 from .plan import Study
 from .records import FLOAT, Candidate, Cell, Latency, Measurement, Score
@@ -23,6 +24,10 @@ MEANING = (
     'heads, in the simulation. Runtime and floor: mean relative difference of the outputs of the heads between runtime '
     'and simulation, and what rounding noise of 1e-6 after convolutions does within the simulation, on one image. '
     'Everything but rows marked "simulated" was executed by OpenVINO; what is not in int8 is computed in fp32.'
+)
+RESTRICTED = (
+    'Papers have grids that no integer kernel computes with. "As published" holds those in simulation, by PyTorch; '
+    '"executed" is what OpenVINO ran without them. Both see the same images, and both ratios are of simulations.'
 )
 
 
@@ -69,6 +74,52 @@ def compare(study: Study, measurements: Sequence[Measurement]) -> list[Compariso
                 if pairs[0] is not None and pairs[1] is not None:
                     found.append(Comparison(network, candidate, baseline, pairs[0], pairs[1]))
     return found
+
+
+def restrictions(study: Study, measurements: Sequence[Measurement]) -> list[Comparison]:
+    """What integer kernels cost: the executable form of each quantiser beside its paper's, in the same cells."""
+    found = []
+    papers = [one for one in study.candidates() if not one.is_executed]
+    for network in study.networks:
+        for paper in papers:
+            candidate = replace(paper, form=EXECUTABLE)
+            pairs = [_paired(measurements, network, candidate, paper, score) for score in SCORES]
+            if pairs[0] is not None and pairs[1] is not None:
+                found.append(Comparison(network, candidate, paper, pairs[0], pairs[1]))
+    return found
+
+
+def restriction_table(
+    study: Study, network: str, comparisons: Sequence[Comparison], measurements: Sequence[Measurement]
+) -> Table:
+    """The `restrictions` of a network, with what both forms reach in the cells that they share."""
+    rows = []
+    for one in comparisons:
+        if one.network != network:
+            continue
+        forms = [
+            {each.cell: each for each in measurements if each.cell.network == network and each.candidate == candidate}
+            for candidate in (one.candidate, one.baseline)
+        ]
+        shared = forms[0].keys() & forms[1].keys()
+        fidelity = [[form[cell].fidelity.value for cell in shared] for form in forms]
+        sqnr = [[form[cell].sqnr_db['all'] for cell in shared if form[cell].sqnr_db] for form in forms]
+        lost = mean_and_spread(sqnr[0])[0] - mean_and_spread(sqnr[1])[0] if all(sqnr) else math.nan
+        rows.append(
+            [
+                one.candidate.title,
+                *(_spread(values, 2) for values in fidelity),
+                interval_text(one.fidelity),
+                one.fidelity.verdict,
+                *(_spread(values) for values in sqnr),
+                NOTHING if math.isnan(lost) else fixed(lost, 1, signed=True),
+                str(len(shared)),
+            ]
+        )
+    columns = ['quantiser', 'executed, %', 'as published, simulated, %', 'difference', 'so executed it is']
+    columns += ['SQNR executed, dB', 'SQNR as published, dB', 'difference, dB', 'cells']
+    title = f'{study.networks[network]["title"]}: what integer kernels cost'
+    return Table(title, columns, rows, numeric=[*columns[1:3], *columns[5:]])
 
 
 def _paired(

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from projects.deployment.quantization.scheme import Grid, Scheme, Site, fake_quantize, grid_of_range
+from projects.deployment.quantization.grids import Grid, fake_quantize, grid_of_range
+from projects.deployment.quantization.scheme import Scheme, Site
 
 
 def ranged(low, high, **options):

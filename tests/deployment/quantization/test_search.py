@@ -10,12 +10,12 @@ import torch
 from projects.deployment.quantization.bridges import find_chains, find_passages
 from projects.deployment.quantization.discovery import find_sites
 from projects.deployment.quantization.gauss_newton import probes
+from projects.deployment.quantization.grids import fake_quantize
 from projects.deployment.quantization.methods import METHODS
 from projects.deployment.quantization.observation import observe
 from projects.deployment.quantization.output_search import cosine_error, weighted_error
 from projects.deployment.quantization.ranges import whole_ranges
 from projects.deployment.quantization.reparametrization import equalize_normalized
-from projects.deployment.quantization.scheme import fake_quantize
 from projects.deployment.quantization.tape import Tape, replay
 from projects.deployment.quantization.units import round_samples, units_of
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from projects.deployment.benchmark.timing import Quartiles
+from projects.deployment.quantization.methods import METHODS
 from projects.deployment.quantization_study.plan import plan_trainings, read_study
 from projects.deployment.quantization_study.records import (
     Candidate,
@@ -15,7 +16,7 @@ from projects.deployment.quantization_study.records import (
     Score,
 )
 
-ONLY_MINMAX = dict.fromkeys(f'methods.{name}' for name in ('mse', 'easyquant', 'ptq4vit', 'repqvit', 'qhyvit'))
+ONLY_MINMAX = dict.fromkeys(f'methods.{name}' for name in METHODS if name != 'minmax')
 SAMPLE = Path(__file__).parents[3] / 'configs/quantization/hybrids_sample.py'
 
 
@@ -39,6 +40,9 @@ def test_titles_say_what_is_simulated():
     assert Candidate('mse', 6).title == 'mse W6A6'
     assert Candidate('mse', 4, reconstruct=False).is_executed
     assert Candidate('fp32', 32).title == 'fp32'
+    paper = Candidate('fqvit', 6, 'paper')
+    assert (paper.key, paper.title) == ('fqvit_w6a6_paper', "fqvit W6A6 (paper's form, simulated)")
+    assert not paper.is_executed
 
 
 @pytest.mark.parametrize(

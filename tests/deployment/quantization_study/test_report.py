@@ -5,10 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from projects.deployment.quantization.methods import METHODS
 from projects.deployment.quantization_study.charts import draw_fidelity, draw_sqnr
 from projects.deployment.quantization_study.plan import read_study
-from projects.deployment.quantization_study.records import Measurement, Score
-from projects.deployment.quantization_study.tables import compare, comparison_table, findings, gaps, score_table
+from projects.deployment.quantization_study.records import Candidate, Measurement, Score
+from projects.deployment.quantization_study.tables import (
+    compare,
+    comparison_table,
+    findings,
+    gaps,
+    restriction_table,
+    restrictions,
+    score_table,
+)
 
 SAMPLE = Path(__file__).parents[3] / 'configs/quantization/hybrids_sample.py'
 FIDELITY = {'nncf': 90.0, 'minmax': 91.0, 'mse': 93.0}
@@ -16,7 +25,7 @@ FIDELITY = {'nncf': 90.0, 'minmax': 91.0, 'mse': 93.0}
 
 @pytest.fixture(scope='module')
 def study():
-    left_out = dict.fromkeys(f'methods.{name}' for name in ('easyquant', 'ptq4vit', 'repqvit', 'qhyvit'))
+    left_out = dict.fromkeys(f'methods.{name}' for name in METHODS if name not in FIDELITY)
     return read_study(SAMPLE, {**left_out, 'bits': (8,), 'networks.mobilevit': None, 'networks.mobile_former': None})
 
 
@@ -81,3 +90,25 @@ def test_charts_have_a_panel_for_each_network(study, measurements):
     low, high = figure.axes[1].get_ylim()
     assert low > high  # the first on top, in every panel
     assert draw_sqnr(study, []) is None
+
+
+def test_the_executed_form_stands_beside_the_published_one(study, measurements):
+    """Of two cells, one of which lacks the simulation, the other tells the difference."""
+    study = replace(study, methods={**study.methods, 'fqvit': {'forms': ('executable', 'paper')}})
+    mine = [one for one in measurements if one.candidate.method == 'mse' and one.cell.network == 'shvit_maskrcnn'][:2]
+    fidelity, sqnr = {'executable': (90, 30.0), 'paper': (92, 31.5)}, []
+    for form, cells in (('executable', mine), ('paper', mine[:1])):
+        value, ratio = fidelity[form]
+        score = Score(value, (value,) * 3)
+        sqnr += [
+            replace(one, candidate=Candidate('fqvit', 8, form), fidelity=score, sqnr_db={'all': ratio}) for one in cells
+        ]
+    comparisons = restrictions(study, [*measurements, *sqnr])
+    table = restriction_table(study, 'shvit_maskrcnn', comparisons, sqnr)
+    assert [list(row) for row in table.rows] == [
+        ['fqvit W8A8', '90.00', '92.00', '-2.00 (-2.00 to -2.00)', 'worse', '30.0', '31.5', '-1.5', '1']
+    ]
+    assert 'as published, simulated' in table.columns[2]
+    assert restriction_table(study, 'efficientvit_mit', comparisons, sqnr).rows == []
+    titles = [row[0] for row in score_table(study, 'shvit_maskrcnn', sqnr, []).rows]
+    assert titles == ['fqvit W8A8', "fqvit W8A8 (paper's form, simulated)"]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from projects.deployment.inference_graphs import load_model
+from projects.deployment.quantization.methods import METHODS
 from projects.deployment.quantization_study import study as study_module
 from projects.deployment.quantization_study.plan import read_study
 from projects.deployment.quantization_study.report import write_report
@@ -27,7 +28,8 @@ OPTIONS = {
     'test_images': 4,
     'draws': 20,
     'bits': (8, 4),
-    **dict.fromkeys(f'methods.{name}' for name in ('mse', 'easyquant', 'ptq4vit', 'repqvit', 'qhyvit')),
+    **dict.fromkeys(f'methods.{name}' for name in METHODS if name not in ('minmax', 'fqvit')),
+    'methods.fqvit.bits': (8,),
     'networks.shvit_maskrcnn': None,
     'networks.mobilevit': None,
     'networks.mobile_former': None,
@@ -73,7 +75,8 @@ def test_every_candidate_is_measured_in_every_cell(finished):
     _, folder, _ = finished
     keys = {one.key for one in read_measurements(folder)}
     name = 'efficientvit_mit_seed0'
-    expected = {f'{name}_set{i}_{one}' for i in (0, 1) for one in ('nncf_w8a8', 'minmax_w8a8', 'minmax_w4a4')}
+    quantizers = ('nncf_w8a8', 'minmax_w8a8', 'minmax_w4a4', 'fqvit_w8a8', 'fqvit_w8a8_paper')
+    expected = {f'{name}_set{i}_{one}' for i in (0, 1) for one in quantizers}
     assert keys == expected | {f'{name}_set0_fp32_w32a32'}
 
 
@@ -91,7 +94,10 @@ def test_what_was_measured_is_plausible(finished):
     assert len(eight.fidelity.resampled) == 20
     assert measured['set1_minmax_w8a8'].details is None
     (latency,) = read_latencies(folder)
-    assert set(latency.quartiles_ms) == {'fp32_w32a32', 'nncf_w8a8', 'minmax_w8a8', 'minmax_w4a4'}
+    assert set(latency.quartiles_ms) == {'fp32_w32a32', 'nncf_w8a8', 'minmax_w8a8', 'minmax_w4a4', 'fqvit_w8a8'}
+    simulated = measured['set0_fqvit_w8a8_paper']
+    assert simulated.fidelity.value > 90
+    assert simulated.details.int8_share is None
 
 
 def test_the_test_images_are_nobody_elses(finished):
@@ -109,9 +115,12 @@ def test_the_report_has_every_figure(finished):
     assert 'minmax W4A4' in page
     assert 'measurements are missing' not in page
     results = json.loads((folder / 'results.json').read_text())
-    assert len(results['measurements']) == 7
+    assert len(results['measurements']) == 11
     pairs = {(one['candidate']['method'], one['baseline']['method']) for one in results['comparisons']}
-    assert pairs == {('minmax', 'nncf')}
+    assert pairs == {('minmax', 'nncf'), ('fqvit', 'nncf'), ('fqvit', 'minmax')}
+    (restriction,) = results['restrictions']
+    assert (restriction['candidate']['form'], restriction['baseline']['form']) == ('executable', 'paper')
+    assert 'what integer kernels cost' in page
     assert (folder / 'charts' / 'fidelity.png').is_file()
     assert 'minmax W8A8 beside nncf W8A8' in (folder / 'results.md').read_text()
 
@@ -121,7 +130,7 @@ def test_it_goes_on_where_it_stopped(finished, monkeypatch):
     left = folder / 'measurements' / 'efficientvit_mit_seed0_set1_minmax_w4a4.json'
     before = {path: path.stat().st_mtime_ns for path in (folder / 'measurements').iterdir()}
     left.unlink()
-    assert f'{study.networks["efficientvit_mit"]["title"]}: 1 of 6 measurements are missing' in write_report(
+    assert f'{study.networks["efficientvit_mit"]["title"]}: 1 of 10 measurements are missing' in write_report(
         study, folder
     ).read_text().replace('&#39;', "'")
     opened = []
@@ -151,5 +160,5 @@ def test_unknown_parts_are_refused(finished):
     _, _, run = finished
     with pytest.raises(ValueError, match=r"unknown networks \['resnet'\]; the study has \['efficientvit_mit'\]"):
         run(networks=('resnet',))
-    with pytest.raises(ValueError, match=r"unknown methods \['best'\]; the study has \['nncf', 'minmax'\]"):
+    with pytest.raises(ValueError, match=r"unknown methods \['best'\]; the study has \['nncf', 'minmax', 'fqvit'\]"):
         run(methods=('best',))
