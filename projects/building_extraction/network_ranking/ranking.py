@@ -13,10 +13,10 @@ from projects.reporting.markdown import document
 from projects.reporting.palette import distinct_colors
 from projects.reporting.tables import Table
 from projects.storage.atomic_files import write_file
+from projects.training.experiments.intervals import Spread, summarize
 
 from ..height_classes import OVERALL
 from ..transfer_study.completeness import last_line
-from ..transfer_study.differences import Spread, summarize
 from ..transfer_study.records import FAILED, FINISHED, Results, RunRecord
 from ..transfer_study.results import (
     read_results,

@@ -1,32 +1,14 @@
-"""What scores come to over replicates, and how sure a difference of two methods is: intervals and p-values."""
+"""By how much F1 two methods differ over replicates and tiles, and p-values of several claims."""
 
-import math
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from scipy.stats import t as student_t
+
+from projects.training.experiments.intervals import draw_anew, student_interval
 
 DRAWS = 4000
-LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Of `n` values the mean, None without any, and the sample standard deviation (n - 1), None of fewer than two."""
-
-    n: int = 0
-    mean: float | None = None
-    std: float | None = None
-
-
-def summarize(values: Iterable[float | None]) -> Spread:
-    """Return the spread of the values that are not None."""
-    known = [value for value in values if value is not None]
-    mean = statistics.fmean(known) if known else None
-    return Spread(len(known), mean, statistics.stdev(known) if len(known) > 1 else None)
 
 
 @dataclass(frozen=True)
@@ -74,10 +56,9 @@ def f1_percent(counts: np.ndarray) -> np.ndarray:
 
 
 def bootstrap_f1(counts: Sequence[np.ndarray], draws: int = DRAWS, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """F1 of each replicate, and the mean F1 of replicates that are drawn anew, each with tiles that are drawn anew.
+    """F1 of each replicate, and of each one that `draw_anew` draws, with its tiles drawn anew.
 
-    The hierarchical bootstrap: of R replicates R are drawn with replacement, and of each drawn one with T tiles T, with
-    replacement. All methods and classes see the same draws, so that differences are paired.
+    All methods and classes see the same draws, so that differences are paired.
 
     Args:
         counts: For each replicate (T, ..., 3) true positives, false positives and false negatives of each tile; T may
@@ -89,16 +70,12 @@ def bootstrap_f1(counts: Sequence[np.ndarray], draws: int = DRAWS, seed: int = 0
         (R, ...) F1 in percent of the tiles that there are; (draws, R, ...) of each drawn replicate. NaN where nothing
         is labelled.
     """
-    random = np.random.default_rng(seed)
-    rest = counts[0].shape[1:]
     flat = [np.asarray(each, float).reshape(len(each), -1) for each in counts]
-    which = random.integers(len(counts), size=(draws, len(counts)))
     drawn = np.empty((draws, len(counts), flat[0].shape[1]))
-    for replicate, tiles in enumerate(flat):
-        slots = which == replicate
-        often = random.multinomial(len(tiles), np.full(len(tiles), 1 / len(tiles)), size=int(slots.sum()))
-        drawn[slots] = often @ tiles
-    return f1_percent(np.stack([each.sum(axis=0) for each in counts])), f1_percent(drawn.reshape(*which.shape, *rest))
+    for tiles, (places, often) in zip(flat, draw_anew([*map(len, flat)], draws, seed), strict=True):
+        drawn[places] = often @ tiles
+    observed = np.stack([each.sum(axis=0) for each in counts])
+    return f1_percent(observed), f1_percent(drawn.reshape(draws, *observed.shape))
 
 
 def compare(
@@ -108,12 +85,7 @@ def compare(
     ours: tuple[np.ndarray, np.ndarray],
     theirs: tuple[np.ndarray, np.ndarray],
 ) -> Difference | None:
-    """How far a method is above another.
-
-    The interval is that of Student's t with R - 1 degrees of freedom on the bootstrap's standard error, which is
-    widened by sqrt(R / (R - 1)): a percentile interval of five replicates is too narrow (Hesterberg 2015,
-    arXiv 1411.5279, sections 3 and 5: the bootstrap of a small sample divides by R instead of R - 1, and has normal
-    instead of t quantiles).
+    """How far a method is above another, by `student_interval`.
 
     Args:
         method: The one's name.
@@ -125,20 +97,8 @@ def compare(
     Returns:
         The difference; None if no replicate has an F1 of both.
     """
-    observed, drawn = ours[0] - theirs[0], ours[1] - theirs[1]
-    observed = observed[~np.isnan(observed)]
-    n = len(observed)
-    if not n:
-        return None
-    mean = float(observed.mean())
-    if n < 2:
-        return Difference(method, other, height_class, n, mean)
-    known = ~np.isnan(drawn)
-    means = np.where(known, drawn, 0).sum(axis=1)[known.any(axis=1)] / known.sum(axis=1)[known.any(axis=1)]
-    error = float(means.std(ddof=1)) * math.sqrt(n / (n - 1))
-    half = error * float(student_t.ppf((1 + LEVEL) / 2, n - 1))
-    p = float(2 * student_t.sf(abs(mean) / error, n - 1)) if error else float(mean == 0)
-    return Difference(method, other, height_class, n, mean, mean - half, mean + half, p)
+    interval = student_interval(ours[0] - theirs[0], ours[1] - theirs[1])
+    return None if interval is None else Difference(method, other, height_class, *interval)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

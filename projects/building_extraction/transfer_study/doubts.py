@@ -1,9 +1,9 @@
 """Why a study's figures may say little: networks that are not above no learning, or have not finished learning."""
 
 from projects.reporting.number_format import fixed
+from projects.training.experiments.intervals import summarize
 
 from ..height_classes import OVERALL
-from .differences import summarize
 from .records import MAIN, Results
 from .results import finished_runs
 

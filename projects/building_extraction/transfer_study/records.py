@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
+from projects.training.experiments.intervals import Spread
+
 from ..height_classes import HeightClasses
-from .differences import Difference, Spread
+from .differences import Difference
 
 FINISHED, FAILED, MISSING = 'finished', 'failed', 'missing'
 MAIN = 'main'  # the setting that the verdict is about

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from projects.storage.atomic_files import write_file
+from projects.training.experiments.intervals import summarize
 
 from ..height_classes import OVERALL
-from .differences import Difference, bootstrap_f1, compare, summarize
+from .differences import Difference, bootstrap_f1, compare
 from .records import FAILED, FINISHED, MAIN, MISSING, TUNING, MethodSummary, Results, RunRecord, StudyRecord, about
 
 SCORES = {

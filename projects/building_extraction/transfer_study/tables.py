@@ -6,10 +6,10 @@ from typing import Any
 from projects.reporting.number_format import NOTHING, fixed, plain, with_spread
 from projects.reporting.tables import Table
 from projects.storage.parameters import flatten
+from projects.training.experiments.intervals import Spread, summarize
 
 from ..height_classes import UNKNOWN
 from .charts import axis_scores, varies
-from .differences import Spread, summarize
 from .records import MAIN, Axis, Method, Results, StudyRecord
 from .results import SCORES, best_validation, method_titles, trials_of
 

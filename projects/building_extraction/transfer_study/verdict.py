@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from projects.reporting.number_format import NOTHING, fixed
 from projects.reporting.tables import Table
+from projects.training.experiments.intervals import LEVEL
 
 from ..height_classes import OVERALL
-from .differences import LEVEL, Difference, holm
+from .differences import Difference, holm
 from .records import MAIN, Results
 from .results import method_titles
 

@@ -1,41 +1,26 @@
 """Differences of candidates over trainings, calibration sets and images, with intervals."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 
+from projects.training.experiments.intervals import (
+    LEVEL,
+    Interval,
+    draw_anew,
+    mean_of_known,
+    student_interval,
+)
+
 from .records import Cell, Score
-
-LEVELS = (2.5, 97.5)  # percentiles: an interval of 95 %
-
-
-class Interval(NamedTuple):
-    """A mean difference and where it may lie.
-
-    Attributes:
-        difference: In the unit of the scores.
-        low: 2.5 % of the draws lie below.
-        high: 2.5 % lie above.
-        cells: Number of trainings and calibration sets that it stands on.
-    """
-
-    difference: float
-    low: float
-    high: float
-    cells: int
-
-    @property
-    def verdict(self) -> str:
-        """'better' or 'worse' if the interval excludes 0, else 'not told apart'."""
-        return 'better' if self.low > 0 else 'worse' if self.high < 0 else 'not told apart'
 
 
 def paired_interval(scores: Mapping[Cell, Score], others: Mapping[Cell, Score], seed: int = 0) -> Interval | None:
     """How much better one candidate is than another in the cells that both were measured in.
 
-    A hierarchical bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13): each draw takes
-    trainings, for each of them calibration sets, and images, all with replacement; both candidates see the same draw.
+    Each draw takes trainings, for each of them calibration sets (`draw_anew`), and images; both candidates see the same
+    draw. Trainings are replicates (`student_interval`). Of one training, the interval is about that one alone: the
+    percentiles of the draws of its calibration sets and images.
 
     Args:
         scores: Of the one.
@@ -43,36 +28,24 @@ def paired_interval(scores: Mapping[Cell, Score], others: Mapping[Cell, Score], 
         seed: Of the drawing.
 
     Returns:
-        None if no cell has both.
+        Of a training the mean over its calibration sets counts; None if no cell has both.
     """
     cells = [cell for cell in scores if cell in others]
     if not cells:
         return None
-    value = float(np.mean([scores[cell].value - others[cell].value for cell in cells]))
-    differences = {
-        cell: np.subtract(scores[cell].resampled, others[cell].resampled) for cell in cells
-    }  # by draw of images
-    draws = _draw(cells, differences, np.random.default_rng(seed))
-    draws = draws[~np.isnan(draws)]
-    low, high = np.percentile(draws, LEVELS) if len(draws) else (np.nan, np.nan)
-    return Interval(value, float(low), float(high), len(cells))
-
-
-def _draw(cells: Sequence[Cell], differences: Mapping[Cell, np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    by_seed: dict[int, list[Cell]] = {}
-    for cell in cells:
-        by_seed.setdefault(cell.seed, []).append(cell)
-    seeds = list(by_seed)
-    means = []
-    for draw in range(len(differences[cells[0]])):
-        drawn = []
-        for seed in rng.choice(len(seeds), len(seeds)):
-            group = by_seed[seeds[seed]]
-            drawn += [differences[group[index]][draw] for index in rng.choice(len(group), len(group))]
-        means.append(np.mean(drawn))
-    return np.array(means)
-
-
-def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean of some values, and their sample standard deviation if there are several."""
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+    by_training = [
+        [cell for cell in cells if cell.seed == training] for training in dict.fromkeys(cell.seed for cell in cells)
+    ]
+    observed = np.array([np.mean([scores[cell].value - others[cell].value for cell in own]) for own in by_training])
+    differences = [
+        np.array([np.subtract(scores[cell].resampled, others[cell].resampled) for cell in own]) for own in by_training
+    ]
+    drawn = np.empty((differences[0].shape[1], len(differences)))
+    for own, (places, often) in zip(differences, draw_anew([*map(len, differences)], len(drawn), seed), strict=True):
+        images = np.nonzero(places)[0]  # the draw of images that belongs to each place
+        drawn[places] = (often * own[:, images].T).sum(axis=1) / len(own)
+    interval, means = student_interval(observed, drawn), mean_of_known(drawn)
+    if interval is None or interval.n > 1 or not len(means):
+        return interval
+    low, high = np.percentile(means, (50 - 50 * LEVEL, 50 + 50 * LEVEL))
+    return interval._replace(low=float(low), high=float(high))

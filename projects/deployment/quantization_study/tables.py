@@ -1,14 +1,14 @@
 """What a study found, as tables."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from projects.reporting.number_format import NOTHING, file_size, fixed, with_range, with_spread
 from projects.reporting.tables import Table
+from projects.training.experiments.intervals import Interval, summarize
 
 from ..quantization.scheme import EXECUTABLE
-from .intervals import Interval, mean_and_spread, paired_interval
+from .intervals import paired_interval
 from .plan import Study
 from .records import FLOAT, Candidate, Cell, Latency, Measurement, Score
 
@@ -16,7 +16,8 @@ SCORES = ('fidelity', 'label')
 RULE = (
     'Better and worse are said only where the 95 % interval of the difference excludes 0. It is a hierarchical '
     'bootstrap: trainings, calibration sets of each, and test images are drawn with replacement, and both quantisers '
-    'see the same draw. With one training it is about that one; with one calibration set, about that set.'
+    "see the same draw. Student's t, with the trainings less one as degrees of freedom, makes up for there being few. "
+    'With one training it is about that one, by percentiles; with one calibration set, about that set.'
 )
 MEANING = (
     'Fidelity is how far a quantised network says what it says in float: AP against its own boxes of a score of at '
@@ -104,7 +105,8 @@ def restriction_table(
         shared = forms[0].keys() & forms[1].keys()
         fidelity = [[form[cell].fidelity.value for cell in shared] for form in forms]
         sqnr = [[form[cell].sqnr_db['all'] for cell in shared if form[cell].sqnr_db] for form in forms]
-        lost = mean_and_spread(sqnr[0])[0] - mean_and_spread(sqnr[1])[0] if all(sqnr) else math.nan
+        ours, theirs = (summarize(values).mean for values in sqnr)
+        lost = None if ours is None or theirs is None else ours - theirs
         rows.append(
             [
                 one.candidate.title,
@@ -112,7 +114,7 @@ def restriction_table(
                 interval_text(one.fidelity),
                 one.fidelity.verdict,
                 *(_spread(values) for values in sqnr),
-                NOTHING if math.isnan(lost) else fixed(lost, 1, signed=True),
+                fixed(lost, 1, signed=True),
                 str(len(shared)),
             ]
         )
@@ -136,19 +138,19 @@ def comparison_table(study: Study, network: str, comparisons: Sequence[Compariso
             one.candidate.title,
             one.baseline.title,
             *(text for interval in (one.fidelity, one.label) for text in (interval_text(interval), interval.verdict)),
-            str(one.fidelity.cells),
+            str(one.fidelity.n),
         ]
         for one in comparisons
         if one.network == network
     ]
-    columns = ['quantiser', 'beside', 'fidelity', 'so it is', 'labels', 'so it is ', 'cells']
-    return Table(f'{study.networks[network]["title"]}: differences in points', columns, rows, numeric=['cells'])
+    columns = ['quantiser', 'beside', 'fidelity', 'so it is', 'labels', 'so it is ', 'trainings']
+    return Table(f'{study.networks[network]["title"]}: differences in points', columns, rows, numeric=['trainings'])
 
 
 def interval_text(interval: Interval) -> str:
     """Such as '+1.30 (+0.41 to +2.22)'."""
-    difference = fixed(interval.difference, 2, signed=True)
-    if math.isnan(interval.low):
+    difference = fixed(interval.mean, 2, signed=True)
+    if interval.low is None:
         return difference
     return f'{difference} ({fixed(interval.low, 2, signed=True)} to {fixed(interval.high, 2, signed=True)})'
 
@@ -194,7 +196,8 @@ def score_table(study: Study, network: str, measurements: Sequence[Measurement],
 
 
 def _spread(values: Sequence[float], digits: int = 1) -> str:
-    return with_spread(*mean_and_spread(values), digits) if values else NOTHING
+    spread = summarize(values)
+    return with_spread(spread.mean, spread.std, digits)
 
 
 def _percent(share: float | None) -> float | None:

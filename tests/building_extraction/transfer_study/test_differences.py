@@ -1,25 +1,15 @@
-"""Spreads, intervals and p-values: by hand, and how often they are right."""
-
-import math
+"""Differences and p-values: by hand, and how often intervals are right."""
 
 import numpy as np
 import pytest
 
 from projects.building_extraction.transfer_study.differences import (
     Difference,
-    Spread,
     bootstrap_f1,
     compare,
     f1_percent,
     holm,
-    summarize,
 )
-
-
-def test_mean_and_sample_standard_deviation_are_those_by_hand():
-    assert summarize([80.0, None, 82.0, 87.0]) == Spread(3, 83.0, pytest.approx(math.sqrt(13)))
-    assert summarize([80.0]) == Spread(1, 80.0, None)
-    assert summarize([None]) == Spread(0, None, None)
 
 
 def test_f1_is_of_summed_counts_and_undefined_without_buildings():
@@ -55,27 +45,6 @@ def test_the_same_draws_serve_all_methods_and_classes_and_are_repeatable():
 
 def difference(ours, theirs):
     return compare('a', 'b', 'overall', ours, theirs)
-
-
-def test_the_interval_is_students_of_the_widened_standard_error_by_hand():
-    observed = np.array([1.0, 3.0])
-    drawn = np.array([[1.0, 1.0], [1.0, 3.0], [3.0, 1.0], [3.0, 3.0]])  # every way to draw two of two
-    found = difference((observed, drawn), (np.zeros(2), np.zeros((4, 2))))
-    assert (found.n, found.mean) == (2, 2.0)
-    error = np.std([1, 2, 2, 3], ddof=1) * math.sqrt(2)
-    quantile = math.tan(math.pi * 0.475)  # of Cauchy's distribution, which Student's is of one degree of freedom
-    assert (found.low, found.high) == pytest.approx((2 - quantile * error, 2 + quantile * error))
-    assert found.p == pytest.approx(1 - 2 / math.pi * math.atan(2 / error))
-
-
-def test_a_replicate_without_buildings_of_the_class_does_not_count():
-    observed = np.array([1.0, 3.0, np.nan])
-    drawn = np.array([[1.0, np.nan, 3.0], [np.nan, 1.0, 1.0], [np.nan, np.nan, np.nan], [3.0, 3.0, np.nan]])
-    found = difference((observed, drawn), (np.zeros(3), np.zeros((4, 3))))
-    assert (found.n, found.mean) == (2, 2.0)
-    assert found.high - 2 == pytest.approx(math.tan(math.pi * 0.475) * np.std([2, 1, 3], ddof=1) * math.sqrt(2))
-    empty = np.full(3, np.nan)
-    assert difference((empty, drawn), (np.zeros(3), np.zeros((4, 3)))) is None
 
 
 def test_one_replicate_has_a_difference_and_no_interval():

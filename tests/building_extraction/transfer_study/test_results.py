@@ -4,7 +4,6 @@ import math
 import pytest
 
 from projects.building_extraction.transfer_study.completeness import gaps, missing_runs
-from projects.building_extraction.transfer_study.differences import Spread
 from projects.building_extraction.transfer_study.results import (
     best_validation,
     read_results,
@@ -13,6 +12,7 @@ from projects.building_extraction.transfer_study.results import (
     trials_of,
     write_results,
 )
+from projects.training.experiments.intervals import Spread
 
 METHODS = ('teacher', 'student', 'student_long', 'kd', 'dml', 'sda')
 

@@ -62,7 +62,7 @@ def test_better_is_said_where_the_interval_excludes_zero(study, measurements):
         'better',
         '+0.00 (+0.00 to +0.00)',
         'not told apart',
-        '9',
+        '3',
     ]
 
 
