@@ -2,9 +2,7 @@
 """Rank networks for buildings: `tools/benchmark_grid.py configs/buildings/grid.py --encoders all`."""
 
 import argparse
-import json
 import sys
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
@@ -20,9 +18,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('grid', help='grid file, e.g. configs/buildings/grid.py')
     for axis in ('encoders', 'decoders', 'losses', 'optimizers'):
         parser.add_argument(f'--{axis}', nargs='+', metavar='NAME', help=f"{axis} of the grid, or 'all'")
+    parser.add_argument(
+        '--one-by-one', action='store_true', help='vary each given axis with the others at their default'
+    )
     parser.add_argument('--work-dir', type=folder_to_write, help='folder for runs and ranking (default work_dirs/GRID)')
     parser.add_argument('--num-processes', type=whole_number(), help="runs at once (default: the grid's)")
-    parser.add_argument('--list', action='store_true', help='only say what would run')
+    parser.add_argument('--list', action='store_true', help='only say which networks would be trained')
+    parser.add_argument('--report-only', action='store_true', help='rank what has finished so far, and train nothing')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='override the grid')
     return parser.parse_args(arguments)
 
@@ -30,24 +32,21 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Parse, run, rank; exit with 1 if a run failed."""
     args = parse_args(arguments)
-    with told_in_one_line('benchmark_grid', 'stopped; the same command continues'):
-        from mmengine.fileio import put_text
-
-        from projects.building_extraction.network_ranking.grid import plan_grid, read_grid
+    with told_in_one_line(
+        'benchmark_grid', 'stopped; the same command continues, with --report-only it ranks what there is'
+    ):
+        from projects.building_extraction.network_ranking.grid import AXES, read_grid
         from projects.building_extraction.network_ranking.ranking import write_ranking
+        from projects.building_extraction.transfer_study.study import run_study
         from projects.training.config import locate
-        from projects.training.experiments.schedule import run_all
 
-        grid = read_grid(locate(args.grid), args.cfg_options)
-        runs = plan_grid(grid, vars(args))
+        chosen = {axis: vars(args)[axis] for axis in AXES}
+        grid = read_grid(locate(args.grid), chosen, args.cfg_options, one_by_one=args.one_by_one)
         if args.list:
-            print('\n'.join(run.name for run in runs))
+            print('\n'.join(grid.methods))
             return
         folder = args.work_dir or Path('work_dirs') / grid.name
-        planned = [{'name': run.name, **run.about} for run in runs]
-        description = json.dumps({'name': grid.name, 'title': grid.title, 'runs': planned}, indent=1)
-        describe = partial(put_text, description, str((folder / 'study.json').absolute()))
-        failed = run_all(runs, folder / 'runs', args.num_processes or grid.num_processes, describe).failed
+        failed = {} if args.report_only else run_study(grid, folder, args.num_processes).failed
         print(f'ranking: {write_ranking(folder)}')
     for name, reason in failed.items():
         print(f'failed: {name}: {reason}')

@@ -1,11 +1,12 @@
 """The benchmark of arXiv 2311.03867: 43 lightweight encoders, seven decoders, nine losses, five optimisers.
 
-    tools/benchmark_grid.py configs/buildings/grid.py --encoders all --decoders Unet FPN
+    tools/benchmark_grid.py configs/buildings/grid.py --encoders all --decoders Unet FPN --num-processes 4
 
 The paper names the families of its encoders, not the 43; these are members of all its families that timm has, below 30
-million parameters. It varies one axis at a time; so does the command: an axis that is not given keeps its default.
-The learning rates are ours (the paper's are not published): the usual ones of torch, 1e-3 for Adam as in the authors'
-workshop code.
+million parameters. It varies one axis at a time; so does `--one-by-one`. An axis that is not given keeps its default.
+The learning rates are ours (the paper's are not published): of the usual ones of torch, 1e-3 for Adam as in the
+authors' workshop code, each network takes a third, all or three times, as its validation says on a replicate of its
+own. Days of a GPU; `grid_lite0.py` is a part of it for a processor.
 """
 
 title = 'Encoders, decoders, losses and optimisers on small clean data'
@@ -32,5 +33,35 @@ optimizers = dict(
     NAdam=dict(lr=1e-3),
 )
 default = dict(encoders='tf_efficientnetv2_b3', decoders='Unet', losses='dice', optimizers='Adam')
-options = {}
+rates = (0.3, 1.0, 3.0)
+steps = 5000
+replicates = 5
+data = dict(
+    type='RenderedScenes',
+    city=dict(
+        footprints=['data/melbourne/buildings.gpkg'],
+        height_column='structure_height_m',
+        structure_column='structure_id',
+        otherwise=dict(size_m=2000, seed=0),
+    ),
+    gsd_m=0.3,
+    tile_px=512,
+    domains=dict(
+        target=dict(num_tiles=800, off_nadir_deg=(0, 10), label='roof'),
+        val=dict(num_tiles=40, off_nadir_deg=(0, 10), label='roof'),
+        test=dict(num_tiles=36, off_nadir_deg=(0, 10), label='roof'),
+    ),
+    ground_shares=dict(target=4, val=1, test=3),
+)
+options = {'default_hooks.checkpoint.max_keep_ckpts': 1}
+step_options = {
+    'train_cfg.max_iters': 1,
+    'train_cfg.val_interval': 1 / 5,
+    'default_hooks.checkpoint.interval': 1 / 5,
+    'param_scheduler.0.end': 1 / 40,
+    'param_scheduler.1.begin': 1 / 40,
+    'param_scheduler.1.end': 1,
+    'param_scheduler.1.T_max': 39 / 40,
+}
+num_panels = 0
 num_processes = 1

@@ -42,21 +42,26 @@ options = {{
 }}
 step_options = {{'train_cfg.val_interval': 1 / 2, 'default_hooks.checkpoint.interval': 1 / 2}}
 """
-OPTIONS = """
-options = {
-    'data_root': DATA_ROOT,
+GRID = f"""
+_base_ = '{ROOT}/configs/buildings/grid_lite0.py'
+
+encoders = ('tinynet_e', 'vit_tiny_patch16_224')
+data = dict(
+    city=dict(footprints=[], otherwise=dict(size_m=700, seed=0)),
+    gsd_m=1.0,
+    tile_px=64,
+    domains=dict(target=dict(num_tiles=4), val=dict(num_tiles=2), test=dict(num_tiles=3)),
+    ground_shares=dict(target=1, val=1, test=1),
+)
+target_tiles = 4
+steps = 2
+replicates = 1
+options = {{
     'model.backbone.pretrained': False,
-    'train_dataloader.batch_size': 4,
     'train_dataloader.dataset.pipeline.2.crop_size': 64,
-    'train_cfg.max_iters': 2,
-    'train_cfg.val_interval': 1,
-    'param_scheduler.0.end': 1,
-    'param_scheduler.1.begin': 1,
-    'param_scheduler.1.end': 2,
-    'param_scheduler.1.T_max': 1,
-    'default_hooks.checkpoint.interval': 1,
     'default_hooks.logger.interval': 1,
-}
+}}
+step_options = {{'train_cfg.val_interval': 1 / 2, 'default_hooks.checkpoint.interval': 1 / 2}}
 """
 
 
@@ -141,21 +146,19 @@ def test_a_run_can_be_scored_by_itself(study):
     assert scores['counts'] == result['counts']
 
 
-def test_the_grid_ranks_networks_and_names_those_that_failed(study):
-    _, folder, _ = study
-    grid = folder.parent / 'grid.py'
-    scenes = str(folder / 'tiles' / 'main_r0')
-    grid.write_text(
-        f"_base_ = '{ROOT}/configs/buildings/grid.py'\nencoders = ('tinynet_e', 'vit_tiny_patch16_224')\n"
-        + OPTIONS.replace('DATA_ROOT', repr(scenes))
-    )
+def test_the_grid_ranks_networks_and_names_those_that_failed(tmp_path):
+    grid, out = tmp_path / 'grid.py', tmp_path / 'grid'
+    grid.write_text(GRID)
     listed = run('benchmark_grid.py', grid, '--encoders', 'all', '--decoders', 'DeepLabV3Plus', '--list')
     assert listed.split() == ['tinynet_e_DeepLabV3Plus_dice_Adam', 'vit_tiny_patch16_224_DeepLabV3Plus_dice_Adam']
-    out = folder.parent / 'grid'
     arguments = ('--encoders', 'all', '--decoders', 'DeepLabV3Plus', '--work-dir', out, '--num-processes', 2)
     output = run('benchmark_grid.py', grid, *arguments, code=1)
-    assert 'failed: vit_tiny_patch16_224_DeepLabV3Plus_dice_Adam' in output
+    assert 'failed: main_vit_tiny_patch16_224_DeepLabV3Plus_dice_Adam_r0' in output
     ranking = (out / 'ranking.md').read_text()
     assert '| 1 | tinynet_e | DeepLabV3Plus | dice | Adam |' in ranking
-    assert 'vit_tiny' in ranking.split('Without a result')[1]
+    assert '| – | All building | – | – | – | – |' in ranking
+    assert 'vit_tiny' in ranking.split('Runs without a result')[1]
     assert (out / 'ranking.csv').read_text().splitlines()[1].startswith('1,tinynet_e,DeepLabV3Plus,dice,Adam,1,')
+    before = (out / 'ranking.md').stat().st_mtime_ns
+    run('benchmark_grid.py', grid, *arguments, '--report-only')
+    assert (out / 'ranking.md').stat().st_mtime_ns > before

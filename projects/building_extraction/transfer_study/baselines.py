@@ -1,14 +1,16 @@
 """What needs no learning, scored as the methods are: all building, none, and a threshold on brightness."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, METRICS, init_default_scope
 from mmengine.structures import PixelData
+from torch.nn import functional
 
 from projects.storage.atomic_files import write_file
 from projects.training.config import load_config
@@ -55,7 +57,7 @@ def score_baselines(study: Study, root: Path, runs_folder: Path, replicate: int)
         metrics[name].dataset_meta = dataset.metainfo
     for index in range(len(dataset)):
         item = dataset[index]
-        gray = brightness(item['inputs'])
+        gray = brightness(item)
         found = {EVERYTHING: gray >= 0, NOTHING: gray < 0, BRIGHTNESS: (gray >= low) & (gray <= high)}
         for name, mask in found.items():
             sample = item['data_samples']
@@ -71,9 +73,17 @@ def score_baselines(study: Study, root: Path, runs_folder: Path, replicate: int)
         write_file(folder / RESULT, json.dumps(result, indent=1))
 
 
-def brightness(image: torch.Tensor) -> np.ndarray:
-    """(H, W) mean of the channels of an image (3, H, W), rounded down: 0 to 255."""
-    return image.float().mean(dim=0).floor().long().numpy()
+def brightness(item: Mapping[str, Any]) -> np.ndarray:
+    """(H, W) mean of the channels of an image, rounded down: 0 to 255, at the size of its label.
+
+    Args:
+        item: Of the data set: `inputs` (3, h, w), which the pipeline may have resized, and `data_samples`.
+    """
+    gray = item['inputs'].float().mean(dim=0)[None, None]
+    size = item['data_samples'].gt_sem_seg.data.shape[-2:]
+    if gray.shape[-2:] != size:
+        gray = functional.interpolate(gray, size, mode='bilinear', align_corners=False)
+    return gray[0, 0].floor().long().numpy()
 
 
 def brightness_range(cfg: Config, chosen: Sequence[int]) -> tuple[int, int]:
@@ -91,7 +101,7 @@ def brightness_range(cfg: Config, chosen: Sequence[int]) -> tuple[int, int]:
     building, background = np.zeros(LEVELS), np.zeros(LEVELS)
     for index in range(len(dataset)):
         item = dataset[index]
-        gray, label = brightness(item['inputs']), item['data_samples'].gt_sem_seg.data[0].numpy()
+        gray, label = brightness(item), item['data_samples'].gt_sem_seg.data[0].numpy()
         building += np.bincount(gray[label == BUILDING], minlength=LEVELS)
         background += np.bincount(gray[(label != BUILDING) & (label != IGNORED)], minlength=LEVELS)
     tp_dark, fp_dark = building.cumsum(), background.cumsum()

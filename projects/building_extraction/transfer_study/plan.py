@@ -128,6 +128,7 @@ def plan_run(
         from_needed=dict(teacher['options']) if teacher else {},
         curves=CURVES,
         scores=SCORES,
+        adapt=stated.get('adapt'),
         kept={'predictions': {'type': KEEP_PREDICTIONS, 'tiles': list(panel_tiles)}} if panel_tiles else {},
         best=CURVES['f1'],
         tested=about['setting'] != TUNING,

@@ -28,6 +28,7 @@ class Method:
         trials: Options that were tried.
         chosen: Those of them that were found best.
         tuned_as: The method whose trials these were, if not its own.
+        facts: What it is, by name.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Method:
     trials: list[dict[str, Any]] = field(default_factory=list)
     chosen: dict[str, Any] = field(default_factory=dict)
     tuned_as: str | None = None
+    facts: dict[str, str] = field(default_factory=dict)
 
     @property
     def trained(self) -> bool:
@@ -71,7 +73,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """What was compared, as `study.json` in the folder of a study says; of a grid of networks, its runs alone.
+    """What was compared, as `study.json` in the folder of a study says.
 
     Attributes:
         name: Of its file.
@@ -131,7 +133,7 @@ class RunRecord:
 
     Attributes:
         name: Of its folder.
-        about: Method, setting and replicate, or encoder, decoder, loss, optimizer and seed.
+        about: Method, setting and replicate; of a trial its number.
         status: FINISHED, FAILED or MISSING.
         folder: Below that of the study; None if there is none.
         error: Of a failed run; of a finished one all that follows.

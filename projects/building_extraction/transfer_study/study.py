@@ -35,13 +35,14 @@ def height_classes_of(study: Study) -> HeightClasses:
         ValueError: They differ between methods.
     """
     found: dict[HeightClasses, str] = {}
+    scored: list[tuple[str, dict[str, Any]]] = []
     for name, method in study.methods.items():
-        if not locate(method['config']).is_file():
-            continue  # its runs will say so
         options = dict(study.options) | dict(method.get('options', {}))
-        cfg = load_config(
-            method['config'], {key: value for key, value in options.items() if key.split('.')[0] in EVALUATORS}
-        )
+        options = {key: value for key, value in options.items() if key.split('.')[0] in EVALUATORS}
+        if not locate(method['config']).is_file() or (method['config'], options) in scored:
+            continue  # runs of a config that is not there will say so
+        scored.append((method['config'], options))
+        cfg = load_config(method['config'], options)
         for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
             if METRICS.get(evaluator.type) is HeightClassScores:
                 found.setdefault(METRICS.build(evaluator).classes, name)
@@ -159,6 +160,7 @@ def _describe(
                     [dict(options) for options in study.methods[name].get('trials', ())],
                     dict(chosen.get(name, {})),
                     study.methods[name].get('tuned_as'),
+                    dict(study.methods[name].get('facts', {})),
                 )
                 for name in names
             ),

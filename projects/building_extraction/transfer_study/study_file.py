@@ -11,7 +11,7 @@ from .records import MAIN
 from .tile_sets import tile_source
 
 METHOD_KEYS = dict.fromkeys(('title', 'description', 'config', 'steps'), True) | dict.fromkeys(
-    ('on', 'networks', 'teacher', 'options', 'step_options', 'trials', 'tuned_as'), False
+    ('on', 'networks', 'teacher', 'options', 'step_options', 'trials', 'tuned_as', 'adapt', 'facts'), False
 )
 AXIS_KEYS = dict.fromkeys(('title', 'changes', 'points'), True) | dict.fromkeys(
     ('unit', 'log', 'methods', 'replicates'), False
@@ -40,6 +40,8 @@ class Study:
             - `options`, `step_options`: Of its own, beside those of the study; a step option of None is left out.
             - `trials`: Options, of which those with the best validation are taken; all methods have as many.
             - `tuned_as`: The method whose choice it takes instead of trials of its own.
+            - `adapt`: What changes the config of its runs at last, as of `experiments.runs.Run`.
+            - `facts`: What it is, by name, for tables.
         options: Of every run's config.
         step_options: Keys of the configs, and which share of a method's steps each of them is.
         target_tiles: Clean tiles that methods learn from: so many of those that there are, at random; None takes all.
@@ -131,9 +133,20 @@ def read_study(path: Path, options: Mapping[str, Any] | None = None) -> Study:
     """
     if not path.is_file():
         raise FileNotFoundError(f'No study {path}; configs/buildings/study_sample.py is one')
-    content = read_settings(path, options or {})
-    known = {f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(Study) if f.name != 'name'}
-    check_keys(f'{path}', content, known)
+    return study_of(path, read_settings(path, options or {}))
+
+
+STUDY_KEYS = {f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(Study) if f.name != 'name'}
+
+
+def study_of(path: Path, content: dict[str, Any]) -> Study:
+    """The study that settings describe; they are checked as `read_study` says.
+
+    Args:
+        path: Where they stand.
+        content: By the names of `Study`.
+    """
+    check_keys(f'{path}', content, STUDY_KEYS)
     for part in ('data', 'methods', 'axes', 'options'):
         check_group(f'{path}: {part}', content.get(part, {}))
     content['methods'] = {name: method for name, method in content['methods'].items() if method is not None}

@@ -71,7 +71,8 @@ class RenderedScenes(TileSource):
             the procedural city).
         gsd_m: Metres a pixel.
         tile_px: Side of a tile.
-        domains: Of the splits source, target, val and test; arguments of `city_scenes.domains.Domain`.
+        domains: Of the splits source, target, val and test; arguments of `city_scenes.domains.Domain`. Studies whose
+            methods all learn from the target alone need no source.
         ground_shares: Their parts of the ground; by default in proportion to the numbers of tiles.
         gap_off_nadir_deg: Of `write_scenes`: sets that differ in these splits' angles have the same ground.
         seed: Of the first replicate; the next ones follow.
@@ -86,7 +87,7 @@ class RenderedScenes(TileSource):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.domains.keys() != set(SPLITS):
+        if self.domains.keys() | {'source'} != set(SPLITS):
             raise ValueError(f'data.domains are {sorted(self.domains)}; expected {", ".join(SPLITS)}')
 
     def describe(self) -> str:
@@ -108,7 +109,7 @@ class RenderedScenes(TileSource):
         return folder
 
     def about_source(self) -> dict[str, Any]:
-        return dict(self.domains['source'])
+        return dict(self.domains.get('source', {}))
 
     def misalignment(self, data_root: Path, classes: HeightClasses) -> dict[str, dict[str, float]]:
         """Footprints lie off by the roofs' offset and by the registration error, other labels by the latter alone."""

@@ -1,6 +1,7 @@
 """All building, none and a threshold on brightness, scored by the same evaluator on the same tiles."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,6 +15,14 @@ STUDY = f"""
 _base_ = '{ROOT}/configs/buildings/study_sample.py'
 target_tiles = None
 """
+SEEN = ('img_path', 'ori_shape', 'img_shape', 'scale_factor', 'building_ids', 'building_heights_m')
+HALVED = [
+    {'type': 'LoadAerialImage'},
+    {'type': 'Resize', 'scale_factor': 0.5, 'keep_ratio': True},
+    {'type': 'LoadBuildingMask'},
+    {'type': 'LoadBuildings'},
+    {'type': 'PackSegInputs', 'meta_keys': SEEN},
+]
 
 
 @pytest.fixture
@@ -49,6 +58,16 @@ def test_baselines_leave_results_as_runs_do(study, tile_set, tmp_path):
         'name': 'main_everything_r3', 'method': 'everything', 'setting': 'main', 'replicate': 3
     }  # fmt: skip
     assert list(results['nothing']['images'].values()) == [{'unknown height': [0, 0, 128]}]
+
+
+def test_images_that_the_pipeline_resizes_are_scored_at_the_size_of_their_labels(study, tile_set, tmp_path):
+    halved = replace(study, options=study.options | {'test_dataloader.dataset.pipeline': HALVED})
+    score_baselines(halved, tile_set, tmp_path / 'runs', 0)
+    result = json.loads((tmp_path / 'runs' / 'main_brightness_r0' / 'result.json').read_text())
+    ((tp, fp, fn),) = next(iter(result['images'].values())).values()
+    assert tp + fn == 128  # pixels of the label's buildings
+    assert tp == pytest.approx(64, abs=16)  # one of two, but for a pixel along its edge
+    assert fp < 32
 
 
 def test_baselines_that_are_there_are_kept(study, tile_set, tmp_path):
