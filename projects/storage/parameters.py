@@ -1,7 +1,8 @@
 """What something on disk was made from, beside what is wanted of it now."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -26,6 +27,25 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         for name in names
         if there.get(name) != wanted.get(name)
     ]
+
+
+def digest(parts: Iterable[bytes]) -> str:
+    """What stands for some content among parameters: a short text that differs if any of it does.
+
+    Args:
+        parts: Of the content, which are taken one after the other.
+
+    Returns:
+        The first 16 digits of their SHA-256.
+
+    Example:
+        >>> digest([b'tile', b's']) == digest([b'tiles'])
+        True
+    """
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part)
+    return total.hexdigest()[:16]
 
 
 def flatten(parameters: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What was found in the files of a large data set, kept in the user's cache until one of them changes."""
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from projects.storage.atomic_files import write_file
+from projects.storage.parameters import digest
 
 
 class FindingsCache:
@@ -21,15 +21,8 @@ class FindingsCache:
     """
 
     def __init__(self, kind: str, question: Any, files: Iterable[str]) -> None:
-        digest = hashlib.sha256(repr(question).encode())
-        for path in files:
-            try:
-                status = os.stat(path)  # noqa: PTH116 (a path as text, once per image)
-                digest.update(f'{path}\0{status.st_size}\0{status.st_mtime_ns}\n'.encode())
-            except OSError:
-                digest.update(f'{path}\0absent\n'.encode())
         folder = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache', 'skyline', kind)
-        self._path = folder / f'{digest.hexdigest()}.json'
+        self._path = folder / f'{digest((repr(question).encode(), *map(_state, files)))}.json'
 
     def read(self) -> dict[str, Any] | None:
         """What `write` was given; None if nothing that can be read is there."""
@@ -43,3 +36,11 @@ class FindingsCache:
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_file(self._path, json.dumps(findings))
+
+
+def _state(path: str) -> bytes:
+    try:
+        status = os.stat(path)  # noqa: PTH116 (a path as text, once per image)
+    except OSError:
+        return f'{path}\0absent\n'.encode()
+    return f'{path}\0{status.st_size}\0{status.st_mtime_ns}\n'.encode()

@@ -1,16 +1,16 @@
 """Real map tiles as target, validation and test of a study; rendered scenes at their resolution as its source."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from projects.city_scenes.domains import Domain
 from projects.storage.folders import replacing_folder
-from projects.storage.parameters import differences
+from projects.storage.parameters import differences, digest
 from projects.training.config import locate
 
 from ..height_classes import HeightClasses
@@ -100,7 +100,6 @@ class RealTiles(TileSource):
 
 def _digest(tiles: Path, labels: Path) -> str:
     """A short text that differs if a tile, its name or the labels do."""
-    digest = hashlib.sha256(labels.read_bytes())
-    for path in sorted(path for path in tiles.rglob('*') if path.is_file()):
-        digest.update(str(path.relative_to(tiles)).encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+    paths = sorted(path for path in tiles.rglob('*') if path.is_file())
+    files = (str(path.relative_to(tiles)).encode() + path.read_bytes() for path in paths)
+    return digest(chain([labels.read_bytes()], files))

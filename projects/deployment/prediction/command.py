@@ -1,6 +1,5 @@
 """From what is typed to predictions: which model, which inputs, and whether they go together."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ import torch
 from mmengine.logging import MMLogger
 
 from projects.command_line import UsageError
+from projects.storage.parameters import digest
 from projects.training.config import load_config, locate
 
 from ..model_info import ModelInfo
@@ -72,7 +72,7 @@ class ModelChoice:
         """A short name for the content of the files that the model is in."""
         model = locate(self.model)
         files = [model, model.with_suffix('.bin'), *([Path(self.checkpoint)] if self.checkpoint else [])]
-        return digest(*(file for file in files if file.is_file()))
+        return digest(file.read_bytes() for file in files if file.is_file())
 
 
 def predict(
@@ -133,12 +133,3 @@ def identity_of(choice: ModelChoice, info: ModelInfo, settings: PredictionSettin
         'gsd': rasters.gsd_m,
         'layers': rasters.layers,
     }
-
-
-def digest(*paths: str | Path) -> str:
-    """A short name for the content of files."""
-    total = hashlib.sha256()
-    for path in paths:
-        with Path(path).open('rb') as file:
-            total.update(hashlib.file_digest(file, 'sha256').digest())
-    return total.hexdigest()[:16]

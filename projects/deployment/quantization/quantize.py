@@ -2,9 +2,9 @@
 
 import copy
 import dataclasses
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
 from projects.reporting.progress import track
 from projects.storage.atomic_files import replacing, write_file
-from projects.storage.parameters import differences
+from projects.storage.parameters import differences, digest
 
 from ..inference_graphs.images import ImageGraph
 from .bridges import find_passages
@@ -189,13 +189,8 @@ class _Journal:
 
 def _digest(graph: ImageGraph, batches: Sequence[np.ndarray]) -> str:
     """Of weights and images."""
-    digest = hashlib.sha256()
-    for name, value in graph.state_dict().items():
-        digest.update(name.encode())
-        digest.update(_bytes(value))
-    for batch in batches:
-        digest.update(batch.tobytes())
-    return digest.hexdigest()[:16]
+    weights = (part for name, value in graph.state_dict().items() for part in (name.encode(), _bytes(value)))
+    return digest(chain(weights, (batch.tobytes() for batch in batches)))
 
 
 def _bytes(value: Tensor) -> bytes:

@@ -1,6 +1,5 @@
 """The study in one call: trainings, then every candidate in every cell; what is there already is kept."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ from mmengine.config import Config
 
 from projects.reporting.progress import progress_bars
 from projects.storage.atomic_files import write_file
-from projects.storage.parameters import differences
+from projects.storage.parameters import differences, digest
 from projects.training.config import load_config, locate
 from projects.training.experiments.schedule import Outcome, run_all
 
@@ -35,7 +34,6 @@ from .subject import PRECISION, Quantized, Subject, trained_checkpoint
 from .test_set import (
     TestImage,
     calibration_sets,
-    digest,
     fidelity_evidence,
     label_evidence,
     predict_all,
@@ -169,7 +167,7 @@ class _Trained:
             self.checkpoint = locate(checkpoints[list(study.seeds).index(seed)])
         else:
             self.checkpoint = trained_checkpoint(folder / RUNS / self.name)
-        self.digest = hashlib.sha256(self.checkpoint.read_bytes()).hexdigest()[:16]
+        self.digest = digest([self.checkpoint.read_bytes()])
 
     @cached_property
     def subject(self) -> Subject:
@@ -199,8 +197,8 @@ class _Bench:
         self.images = self.data.calibration[cell.calibration]
         self.made_with = {
             'checkpoint': trained.digest,
-            'calibration': digest(self.images),
-            'test': digest(self.data.test),
+            'calibration': digest(image.pixels.tobytes() for image in self.images),
+            'test': digest(image.pixels.tobytes() for image in self.data.test),
             'draws': study.draws,
         }
 

@@ -1,6 +1,5 @@
 """The images that a study calibrates on and tests with, and what there is on the latter."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -151,11 +150,3 @@ def _labels(found: Sequence[Prediction]) -> list[np.ndarray]:
 def _boxes(found: Sequence[Prediction]) -> list[Detections]:
     assert all(isinstance(one, Detections) for one in found)
     return list(found)  # type: ignore[arg-type]
-
-
-def digest(images: Sequence[NamedImage | TestImage]) -> str:
-    """Of the pixels of images."""
-    content = hashlib.sha256()
-    for image in images:
-        content.update(image.pixels.tobytes())
-    return content.hexdigest()[:16]

@@ -1,7 +1,6 @@
 """Runs in several processes: those that are finished are skipped, those that fail do not stop the others."""
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -20,7 +19,7 @@ from mmengine.fileio import put_text
 from rich.progress import TextColumn
 
 from projects.reporting.progress import progress_bars
-from projects.storage.parameters import differences
+from projects.storage.parameters import differences, digest
 
 from ..config import locate
 from .runs import ERROR, RESULT, SPEC, Run
@@ -101,11 +100,11 @@ def fingerprints(runs: Sequence[Run]) -> list[dict[str, str | None]]:
 
     @cache
     def digest_file(path: Path) -> str | None:
-        return _digest(path.read_bytes()) if path.is_file() else None
+        return digest([path.read_bytes()]) if path.is_file() else None
 
     return [
         {
-            'config_digest': _digest(repr(read(run.config).to_dict()).encode()) if read(run.config) else None,
+            'config_digest': digest([repr(read(run.config).to_dict()).encode()]) if read(run.config) else None,
             'data_digest': digest_file(
                 locate(Path(run.options.get('data_root') or read(run.config).get('data_root') or '', 'parameters.json'))
             ),
@@ -118,10 +117,6 @@ def _read_config(config: str) -> Config:
     """A config as it stands in its file; an empty one if there is none, which the runs themselves say."""
     file = locate(config)
     return Config.fromfile(file, import_custom_modules=False) if file.is_file() else Config()
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:

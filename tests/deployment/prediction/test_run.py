@@ -13,7 +13,6 @@ from PIL import Image
 
 from projects.deployment.model_info import INSTANCES, SEGMENTATION, ModelInfo
 from projects.deployment.prediction.coco_results import InstanceMask
-from projects.deployment.prediction.command import digest
 from projects.deployment.prediction.fitted_images import labels_at, predict_each
 from projects.deployment.prediction.image_files import find_inputs
 from projects.deployment.prediction.journal import InputJournal
@@ -382,13 +381,6 @@ def test_rasters_of_equal_names_have_folders_of_their_own(tmp_path):
     (tmp_path / 'x.jp2').write_bytes(b'x')
     folders = [raster_folder(file, tmp_path / 'out') for file in find_inputs([tmp_path])]
     assert folders == [tmp_path / 'out' / 'rasters' / 'x.jp2', tmp_path / 'out' / 'rasters' / 'x.vrt']
-
-
-def test_a_digest_tells_contents_apart(tmp_path):
-    (tmp_path / 'a').write_bytes(b'1')
-    (tmp_path / 'b').write_bytes(b'1')
-    (tmp_path / 'c').write_bytes(b'2')
-    assert digest(tmp_path / 'a') == digest(tmp_path / 'b') != digest(tmp_path / 'c')
 
 
 def take_share(rank, port, folder):

@@ -12,7 +12,6 @@ from projects.deployment.predictions import Detections, Segmentation
 from projects.deployment.predictor import Predictor
 from projects.deployment.quantization_study.test_set import (
     calibration_sets,
-    digest,
     fidelity_evidence,
     label_evidence,
     predict_all,
@@ -94,7 +93,7 @@ def test_calibration_sets_share_no_image(detector):
     names = [image.name for one in sets for image in one]
     assert [len(one) for one in sets] == [4, 4, 4]
     assert len(set(names)) == 12
-    assert len({digest(one) for one in sets}) == 3
+    assert len({image.pixels.tobytes() for one in sets for image in one}) == 12
     with pytest.raises(ValueError, match=r'has 12 training images; 3 calibration sets of 5 need 15'):
         calibration_sets(cfg, info, 3, 5)
     with pytest.raises(ValueError, match='has 3 images; the study asks for 4'):

@@ -1,9 +1,8 @@
 """Sets that are there already: the very one that is wanted, and one that has some splits in common with it."""
 
-import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,10 @@ import numpy as np
 import shapely
 
 from projects.city_scenes.city import City
-from projects.storage.parameters import differences
+from projects.storage.parameters import differences, digest
 
 from ...height_classes import HeightClasses
 from .report import ScenesReport, SplitCounts
-from .tile_files import TileJob
 
 DIGESTS = 'split_digests'
 DECIDE_BESIDE_JOBS = ('layout', 'city', 'crs')
@@ -23,16 +21,16 @@ DECIDE_BESIDE_JOBS = ('layout', 'city', 'crs')
 
 def fingerprint(city: City) -> str:
     """A short text that differs if anything in the city does."""
-    digest = hashlib.sha256()
-    for polygons in (city.buildings.polygons, city.roads, city.vegetation):
-        for geometry in shapely.to_wkb(polygons):
-            digest.update(geometry)
-        digest.update(b'|')
-    digest.update(np.asarray(city.buildings.heights_m, dtype='<f8').tobytes())
-    digest.update(np.asarray(city.buildings.structures, dtype='<i8').tobytes())
-    for geometry in shapely.to_wkb(city.car_parks):
-        digest.update(geometry)
-    return digest.hexdigest()[:16]
+    buildings = city.buildings
+    polygons = (buildings.polygons, city.roads, city.vegetation)
+    return digest(
+        [
+            *(part for each in polygons for part in (*shapely.to_wkb(each), b'|')),
+            np.asarray(buildings.heights_m, dtype='<f8').tobytes(),
+            np.asarray(buildings.structures, dtype='<i8').tobytes(),
+            *shapely.to_wkb(city.car_parks),
+        ]
+    )
 
 
 def find_finished(folder: Path, parameters: dict[str, Any]) -> ScenesReport | None:
@@ -63,11 +61,6 @@ def find_finished(folder: Path, parameters: dict[str, Any]) -> ScenesReport | No
         )
     names = HeightClasses.from_json(parameters['height_classes']).names_with_unknown
     return ScenesReport({name: SplitCounts(**split) for name, split in counts.items()}, names, written=False)
-
-
-def digest(jobs: Sequence[TileJob]) -> str:
-    """A short text that differs if any tile of a split does, in the same city."""
-    return hashlib.sha256(repr(jobs).encode()).hexdigest()[:16]
 
 
 def shared_splits(other: Path, parameters: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, SplitCounts]:

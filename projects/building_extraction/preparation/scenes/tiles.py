@@ -28,11 +28,12 @@ from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain, Flight
 from projects.reporting.progress import track
 from projects.storage.folders import replacing_folder
+from projects.storage.parameters import digest
 
 from ...height_classes import HeightClasses
 from ..tile_set import LICENSE_NOTE, Origin, coco_file, make_folders, write_license_note
 from .contact_sheet import sheet_indices, write_sheet
-from .finished_sets import DIGESTS, copy_split, digest, find_finished, fingerprint, shared_splits
+from .finished_sets import DIGESTS, copy_split, find_finished, fingerprint, shared_splits
 from .overview import write_overview
 from .report import ScenesReport, SplitCounts
 from .tile_files import RenderedTile, TileJob, write_tile
@@ -120,7 +121,7 @@ def write_scenes(
                 _write_license_note(folder, city, license)
             return report
         jobs = _plan(city, domains, shares, gap_angles_deg, gsd_m, tile_px, seed, min_area_px, classes)
-        digests = {name: digest(split_jobs) for name, split_jobs in jobs.items()}
+        digests = {name: digest([repr(split_jobs).encode()]) for name, split_jobs in jobs.items()}
         shared = {} if like is None else shared_splits(Path(like), parameters, digests)
         anew = [job for name, split_jobs in jobs.items() if name not in shared for job in split_jobs]
         report = ScenesReport({}, classes.names_with_unknown)
