@@ -25,7 +25,7 @@ TIMED_RUNTIMES = (*TORCH_RUNTIMES, 'onnxruntime', 'openvino')
 PRECISIONS = ('fp32', 'bf16', 'fp16')  # to compute in
 EXPORTED_PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')  # of files
 NNCF = 'nncf'
-QUANTIZERS = ('minmax', 'mse', 'easyquant', 'ptq4vit', 'fqvit', 'repqvit', 'qhyvit', NNCF)  # of int8
+QUANTIZERS = ('minmax', 'mse', 'easyquant', 'ptq4vit', 'fqvit', 'repqvit', 'qhyvit', 'trio', NNCF)  # of int8
 DEFAULT_QUANTIZER = 'mse'
 MEANINGS = ('probability', 'percent', 'byte', 'mask')  # of the values of a raster of buildings
 

@@ -35,6 +35,7 @@ methods = dict(
     fqvit=dict(forms=both),
     repqvit=dict(forms=both),
     qhyvit=dict(forms=both),
+    trio=dict(networks=('efficientvit_mit',)),
 )
 del both
 bits = (8, 6, 4)

@@ -13,6 +13,7 @@ from .published import fqvit_grids, repq_grids, twin_grids
 from .ranges import least_error_ranges, whole_ranges
 from .reparametrization import equalize_normalized
 from .scheme import EXECUTABLE, PAPER
+from .trio import shift_pointwise, trio_grids
 from .units import Grids, Unit
 
 
@@ -97,6 +98,13 @@ METHODS = {
             QHYVIT,
             needs_gradients=True,
             published=QHYVIT,  # which asks the unit what grids may be
+        ),
+        Method(
+            'trio',
+            'mse, with scales before depthwise convolutions, centered channels and columns of ReLU linear attention',
+            'arXiv 2405.03882',
+            trio_grids,
+            prepare=shift_pointwise,
         ),
     )
 }

@@ -1,6 +1,6 @@
 """What made the numbers that a site reads, found by what the network computes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from .scheme import MATMUL
 from .tape import Step, Tape
 
 SOFTMAX, GELU, RELU = 'softmax', 'gelu', 'relu'
-VALUES = 'values of ReLU attention'
+VALUES, KEYS_AND_VALUES = 'values of ReLU attention', 'products of its keys and values'
 MAKERS: dict[Callable, str] = {
     **dict.fromkeys((F.softmax, torch.softmax, Tensor.softmax), SOFTMAX),
     **dict.fromkeys((F.relu, torch.relu, Tensor.relu), RELU),
@@ -50,30 +50,29 @@ def find_makers(tape: Tape) -> dict[str, Step]:
 
 
 def find_origins(tape: Tape) -> dict[str, str]:
-    """For each operand of a site, the known function that made it; and which ones are values of ReLU attention."""
+    """For each operand of a site, the function above that made it, or its part in ReLU attention, if it is of these."""
     makers = find_makers(tape)
     origins = {key: MAKERS[step.function] for key, step in makers.items() if step.function in MAKERS}
-    return origins | dict.fromkeys(_relu_attention(tape, makers, origins), VALUES)
-
-
-def _relu_attention(tape: Tape, makers: Mapping[str, Step], origins: Mapping[str, str]) -> Iterator[str]:
-    """Second factors with a column for each channel of the values, in products of three of which two are rectified.
-
-    Either keys meet values first, whose products then meet the queries, or queries and keys do.
-    """
     for step in tape.steps:
-        if step.call is None or step.call.kind != MATMUL:
+        if step.call is not None and step.call.kind == MATMUL:
+            origins |= _relu_attention(step.call.site, makers, origins)
+    return origins
+
+
+def _relu_attention(site: str, makers: Mapping[str, Step], origins: Mapping[str, str]) -> dict[str, str]:
+    """Of a product of which one factor is another product, if queries and keys among the three factors are rectified.
+
+    Either keys meet values first, and what comes of it the queries, or queries meet keys and these the values.
+    """
+    for index in (0, 1):
+        inner = makers.get(f'{site}:{index}')
+        if inner is None or inner.call is None or inner.call.kind != MATMUL:
             continue
-        site = step.call.site
-        for index in (0, 1):
-            inner = makers.get(f'{site}:{index}')
-            if inner is None or inner.call is None or inner.call.kind != MATMUL:
-                continue
-            three = f'{inner.call.site}:0', f'{inner.call.site}:1', f'{site}:{1 - index}'
-            values = [key for key in three if origins.get(key) != RELU]
-            if len(values) == 1 and origins.get(values[0]) != SOFTMAX:
-                through = [f'{site}:{index}'] if values[0] in three[:2] else []
-                yield from (key for key in (*values, *through) if key.endswith(':1'))
+        first = [f'{inner.call.site}:{place}' for place in (0, 1)]
+        others = [key for key in (*first, f'{site}:{1 - index}') if origins.get(key) != RELU]
+        if len(others) == 1 and others[0] not in origins:
+            return {others[0]: VALUES} | ({f'{site}:{index}': KEYS_AND_VALUES} if others[0] in first else {})
+    return {}
 
 
 def _moves(step: Step) -> bool:

@@ -16,7 +16,7 @@ from .records import FLOAT, NNCF, Candidate, Cell, check_calibration
 
 Change = Callable[[Config], None]
 NETWORK_KEYS = {'title': True, 'config': True, 'options': False, 'checkpoints': False}
-METHOD_KEYS = dict.fromkeys(('bits', 'forms', 'reconstruct'), False)
+METHOD_KEYS = dict.fromkeys(('bits', 'forms', 'reconstruct', 'networks'), False)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Study:
         title: For people.
         networks: By name: `title`, `config`, `options` of it, and `checkpoints`, one for each seed, of networks that
             are trained already.
-        methods: By name: `bits` (all that the study has), `forms` ('executable') and `reconstruct` (no).
+        methods: By name: `bits` (all that the study has), `forms` ('executable'), `reconstruct` (no), and the
+            `networks` that it is for (all).
         bits: Of weights and activations.
         seeds: Of the trainings.
         baselines: Methods that the others are compared with, at the same number of bits.
@@ -54,10 +55,12 @@ class Study:
     sample: bool = False
     num_processes: int = 1
 
-    def candidates(self) -> list[Candidate]:
-        """All quantisers, the network in float first."""
+    def candidates(self, network: str | None = None) -> list[Candidate]:
+        """All quantisers, or those that are for a network, the network in float first."""
         found = [Candidate(FLOAT, 32)]
         for name, method in self.methods.items():
+            if network is not None and network not in method.get('networks', self.networks):
+                continue
             for bits in method.get('bits', (8,) if name == NNCF else self.bits):
                 for form in method.get('forms', (EXECUTABLE,)):
                     found.append(Candidate(name, bits, form, method.get('reconstruct', False)))
@@ -91,6 +94,7 @@ def read_study(path: Path, options: Mapping[str, Any] | None = None) -> Study:
     check_keys(
         str(path), content, {each.name: each.default is MISSING for each in fields(Study) if each.name != 'name'}
     )
+    named = list(content['networks'])
     for part, keys in (('networks', NETWORK_KEYS), ('methods', METHOD_KEYS)):
         check_group(f'{path}: {part}', content[part])
         content[part] = {name: each for name, each in content[part].items() if each is not None}
@@ -106,6 +110,9 @@ def read_study(path: Path, options: Mapping[str, Any] | None = None) -> Study:
             raise ValueError(f'{path}: {name} = {getattr(study, name)}; expected 1 or more')
     if absent := [name for name in study.baselines if name not in study.methods]:
         raise ValueError(f'{path}: baselines {absent} are not among the methods {list(study.methods)}')
+    for name, method in study.methods.items():
+        if unknown := [network for network in method.get('networks', ()) if network not in named]:
+            raise ValueError(f'{path}: methods.{name}.networks {unknown}: expected some of {named}')
     for name, network in study.networks.items():
         if 'checkpoints' in network and len(network['checkpoints']) != len(study.seeds):
             raise ValueError(

@@ -115,10 +115,11 @@ def _measure_all(
     for name in (MEASUREMENTS, LATENCIES, FILES):
         (folder / name).mkdir(exist_ok=True)
     cells = [cell for cell in study.cells() if training_name(cell.network, cell.seed) not in untrained]
+    of = {name: [one for one in study.candidates(name) if one in candidates] for name in study.networks}
     data: dict[str, _Data] = {}
     trained: dict[str, _Trained] = {}
     with progress_bars() as bars:
-        task = bars.add_task('measurements', total=len(cells) * len(candidates))
+        task = bars.add_task('measurements', total=sum(len(of[cell.network]) for cell in cells))
         for cell in cells:
             bars.update(task, description=cell.key)
             try:
@@ -130,15 +131,15 @@ def _measure_all(
                 bench = _Bench(study, folder, cell, trained[name])
             except Exception as error:  # networks and data fail in any way; the others go on
                 failed[cell.key] = f'{type(error).__name__}: {error}'
-                bars.advance(task, len(candidates))
+                bars.advance(task, len(of[cell.network]))
                 continue
-            for candidate in candidates:
+            for candidate in of[cell.network]:
                 try:
                     bench.measure(candidate)
                 except Exception as error:
                     failed[f'{cell.key}_{candidate.key}'] = f'{type(error).__name__}: {error}'
                 bars.advance(task)
-            bench.time(candidates)
+            bench.time(of[cell.network])
     return failed
 
 

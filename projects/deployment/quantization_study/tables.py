@@ -223,7 +223,7 @@ def gaps(study: Study, measurements: Sequence[Measurement]) -> list[str]:
     for network, given in study.networks.items():
         done = {(one.cell, one.candidate.key) for one in measurements}
         cells = [cell for cell in study.cells() if cell.network == network]
-        wanted = [(cell, one.key) for cell in cells for one in study.candidates()[1:]]
+        wanted = [(cell, one.key) for cell in cells for one in study.candidates(network)[1:]]
         missing = sum(pair not in done for pair in wanted)
         if missing:
             lines.append(f'{given["title"]}: {missing} of {len(wanted)} measurements are missing')

@@ -29,6 +29,13 @@ def test_candidates_and_cells():
     assert {cell.calibration for cell in cells[:12]} == {0}
 
 
+def test_a_method_is_for_the_networks_that_it_names():
+    study = read_study(SAMPLE)
+    methods = {name: {one.method for one in study.candidates(name)} for name in study.networks}
+    assert [name for name in study.networks if 'trio' in methods[name]] == ['efficientvit_mit']
+    assert all('qhyvit' in each for each in methods.values())
+
+
 @pytest.mark.parametrize('path', sorted(SAMPLE.parent.glob('*.py')), ids=lambda path: path.stem)
 def test_studies_can_be_read_and_name_configs_that_exist(path):
     study = read_study(path)
@@ -53,6 +60,10 @@ def test_titles_say_what_is_simulated():
         ({'methods.mse.forms': ('paper',)}, "mse has no form 'paper'"),
         ({'methods.nncf.bits': (6,)}, 'nncf has 8 bits and one form'),
         ({'methods.mse.bit': (8,)}, r"methods.mse: unknown keys \['bit'\]"),
+        (
+            {'methods.trio.networks': ('resnet',)},
+            r"trio.networks \['resnet'\]: expected some of \['shvit",
+        ),
         ({'calibration_images': 4}, 'calibration_images = 4: expected 10 at least'),
         ({'test_images': 0}, 'test_images = 0; expected 1 or more'),
         ({'baselines': ('minmax', 'brecq')}, r"baselines \['brecq'\] are not among the methods"),
