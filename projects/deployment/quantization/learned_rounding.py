@@ -6,10 +6,12 @@ after a fifth of the steps. It is done layer by layer, on the samples of the sea
 are few: an output channel whose error on those that were held back does not fall keeps the nearest values.
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
-from .grids import fake_quantize
+from .grids import Grid, fake_quantize
 from .units import Grids, Unit
 
 STEPS = 200
@@ -21,6 +23,60 @@ SHARPNESS = 20.0, 2.0  # β
 WARM_UP = 0.2  # part of the steps
 
 
+class Choice:
+    """Of each weight one of its two neighbours on a grid, as a number h from 0 (below) to 1 (above) that is learnt.
+
+    Args:
+        weight: In float.
+        grid: Of it.
+    """
+
+    def __init__(self, weight: Tensor, grid: Grid) -> None:
+        self.grid, self.scale, self.zero_point = grid, grid.scale_tensor(weight), grid.zero_point_tensor(weight)
+        self.nearest = fake_quantize(weight, grid)
+        self.below = (weight / self.scale).floor()
+        rest = weight / self.scale - self.below
+        self.v = torch.logit(((rest + 0.1) / 1.2).clamp(1e-4, 1 - 1e-4)).requires_grad_()
+
+    @property
+    def h(self) -> Tensor:
+        """Of each weight."""
+        return (1.2 * self.v.sigmoid() - 0.1).clamp(0, 1)
+
+    def weight(self, h: Tensor) -> Tensor:
+        """The weights for some h."""
+        levels = (self.below + h + self.zero_point).clamp(self.grid.low, self.grid.high)
+        return self.scale * (levels - self.zero_point)
+
+    def chosen(self) -> Tensor:
+        """The weights on their grid."""
+        with torch.no_grad():
+            return self.weight((self.v > 0).float())
+
+
+def learn(choices: Sequence[Choice], loss: Callable[[], Tensor], steps: int = STEPS) -> None:
+    """Drive the loss down, and each h to 0 or 1.
+
+    Args:
+        choices: To learn.
+        loss: Of some samples, relative to that of the nearest values.
+        steps: How many.
+    """
+    optimizer = torch.optim.Adam([choice.v for choice in choices], lr=LEARNING_RATE)
+    with torch.enable_grad():
+        for step in range(steps):
+            total = loss()
+            progress = (step / steps - WARM_UP) / (1 - WARM_UP)
+            if progress > 0:
+                sharpness = SHARPNESS[0] + (SHARPNESS[1] - SHARPNESS[0]) * progress
+                for choice in choices:
+                    undecided = (1 - (2 * choice.h - 1).abs().pow(sharpness)).sum() / len(choice.v)
+                    total = total + REGULARIZATION * undecided / len(choices)
+            optimizer.zero_grad()
+            total.backward()
+            optimizer.step()
+
+
 def learn_rounding(unit: Unit, grids: Grids, seed: int) -> Tensor:
     """Weights on their grid, of the shape of the unit's.
 
@@ -30,45 +86,27 @@ def learn_rounding(unit: Unit, grids: Grids, seed: int) -> Tensor:
         seed: Of the choice of samples.
     """
     assert unit.weight is not None
-    grid = grids.weights[str(unit.sites[0].weight)]
-    scale = grid.scale_tensor(unit.weight)
-    below = (unit.weight / scale).floor()
-    rest = unit.weight / scale - below
-    v = torch.logit(((rest + 0.1) / 1.2).clamp(1e-4, 1 - 1e-4)).requires_grad_()
+    choice = Choice(unit.weight, grids.weights[str(unit.sites[0].weight)])
     inputs, exact, importance = _samples(unit, grids)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(inputs.shape[1], generator=generator)
     held, used = order[::HELD_BACK], order[torch.arange(len(order)) % HELD_BACK != 0]
-    nearest = fake_quantize(unit.weight, grid)
+    nearest = choice.nearest
     unit_error = _error(unit, nearest, inputs, exact, importance, order).sum() / len(order)
     if len(used) < HELD_BACK or unit_error <= 0:
         return nearest
-    optimizer = torch.optim.Adam([v], lr=LEARNING_RATE)
 
-    zero_point = grid.zero_point_tensor(unit.weight)
+    def loss() -> Tensor:
+        rows = used[torch.randint(len(used), (ROWS,), generator=generator)]
+        return _error(unit, choice.weight(choice.h), inputs, exact, importance, rows).sum() / ROWS / unit_error
 
-    def learnt(h: Tensor) -> Tensor:
-        return scale * (below + h + zero_point).clamp(grid.low, grid.high).sub(zero_point)
-
-    with torch.enable_grad():
-        for step in range(STEPS):
-            rows = used[torch.randint(len(used), (ROWS,), generator=generator)]
-            h = (1.2 * v.sigmoid() - 0.1).clamp(0, 1)
-            loss = _error(unit, learnt(h), inputs, exact, importance, rows).sum() / ROWS / unit_error
-            progress = (step / STEPS - WARM_UP) / (1 - WARM_UP)
-            if progress > 0:
-                sharpness = SHARPNESS[0] + (SHARPNESS[1] - SHARPNESS[0]) * progress
-                loss = loss + REGULARIZATION * (1 - (2 * h - 1).abs().pow(sharpness)).sum() / unit.weight.shape[0]
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    with torch.no_grad():
-        found = learnt((v > 0).float())
-        errors = [_error(unit, weight, inputs, exact, importance, held) for weight in (found, nearest)]
-        gain = unit.per_channel(errors[1] - errors[0])
-        shape = [1] * unit.weight.dim()
-        shape[unit.weight_axis] = -1
-        return torch.where(gain.reshape(shape) > 0, found, nearest)
+    learn([choice], loss)
+    found = choice.chosen()
+    errors = [_error(unit, weight, inputs, exact, importance, held) for weight in (found, nearest)]
+    gain = unit.per_channel(errors[1] - errors[0])
+    shape = [1] * unit.weight.dim()
+    shape[unit.weight_axis] = -1
+    return torch.where(gain.reshape(shape) > 0, found, nearest)
 
 
 def _samples(unit: Unit, grids: Grids) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -2,9 +2,7 @@
 
 import copy
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +12,21 @@ from torch import Tensor, nn
 
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
 from projects.reporting.progress import track
-from projects.storage.atomic_files import replacing, write_file
-from projects.storage.parameters import differences, digest
 
 from ..inference_graphs.images import ImageGraph
 from .bridges import find_passages
 from .calibration import check_images
 from .discovery import find_sites
 from .gauss_newton import probes
-from .grids import Grid, grid_from
-from .learned_rounding import learn_rounding
+from .journal import Journal, digest_of
 from .methods import METHODS
 from .observation import Observed, observe
 from .origins import find_origins, record
 from .quantized_graph import QuantizedGraph
+from .reconstruction import reconstruct
 from .scheme import EXECUTABLE, Scheme, Site
 from .settings import QuantizationSettings
 from .units import Grids, units_of
-
-MADE_WITH = 'made_with.json'
 
 
 def quantize(
@@ -72,9 +66,8 @@ def quantize(
     chosen = [site for site in sites if site.name not in kept]
     if not chosen:
         raise ValueError('nothing of this network can be quantised: it has no convolution, linear layer or product')
-    journal = _Journal(folder, {**dataclasses.asdict(settings), 'inputs': _digest(graph, batches)})
+    journal = Journal(folder, {**dataclasses.asdict(settings), 'inputs': digest_of(graph, batches)})
     found = Grids()
-    exact_weights: dict[str, Tensor] = {}
     passages = find_passages(graph, batches, settings.seed) if method.needs_gradients else {}
     origins = find_origins(record(graph, image))
     units = units_of(graph, chosen, observed, settings.bits, settings.channelwise, passages, origins, executable)
@@ -87,13 +80,13 @@ def quantize(
         found.inputs.update(grids.inputs)
         found.weights.update(grids.weights)
         found.biases.update(grids.biases)
-        if settings.reconstruct and unit.weight is not None:
-            learnt = journal.read_weight(unit.name, unit.weight)
-            if learnt is None:
-                learnt = learn_rounding(unit, grids, settings.seed)
-                journal.write_weight(unit.name, learnt)
-            exact_weights[str(unit.sites[0].weight)] = unit.weight.clone()
-            unit.weight.copy_(learnt)  # that of the graph
+    exact_weights: dict[str, Tensor] = {}
+    if settings.reconstruct:
+        report('learning which way weights are rounded')
+        learnt = reconstruct(graph, batches, units, found, settings.seed, journal)
+        exact_weights = {name: graph.get_parameter(name).detach().clone() for name in learnt}
+        for name, weight in learnt.items():
+            graph.get_parameter(name).data.copy_(weight)
     scheme = dataclasses.replace(scheme, inputs=found.inputs, weights=found.weights)
     _add(graph, found.biases)
     return QuantizedGraph(graph, scheme, exact_weights)
@@ -142,56 +135,3 @@ def unusable(sites: Sequence[Site], observed: dict[str, Observed]) -> dict[str, 
         elif seen is not None and not seen.is_finite:
             reasons[site.name] = 'infinite values, or none that are numbers, reached it'
     return reasons
-
-
-class _Journal:
-    """What was found for each unit, in one file each."""
-
-    def __init__(self, folder: Path | None, made_with: dict) -> None:
-        self.folder = folder
-        if folder is None:
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        stated = folder / MADE_WITH
-        if stated.exists() and (differing := differences(json.loads(stated.read_text()), made_with)):
-            raise ValueError(
-                f'{folder} holds a search with other settings, weights or images ({"; ".join(differing)}); repeat '
-                'those to go on with it, or remove it'
-            )
-        write_file(stated, json.dumps(made_with))
-
-    def read(self, name: str) -> Grids | None:
-        if self.folder is None or not (path := self._path(name)).exists():
-            return None
-        given = json.loads(path.read_text())
-        inputs = {key: grid_from(grid) for key, grid in given['inputs'].items()}
-        weights = {key: Grid(**grid) for key, grid in given['weights'].items()}
-        return Grids(inputs, weights, {name: tuple(values) for name, values in given['biases'].items()})
-
-    def write(self, name: str, grids: Grids) -> None:
-        if self.folder is not None:
-            write_file(self._path(name), json.dumps(dataclasses.asdict(grids)))
-
-    def read_weight(self, name: str, like: Tensor) -> Tensor | None:
-        if self.folder is None or not (path := self._path(name, '.npy')).exists():
-            return None
-        return torch.from_numpy(np.load(path)).reshape(like.shape)
-
-    def write_weight(self, name: str, weight: Tensor) -> None:
-        if self.folder is not None:
-            with replacing(self._path(name, '.npy')) as temporary:
-                np.save(temporary, weight.numpy())
-
-    def _path(self, name: str, suffix: str = '.json') -> Path:
-        assert self.folder is not None
-        return self.folder / f'{name}{suffix}'
-
-
-def _digest(graph: ImageGraph, batches: Sequence[np.ndarray]) -> str:
-    """Of weights and images."""
-    weights = (part for name, value in graph.state_dict().items() for part in (name.encode(), _bytes(value)))
-    return digest(chain(weights, (batch.tobytes() for batch in batches)))
-
-
-def _bytes(value: Tensor) -> bytes:
-    return value.detach().cpu().contiguous().numpy().tobytes()

@@ -18,7 +18,7 @@ class QuantizationSettings:
         method: A key of `METHODS`.
         bits: Of weights and activations, one of `BITS`.
         form: 'executable', or 'paper': as published, in simulation alone.
-        reconstruct: Whether to learn the rounding of weights, layer by layer, on top.
+        reconstruct: Whether to learn the rounding of weights on top, by layers and by blocks.
         channelwise: Whether activations may have a grid per channel: not for ONNX Runtime.
         seed: Of what is drawn.
 

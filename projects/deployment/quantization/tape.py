@@ -1,6 +1,6 @@
 """What a network computed, function by function, and parts of it computed again with other numbers."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,11 +95,28 @@ class Tape(CallSites):
         return chosen[::-1]
 
 
-def replay(steps: Sequence[Step], changed: dict[int, Tensor]) -> Tensor:
-    """Compute steps again where some tensors are others; returns what the last one gives."""
+def replay(
+    steps: Sequence[Step],
+    changed: Mapping[int, Tensor],
+    on_call: Callable[[Call, tuple[Tensor, ...]], Tensor] | None = None,
+) -> Tensor:
+    """Compute steps again where some tensors are others.
+
+    Args:
+        steps: Of a tape.
+        changed: Other tensors, by number.
+        on_call: From a site's call and what it reads now to what it gives; None: as it was.
+
+    Returns:
+        What the last one gives.
+    """
     values, output = dict(changed), None
     for step in steps:
-        output = step.run(values)
+        if step.call is not None and on_call is not None:
+            operands = zip(step.reads, step.call.operands, strict=True)
+            output = on_call(step.call, tuple(values.get(number, one) for number, one in operands))
+        else:
+            output = step.run(values)
         values.update(zip(step.writes, _tensors(output), strict=True))
     assert isinstance(output, Tensor)
     return output
