@@ -15,15 +15,37 @@ from projects.training.runner import Runner
 
 SEGMENTOR = ROOT / 'configs' / 'efficientvit_mit_b0_seg_cityscapes.py'
 DETECTOR = ROOT / 'configs' / 'shvit_s1_maskrcnn_coco.py'
+ONE_STAGE = ROOT / 'configs' / 'shvit_retinanet_coco.py'
+NARROW = {
+    DETECTOR: {
+        'model.neck.out_channels': 16,
+        'model.rpn_head.in_channels': 16,
+        'model.rpn_head.feat_channels': 16,
+        'model.roi_head.bbox_roi_extractor.out_channels': 16,
+        'model.roi_head.bbox_head.in_channels': 16,
+        'model.roi_head.bbox_head.fc_out_channels': 64,
+        'model.roi_head.mask_roi_extractor.out_channels': 16,
+        'model.roi_head.mask_head.in_channels': 16,
+        'model.roi_head.mask_head.conv_out_channels': 16,
+        'model.test_cfg.rpn.max_per_img': 100,
+        'model.test_cfg.rcnn.max_per_img': 20,
+    },
+    ONE_STAGE: {
+        'model.backbone.arch': 's1',
+        'model.neck.out_channels': 16,
+        'model.bbox_head.in_channels': 16,
+        'model.bbox_head.feat_channels': 16,
+    },
+}
 
 
 @pytest.fixture(scope='module')
 def load(tmp_path_factory):
-    """Loads a config on the tiny sample, with a work dir of its own."""
+    """Loads a config on the tiny sample, with few channels in the heads of detectors, and a work dir of its own."""
     folder = tmp_path_factory.mktemp('exchange')
 
     def load(path):
-        cfg = load_config(path, prepare=lambda cfg: use_sample(cfg, folder / 'data', tiny=True))
+        cfg = load_config(path, NARROW.get(path), lambda cfg: use_sample(cfg, folder / 'data', tiny=True))
         cfg.optim_wrapper.type = 'OptimWrapper'
         launch.set_up(cfg, tmp_path_factory.mktemp(path.stem))
         return cfg
@@ -140,7 +162,7 @@ def test_scales_and_flips_are_averaged(segmentor, tmp_path):
 
 
 def test_boxes_are_merged_over_scales_and_flips(load):
-    cfg = load(ROOT / 'configs' / 'shvit_retinanet_coco.py')
+    cfg = load(ONE_STAGE)
     runner = Runner.from_cfg(cfg)
     runner.save_checkpoint(cfg.work_dir, 'random.pth', save_optimizer=False, save_param_scheduler=False)
     assert 'coco/bbox_mAP' in launch.test(cfg, f'{cfg.work_dir}/random.pth', augment=True)

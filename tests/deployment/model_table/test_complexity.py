@@ -121,25 +121,40 @@ def test_heads_of_training_alone_are_left_out():
         'decode_head': classifier_of(128, 3),
         'test_cfg': {'mode': 'whole'},
     }
-    assert count_complexity(build('mmseg', **model, auxiliary_head=auxiliary), (64, 64)) == count_complexity(
-        build('mmseg', **model), (64, 64)
-    )
+    with_auxiliary, without = build('mmseg', **model, auxiliary_head=auxiliary), build('mmseg', **model)
+    with_auxiliary.backbone = without.backbone = Maps()
+    assert count_complexity(with_auxiliary, (64, 64)) == count_complexity(without, (64, 64))
+
+
+class Maps(nn.Module):
+    """A backbone that computes nothing: maps of the channels and strides of SHViT-S1."""
+
+    def forward(self, images):
+        return [
+            images.new_empty(1, channels, *(side // stride for side in images.shape[2:])) for channels, stride in MAPS
+        ]
+
+
+MAPS = [(128, 16), (224, 32), (320, 64)]
 
 
 def test_a_two_stage_detector_has_all_its_proposals_and_masks():
-    cfg = mask_rcnn({'type': 'SHViT', 'arch': 's1'}, [128, 224, 320], 'UpsamplingFPN', num_upsamples=2)
+    channels = [128, 224, 320]
+    model = build('mmdet', **mask_rcnn({'type': 'SHViT', 'arch': 's1'}, channels, 'UpsamplingFPN', num_upsamples=2))
+    model.backbone = Maps()
 
     def macs():
-        found = count_complexity(build('mmdet', **cfg), (64, 64))
-        return found.macs.total - found.backbone_macs.total
+        found = count_complexity(model, (64, 64))
+        assert found.backbone_macs.total == 0
+        return found.macs.total
 
     with_all = macs()
     box = 256 * 7 * 7 * 1024 + 1024 * 1024 + 1024 * (81 + 4 * 80)
     mask = 4 * 256 * 256 * 9 * 14 * 14 + 256 * 256 * 4 * 14 * 14 + 256 * 80 * 28 * 28
-    cfg.test_cfg.rpn.max_per_img = 0
+    model.test_cfg.rpn.max_per_img = 0
     without_boxes = macs()
     assert with_all - without_boxes == 1000 * box
-    cfg.test_cfg.rcnn.max_per_img = 0
+    model.test_cfg.rcnn.max_per_img = 0
     assert without_boxes - macs() == 100 * mask
     # what is left is computed for 64x64 pixels: pyramid and RPN
     cells = [16 * 16, 8 * 8, 4 * 4, 2 * 2, 1]
@@ -154,7 +169,9 @@ def test_a_one_stage_detector_ends_with_its_dense_head():
     cfg = Config.fromfile(ROOT / 'configs/_base_/models/retinanet.py').model
     cfg.backbone = {'type': 'SHViT', 'arch': 's1'}
     cfg.neck = {'type': 'FPN', 'in_channels': [128, 224, 320], 'out_channels': 256, 'num_outs': 3}
-    found = count_complexity(build('mmdet', **cfg), (128, 64))
+    model = build('mmdet', **cfg)
+    model.backbone = Maps()
+    found = count_complexity(model, (128, 64))
     cells = [8 * 4, 4 * 2, 2 * 1]
     neck = sum((channels + 9 * 256) * 256 * n for channels, n in zip((128, 224, 320), cells, strict=True))
     head = (8 * 256 * 256 + 256 * 9 * (80 + 4)) * 9 * sum(cells)
@@ -175,8 +192,6 @@ def test_other_models_are_refused():
         ('SHViT', 's4', 256, '0.986'),
         ('EfficientMod', 'xxs', 224, '0.56'),
         ('EfficientMod', 'xs', 224, '0.72'),
-        ('EfficientMod', 's', 224, '1.32'),
-        ('EfficientMod', 's_conv', 224, '1.48'),
     ],
 )
 def test_backbones_have_the_published_macs(backbone, arch, size, printed):
@@ -209,29 +224,22 @@ def test_efficientmod_has_the_published_size(arch, channels):
     attention = 4 * 2 * (1024**2 * 256 + 256**2 * 312)
     assert found.macs.attention == {'s': attention, 's_conv': 0}[arch]
 
-    detector = count_complexity(build('mmdet', **mask_rcnn(backbone, channels)), (64, 64))
-    assert not deviates(detector.params / 1e6, '32.6', 0)
+    detector = build('mmdet', **mask_rcnn(backbone, channels))
+    assert not deviates(sum(parameter.numel() for parameter in detector.parameters()) / 1e6, '32.6', 0)
 
 
 CITYSCAPES, ADE20K = ((1024, 2048), 19), ((512, 512), 150)
-L_CITYSCAPES = {'head_width': 256, 'expand_ratio': 1, 'block': 'fmbconv', 'act': 'gelu'}
+L_CITYSCAPES = {'head_width': 256, 'head_depth': 5, 'expand_ratio': 1, 'block': 'fmbconv', 'act': 'gelu'}
 L_ADE20K = {'head_width': 128, 'head_depth': 3, 'block': 'fmbconv', 'act': 'gelu', 'final_expand': 8}
 
 
 @pytest.mark.parametrize(
     ('arch', 'data', 'head', 'params', 'macs'),
-    [  # of the authors' README
+    [  # of the authors' README, each kind of head once; CI counts all configs, in `tools/model_table.py --check`
         ('b0', CITYSCAPES, {'head_width': 32, 'head_depth': 1, 'final_expand': 4}, '0.7', '4.4'),
-        ('b1', CITYSCAPES, {'head_width': 64, 'head_depth': 3, 'final_expand': 4}, '4.8', '25'),
-        ('b2', CITYSCAPES, {'head_width': 96, 'head_depth': 3, 'final_expand': 4}, '15', '74'),
-        ('b3', CITYSCAPES, {'head_width': 128, 'head_depth': 3, 'final_expand': 4}, '40', '179'),
-        ('l1', CITYSCAPES, dict(**L_CITYSCAPES, head_depth=3), '40', '282'),
-        ('l2', CITYSCAPES, dict(**L_CITYSCAPES, head_depth=5), '53', '396'),
-        ('b1', ADE20K, {'head_width': 64, 'head_depth': 3}, '4.8', '3.1'),
-        ('b2', ADE20K, {'head_width': 96, 'head_depth': 3}, '15', '9.1'),
+        ('l2', CITYSCAPES, L_CITYSCAPES, '53', '396'),
         ('b3', ADE20K, {'head_width': 128, 'head_depth': 3}, '39', '22'),
         ('l1', ADE20K, L_ADE20K, '40', '36'),
-        ('l2', ADE20K, L_ADE20K, '51', '45'),
     ],
 )
 def test_efficientvit_mit_has_the_published_size(arch, data, head, params, macs):
