@@ -150,6 +150,23 @@ def test_an_interrupted_simulation_goes_on(tmp_path):
         assert quantize(Gelu(), pictures(10), settings, tmp_path / method).scheme == first.scheme
 
 
+def test_rounding_is_learnt_on_grids_with_zero_points():
+    graph = Tiny()
+    with torch.no_grad():
+        graph.backbone.stem.weight.abs_()
+    quantized = quantize(graph, pictures(10), QuantizationSettings('repqvit', 4, 'paper', reconstruct=True))
+    grid = quantized.scheme.weights['backbone.stem.weight']
+    assert set(grid.zero_point) == {0}, 'nothing is negative'
+    for name, grid in quantized.scheme.weights.items():
+        learnt, exact = quantized.graph.get_parameter(name), quantized.exact_weights[name]
+        torch.testing.assert_close(fake_quantize(learnt, grid), learnt, atol=1e-5, rtol=1e-5)
+        step, inside = (
+            grid.scale_tensor(exact),
+            (fake_quantize(exact, grid) - exact).abs() < grid.scale_tensor(exact) / 2,
+        )
+        assert ((learnt - exact).abs() < 1.001 * step)[inside].all(), 'one of the two neighbours'
+
+
 def test_what_kernels_execute_of_fqvit_is_the_whole_range():
     schemes = [quantize(Tiny(), pictures(10), QuantizationSettings(name)).scheme for name in ('fqvit', 'minmax')]
     assert schemes[0].inputs == schemes[1].inputs
