@@ -32,9 +32,35 @@ LEAVES = {
 }
 
 
-NARROW_NECK = {'model.neck.out_channels': 16}
 NARROW = {
-    'RetinaNet': {'model.bbox_head.in_channels': 16, 'model.bbox_head.feat_channels': 16} | NARROW_NECK,
+    'segmentation': {'model.backbone.pretrained': False},
+    'one logit': {
+        'model.backbone.pretrained': False,
+        'model.backbone.arch': 's1',
+        'model.decode_head.in_channels': [16, 32, 64, 128, 224, 320],
+    },
+    'Semantic FPN': {'model.backbone.arch': '26m', 'model.backbone.out_indices': (0, 1, 2, 3)},
+    'Semantic FPN of MobileViTv2': {'model.backbone.pretrained': False, 'model.backbone.arch': 'mobilevitv2_050'},
+    'RetinaNet': {
+        'model.backbone.pretrained': False,
+        'model.backbone.arch': 'mobilenetv3_small_050',
+        'model.neck.out_channels': 16,
+        'model.bbox_head.in_channels': 16,
+        'model.bbox_head.feat_channels': 16,
+    },
+    'RTMDet': {
+        'model.backbone.pretrained': False,
+        'model.backbone.arch': 'b0',
+        'model.neck.num_csp_blocks': 1,
+        'model.bbox_head.stacked_convs': 1,
+        'model.test_cfg.score_thr': 0.05,
+    },
+    'UPerNet': {
+        'model.backbone.pretrained': False,
+        'model.backbone.arch': 'xxs',
+        'model.decode_head.in_channels': [32, 64, 128, 256],
+        'model.decode_head.channels': 32,
+    },
     'Mask R-CNN': {
         'model.rpn_head.in_channels': 16,
         'model.rpn_head.feat_channels': 16,
@@ -44,27 +70,17 @@ NARROW = {
         'model.roi_head.mask_roi_extractor.out_channels': 16,
         'model.roi_head.mask_head.in_channels': 16,
         'model.roi_head.mask_head.conv_out_channels': 16,
-    }
-    | NARROW_NECK,
+        'model.test_cfg.rpn.max_per_img': 60,
+        'model.test_cfg.rcnn.max_per_img': 12,
+        'model.backbone.pretrained': False,
+        'model.neck.out_channels': 16,
+    },
 }
 
 
 @pytest.fixture(scope='module', params=LEAVES)
 def opened(request):
-    cfg = load_config(LEAVES[request.param], NARROW.get(request.param))
-    cfg.model.backbone.pretrained = False
-    if request.param == 'UPerNet':
-        cfg.model.backbone.arch = 'xxs'
-        cfg.model.decode_head.update(in_channels=[32, 64, 128, 256], channels=32)
-    if cfg.model.backbone.arch == 'mobilevitv2_100':
-        cfg.model.backbone.arch = 'mobilevitv2_050'
-    if cfg.model.backbone.arch == 's4':
-        cfg.model.backbone.arch = 's1'
-        cfg.model.decode_head.in_channels = [16, 32, 64, 128, 224, 320]
-    if 'roi_head' in cfg.model:
-        cfg.model.test_cfg.rpn.max_per_img = 60
-        cfg.model.test_cfg.rcnn.max_per_img = 12
-    return scattered(cfg)
+    return scattered(load_config(LEAVES[request.param], NARROW[request.param]))
 
 
 def scattered(cfg):
@@ -140,8 +156,7 @@ def test_a_file_says_what_its_graph_says_at_any_size_and_batch(opened, tmp_path)
 
 
 def test_nothing_found_is_an_empty_result(tmp_path):
-    options = {'model.backbone.pretrained': False, 'model.test_cfg.rcnn.score_thr': 1.0}
-    cfg = load_config(LEAVES['Mask R-CNN'], NARROW['Mask R-CNN'] | options)
+    cfg = load_config(LEAVES['Mask R-CNN'], NARROW['Mask R-CNN'] | {'model.test_cfg.rcnn.score_thr': 1.0})
     model, info = scattered(cfg)
     graph = build_graph(model, info)
     path = tmp_path / 'graph.onnx'
@@ -155,9 +170,7 @@ def test_nothing_found_is_an_empty_result(tmp_path):
 @pytest.mark.parametrize('part', ['backbone', 'rpn_head.rpn_reg', 'rpn_head.rpn_cls', 'fc_reg', 'fc_cls'])
 def test_a_box_of_nan_is_no_object(part):
     """Nor does one reach the pooling, which would end the process."""
-    model, info = scattered(
-        load_config(LEAVES['Mask R-CNN'], NARROW['Mask R-CNN'] | {'model.backbone.pretrained': False})
-    )
+    model, info = scattered(load_config(LEAVES['Mask R-CNN'], NARROW['Mask R-CNN']))
     for name, parameter in model.named_parameters():
         if part in name:
             parameter.data.fill_(torch.nan)
@@ -167,9 +180,7 @@ def test_a_box_of_nan_is_no_object(part):
 
 
 def test_other_boxes_stay_beside_those_of_nan():
-    model, info = scattered(
-        load_config(LEAVES['Mask R-CNN'], NARROW['Mask R-CNN'] | {'model.backbone.pretrained': False})
-    )
+    model, info = scattered(load_config(LEAVES['Mask R-CNN'], NARROW['Mask R-CNN']))
     images, predict = photographs((64, 96)), Predictor(TorchSession(build_graph(model, info)), info)
     labels = predict(images)[0].labels
     lost = int(labels[0])
