@@ -3,10 +3,11 @@
     tools/transfer_study.py configs/buildings/study_real.py
 
 The target are the 32 tiles of Banepa, Nepal (data/README.md), 0.13 m a pixel, labelled with roofs; the source are
-scenes of an invented dense quarter at that resolution, near nadir, labelled with roofs too. Each of four replicates
-tests on two rows of tiles, is validated on the row beside them and learns from the 20 others, or from 4 or 16 of them.
-All methods train U-Net on EfficientNet-Lite0 by the recipe of `efficientnet_lite0_unet_drone.py`. Rates are chosen by
-two trials on the validation of a fifth replicate. Nine hours of one core in bfloat16; on a GPU `study_realgpu.py`.
+scenes of an invented dense quarter at that resolution, near nadir, labelled with roofs too. Each of three replicates
+tests on two rows of tiles, is validated on the row beside them and learns from the 20 others, or from 4 or 16 of them;
+the last two rows are for the validation by which two trials choose the rates. All methods train U-Net on
+EfficientNet-Lite0 by the recipe of `efficientnet_lite0_unet_drone.py`. Some five hours of one core in bfloat16; on a
+GPU `study_realgpu.py`.
 """
 
 title = 'From rendered scenes to real drone tiles'

@@ -13,7 +13,7 @@ import numpy as np
 from projects.storage.atomic_files import write_file
 from projects.training.experiments.intervals import summarize
 
-from ..height_classes import OVERALL
+from ..height_classes import OVERALL, UNKNOWN
 from .differences import Difference, bootstrap_f1, compare
 from .records import FAILED, FINISHED, MAIN, MISSING, TUNING, MethodSummary, Results, RunRecord, StudyRecord, about
 
@@ -49,6 +49,8 @@ def read_results(folder: Path) -> Results:
     heights_known = study.methods and found.intersection(study.height_classes.names)
     named = [OVERALL, *study.height_classes.names] if heights_known else []  # a class without buildings as well
     classes = [*named, *(name for name in dict.fromkeys(n for run in runs for n in run.scores) if name not in named)]
+    if classes == [OVERALL, UNKNOWN]:
+        classes = [OVERALL]  # the same figures
     settings = [setting['name'] for setting in study.settings]
     return Results(
         study,
@@ -184,6 +186,7 @@ def _counts(run: RunRecord, classes: Sequence[str]) -> np.ndarray:
     counts = np.zeros((len(run.images), len(classes), 3))
     for number, name in enumerate(sorted(run.images)):
         for height_class, row in run.images[name].items():
-            counts[number, classes.index(height_class)] = row
+            if height_class in classes:
+                counts[number, classes.index(height_class)] = row
             counts[number, classes.index(OVERALL)] += row
     return counts

@@ -81,7 +81,11 @@ def judge_study(results: Results) -> Verdict:
         answer=_answer(claims),
         claims=claims,
         rule=_rule(results, len(adjusted)),
-        tables=[*([_claim_table(claims)] if claims else []), *_difference_tables(results), _published_table(results)],
+        tables=[
+            *([_claim_table(claims)] if claims else []),
+            *_difference_tables(results),
+            *([_published_table(results)] if set(results.study.height_classes.names) & set(results.classes) else []),
+        ],
     )
 
 

@@ -86,11 +86,12 @@ def test_unknown_fields_are_refused(data):
         tile_source(data | {'strips': 4})
 
 
-@pytest.mark.parametrize(('name', 'steps'), [('study_real', 300), ('study_realgpu', 3000)])
+@pytest.mark.parametrize(('name', 'steps'), [('study_real', 240), ('study_realgpu', 3000)])
 def test_methods_of_the_real_studies_have_as_many_steps_in_all(name, steps):
     study = read_study(CONFIGS / f'{name}.py')
     totals = {method: study.total_steps(method) for method in study.methods}
     assert {method for method, total in totals.items() if total != steps} == {'scenes', 'teacher'}
     assert totals['teacher'] == steps / 2
     assert {Path(method['config']).name for method in study.methods.values()} == {'efficientnet_lite0_unet_drone.py'}
-    assert study.replicates % study.data['num_strips'] == 0  # all ground is tested on as often
+    strips = study.data['num_strips']
+    assert study.replicates % strips == 0 or study.replicates == strips - 1  # as often on each, or the last is tuning's

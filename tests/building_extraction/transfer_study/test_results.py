@@ -12,6 +12,7 @@ from projects.building_extraction.transfer_study.results import (
     trials_of,
     write_results,
 )
+from projects.building_extraction.transfer_study.verdict import judge_study
 from projects.training.experiments.intervals import Spread
 
 METHODS = ('teacher', 'student', 'student_long', 'kd', 'dml', 'sda')
@@ -76,9 +77,14 @@ def test_a_class_without_buildings_in_a_replicate_counts_where_there_are_some(st
 
 def test_without_heights_there_is_no_class_but_overall(study_folder):
     study_folder.write_study()
-    study_folder.write_run('sda', 0, {'overall': 80.0, 'unknown height': 80.0})
+    images = {'a': {'unknown height': [80, 20, 20]}}
+    scores = {'overall': {'f1': 80.0}, 'unknown height': {'f1': 80.0}}
+    for method in ('sda', 'kd'):
+        study_folder.write_run(method, 0, 0.0, scores=scores, images=images)
     results = read_results(study_folder.path)
-    assert results.classes == ['overall', 'unknown height']
+    assert results.classes == ['overall']
+    assert results.difference('sda', 'kd', 'overall').mean == 0
+    assert not any('published' in table.caption for table in judge_study(results).tables)
     assert not any('building: nothing is said' in gap for gap in gaps(results))
 
 
