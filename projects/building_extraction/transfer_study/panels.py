@@ -86,7 +86,7 @@ def draw_panels(results: Results, folder: Path) -> Figure | None:
         Patch(color=FALSE, label='false alarm'),
         Patch(color=MISSED, label='building missed'),
     ]
-    classes: dict[str, str] = {}
+    shown: set[str] = set()
     for cells, tile in zip(grid, tiles, strict=True):
         image = _read_image(folder / study.panel_images, tile)
         label = read_mask(
@@ -94,10 +94,11 @@ def draw_panels(results: Results, folder: Path) -> Figure | None:
         )
         cells[0].imshow(image)
         cells[0].set_ylabel(tile, fontsize=8)
-        classes |= _draw_label(cells[1], image, label, _read_heights(study, folder, tile), study.height_classes)
+        shown |= _draw_label(cells[1], image, label, _read_heights(study, folder, tile), study.height_classes)
         for axes, run in zip(cells[2:], filter(None, runs.values()), strict=True):
             _draw_prediction(axes, image, label, Path(folder, run.folder or '', run.predictions or '', f'{tile}.png'))
-    handles += [Patch(color=color, label=f'label: {name}') for name, color in classes.items()]
+    colors = study.height_classes.colors.items()
+    handles += [Patch(color=color, label=f'label: {name}') for name, color in colors if name in shown]
     add_legend(figure, handles, columns=min(2 + len(columns), 8))
     return figure
 
@@ -158,16 +159,16 @@ def _draw_prediction(axes: Axes, image: np.ndarray, label: np.ndarray, path: Pat
 
 def _draw_label(
     axes: Axes, image: np.ndarray, label: np.ndarray, heights_m: np.ndarray | None, classes: HeightClasses
-) -> dict[str, str]:
-    """Draw a label, and return the colours of the height classes that it uses."""
+) -> set[str]:
+    """Draw a label, and return the height classes that it shows."""
     building = label == BUILDING_GRAY
     if heights_m is None:
         axes.imshow(_colored(image, [(WHITE, building)]))
-        return {}
+        return set()
     indices = classes.index(heights_m)
-    areas = [(color, building & (indices == index)) for index, color in enumerate(classes.colors.values())]
-    axes.imshow(_colored(image, areas))
-    return classes.colors
+    areas = {name: building & (indices == index) for index, name in enumerate(classes.colors)}
+    axes.imshow(_colored(image, [(classes.colors[name], area) for name, area in areas.items()]))
+    return {name for name, area in areas.items() if area.any()}
 
 
 def _colored(image: np.ndarray, areas: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:

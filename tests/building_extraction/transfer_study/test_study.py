@@ -67,7 +67,7 @@ def test_a_report_shows_and_judges_the_classes_of_its_study(study_folder):
     results = read_results(study_folder.path)
     figure = draw_panels(results, study_folder.path)
     names = [text.get_text() for text in figure.legends[0].get_texts() if text.get_text().startswith('label')]
-    assert names == ['label: small', 'label: large', 'label: unknown height']
+    assert names == ['label: small', 'label: large']
     picture = np.asarray(figure.axes[1].images[0].get_array())
     assert (picture[0, 0] != picture[0, 7]).any()  # 15 m and 25 m
     published = judge_study(results).tables[-1]
