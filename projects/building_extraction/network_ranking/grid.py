@@ -55,7 +55,8 @@ def read_grid(
     parts = [{axis: chosen[axis]} for axis in given] if one_by_one and given else [chosen]
     combinations = [names for part in parts for names in _combinations(grid, part)]
     pretrained = content['options'].pop(PRETRAINED, True)
-    methods = dict(_method(grid, pretrained, *names) for names in combinations)
+    varied = [len(set(names)) > 1 for names in zip(*combinations, strict=True)]
+    methods = dict(_method(grid, pretrained, varied, names) for names in combinations)
     return study_of(path, content | {'methods': methods})
 
 
@@ -81,13 +82,13 @@ def _choose(grid: Mapping[str, Any], axis: str, names: Sequence[str] | None) -> 
 
 
 def _method(
-    grid: Mapping[str, Any], pretrained: bool, encoder: str, decoder: str, loss: str, optimizer: str
+    grid: Mapping[str, Any], pretrained: bool, varied: Sequence[bool], names: tuple[str, str, str, str]
 ) -> tuple[str, dict[str, Any]]:
-    """Name and settings of a combination."""
-    names = encoder, decoder, loss, optimizer
+    """Name and settings of a combination, whose title is of what varies."""
+    encoder, decoder, loss, optimizer = names
     settings = dict(grid['optimizers'][optimizer])
     return '_'.join(names).replace('+', '-'), {
-        'title': ' · '.join(names),
+        'title': ' · '.join(itertools.compress(names, varied)) or ' · '.join(names),
         'description': '',
         'config': grid['config'],
         'steps': grid['steps'],

@@ -67,6 +67,12 @@ def test_a_run_sets_what_it_says_and_each_network_has_its_trials(tmp_path):
     assert resolve_name(run.adapt) is fit_to_encoder
 
 
+def test_networks_are_called_by_what_varies():
+    titles = [method['title'] for method in read(decoders=['Unet', 'FPN'], losses=['dice', 'jaccard']).methods.values()]
+    assert titles == ['Unet · dice', 'Unet · jaccard', 'FPN · dice', 'FPN · jaccard']
+    assert [method['title'] for method in read().methods.values()] == ['tf_efficientnetv2_b3 · Unet · dice · Adam']
+
+
 def test_an_unknown_name_is_refused_with_similar_ones():
     with pytest.raises(ValueError, match=r"encoders: no 'resnet19' in the grid; did you mean one of \['resnet18'"):
         read(encoders=['resnet19'])
