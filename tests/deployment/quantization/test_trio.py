@@ -1,5 +1,6 @@
 """ReLU linear attention is found by what is computed, and gets grids of its own that still run in integers."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -66,6 +67,14 @@ def test_values_of_relu_attention_are_found(graph):
 def test_networks_without_it_are_refused():
     with pytest.raises(ValueError, match='trio is for ReLU linear attention, and this network has none: choose'):
         quantize(Tiny(), pictures(10), QuantizationSettings('trio'))
+
+
+def test_more_bits_say_more(graph):
+    images, new = pictures(10), pictures(4, seed=2)
+    quantized = [quantize(copy.deepcopy(graph), images, QuantizationSettings('trio', bits)) for bits in (4, 8)]
+    four, eight = (head_sqnr_db(graph, each, new)['all'] for each in quantized)
+    assert four + 10 < eight
+    assert eight > 20
 
 
 def test_centered_channels_are_exact_in_float():
