@@ -48,8 +48,12 @@ def read_grid(
         raise FileNotFoundError(f'No grid {path}; configs/buildings/grid.py is one')
     content = read_settings(path, options or {})
     check_keys(f'{path}', content, STUDY_KEYS | GRID_KEYS | {'methods': False})
-    for part in ('options', 'default', 'optimizers'):
+    for part in ('options', 'optimizers'):
         check_group(f'{path}: {part}', content[part])
+    check_keys(f'{path}: default', content['default'], dict.fromkeys(AXES, True))
+    rateless = [name for name, each in content['optimizers'].items() if not isinstance(each.get('lr'), int | float)]
+    if content.get('rates') and rateless:
+        raise ValueError(f'{path}: optimizers {rateless} have no lr that is a number, of which rates are shares')
     grid = {key: content.pop(key) for key in GRID_KEYS if key in content}
     given = [axis for axis in AXES if chosen.get(axis)]
     parts = [{axis: chosen[axis]} for axis in given] if one_by_one and given else [chosen]
@@ -68,8 +72,7 @@ def _combinations(
 
 def _choose(grid: Mapping[str, Any], axis: str, names: Sequence[str] | None) -> list[str]:
     known = list(grid[axis])
-    if names is None:
-        return [grid['default'][axis]]
+    names = [grid['default'][axis]] if names is None else names
     if list(names) == ['all']:
         return known
     for name in names:

@@ -42,21 +42,16 @@ class Ranked:
     Attributes:
         network: The method that it is in the study.
         mean_f1: Overall, in percent; None without a score.
+        outcome: FIRST, TOLD or UNTOLD; a dash without a score.
         below: Its difference from the first; None of the first, and where there is none on the same replicates.
         p: That it is not below the first, one-sided, multiplied by the number of the other networks.
     """
 
     network: Method
     mean_f1: float | None
+    outcome: str
     below: Difference | None = None
     p: float | None = None
-
-    @property
-    def outcome(self) -> str:
-        """Whether it is below the first."""
-        if self.below is None:
-            return NOTHING if self.mean_f1 is None else FIRST
-        return TOLD if self.p is not None and self.p < SIGNIFICANT else UNTOLD
 
 
 def rank_networks(results: Results) -> list[Ranked]:
@@ -70,12 +65,14 @@ def rank_networks(results: Results) -> list[Ranked]:
     ranked = sorted(networks, key=lambda method: (means[method.name] is None, -(means[method.name] or 0)))
     others = sum(mean is not None for mean in means.values()) - 1
     rows = []
-    for network in ranked:
+    for place, network in enumerate(ranked):
         below = results.difference(network.name, ranked[0].name, OVERALL)
         p = None
         if below is not None and below.p is not None:
             p = min(1.0, others * (below.p / 2 if below.mean < 0 else 1 - below.p / 2))
-        rows.append(Ranked(network, means[network.name], below, p))
+        outcome = FIRST if place == 0 else TOLD if p is not None and p < SIGNIFICANT else UNTOLD
+        mean = means[network.name]
+        rows.append(Ranked(network, mean, NOTHING if mean is None else outcome, below, p))
     return rows
 
 

@@ -175,7 +175,12 @@ def study_of(path: Path, content: dict[str, Any]) -> Study:
     if study.replicates < 1:
         raise ValueError(f'{path}: replicates is {study.replicates}; expected 1 or more')
     for setting in study.settings().values():
-        tile_source(setting.data)
+        if tile_source(setting.data).has_source:
+            continue
+        if taught := [name for name in study.methods if 'source' in study.learns_from(name)]:
+            raise ValueError(
+                f'{path}: data has no source, from which {", ".join(taught)} learn; give data.domains.source'
+            )
     return study
 
 

@@ -31,6 +31,11 @@ class TileSource(ABC):
     study as `data = dict(type=NAME, …)`; `sources` lists the names.
     """
 
+    @property
+    def has_source(self) -> bool:
+        """Whether there is a source domain; studies whose methods all learn from the target alone need none."""
+        return True
+
     @abstractmethod
     def describe(self) -> str:
         """What the images show, in words for the report."""
@@ -71,8 +76,8 @@ class RenderedScenes(TileSource):
             the procedural city).
         gsd_m: Metres a pixel.
         tile_px: Side of a tile.
-        domains: Of the splits source, target, val and test; arguments of `city_scenes.domains.Domain`. Studies whose
-            methods all learn from the target alone need no source.
+        domains: Of the splits source, target, val and test; arguments of `city_scenes.domains.Domain`. The source may
+            be missing.
         ground_shares: Their parts of the ground; by default in proportion to the numbers of tiles.
         gap_off_nadir_deg: Of `write_scenes`: sets that differ in these splits' angles have the same ground.
         seed: Of the first replicate; the next ones follow.
@@ -89,6 +94,10 @@ class RenderedScenes(TileSource):
     def __post_init__(self) -> None:
         if self.domains.keys() | {'source'} != set(SPLITS):
             raise ValueError(f'data.domains are {sorted(self.domains)}; expected {", ".join(SPLITS)}')
+
+    @property
+    def has_source(self) -> bool:
+        return 'source' in self.domains
 
     def describe(self) -> str:
         return city_of(self.city)[1]

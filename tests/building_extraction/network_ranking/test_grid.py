@@ -78,6 +78,25 @@ def test_an_unknown_name_is_refused_with_similar_ones():
         read(encoders=['resnet19'])
 
 
+def test_a_default_is_checked_as_a_name_is(tmp_path):
+    with pytest.raises(ValueError, match=r"decoders: no 'UNet' in the grid; did you mean one of \['Unet'"):
+        read(options={'default.decoders': 'UNet'})
+    path = tmp_path / 'grid.py'
+    path.write_text(f"_base_ = '{GRID}'\ndefault = {{'_delete_': True, 'encoders': 'resnet18'}}\n")
+    with pytest.raises(ValueError, match=r"default: missing keys \['decoders', 'losses', 'optimizers'\]"):
+        read(path)
+
+
+def test_shares_of_a_rate_need_one(tmp_path):
+    path = tmp_path / 'grid.py'
+    path.write_text(f"_base_ = '{GRID}'\noptimizers = dict(Adadelta=dict(rho=0.9))\n")
+    with pytest.raises(ValueError, match=r"optimizers \['Adadelta'\] have no lr"):
+        read(path)
+    assert read(path, {'rates': []}, optimizers=['Adadelta']).methods
+    with pytest.raises(ValueError, match=r"optimizers \['SGD', 'Adadelta'\] have no lr"):
+        read(path, {'optimizers.SGD.lr': 'fast'})
+
+
 def test_a_grid_with_an_unknown_key_is_refused(tmp_path):
     path = tmp_path / 'grid.py'
     path.write_text(GRID.read_text() + '\ncolour = 1\n')

@@ -97,6 +97,15 @@ def test_of_one_replicate_nothing_is_decided(tmp_path):
     assert 'One replicate only' in ranking_markdown(grid)
 
 
+def test_without_a_replicate_in_common_with_the_first_nothing_is_decided(tmp_path):
+    write_grid(tmp_path)
+    for run in ('main_b_r2', 'main_b_r3', 'main_c_r0', 'main_c_r1'):
+        (tmp_path / 'runs' / run / 'result.json').unlink()
+    rows = rank_networks(read_results(tmp_path))
+    (apart,) = [row for row in rows[1:] if row.network.name in 'bc']
+    assert (rows[0].outcome, apart.below, apart.outcome) == ('first', None, 'not decided')
+
+
 def test_markdown_has_the_ranking_its_rule_and_what_has_no_result(grid):
     markdown = ranking_markdown(grid)
     assert 'Partial: 12 of 16 runs have finished, 4 failed.' in markdown

@@ -50,6 +50,7 @@ del teacher
 options = {'optim_wrapper.optimizer.lr': 1e-3}
 step_options = {'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1 / 4}
 """
+SOURCE = "        source=dict(num_tiles=8, off_nadir_deg=(10, 40), label='footprint'),\n"
 
 
 @pytest.fixture
@@ -219,6 +220,7 @@ def test_options_override_the_file_and_no_other_option(study_file):
         ('    gsd_m=1.0,', '', r"data: missing keys \['gsd_m'\]"),
         ("'RenderedScenes'", "'Photographs'", "data.type is 'Photographs'; expected one of RenderedScenes"),
         ('        val=dict', '        valid=dict', r"data.domains are .*'valid'.*; expected source, target, val, test"),
+        (SOURCE, '', 'data has no source, from which kd, sda, kd_sda, mixed, teacher learn; give data.domains.source'),
         ("config='student.py'", "confg='student.py'", r"methods.student: unknown keys \['confg'\]"),
         ("    teacher=dict(title='T", "    tutor=dict(title='T", "methods.kd needs 'teacher', which is not among"),
         ("on='both'", "on='all'", "methods.mixed.on is 'all'; expected source, both, target"),
