@@ -1,0 +1,33 @@
+"""Token mixers: one file per class of attention mechanism."""
+
+from difflib import get_close_matches
+from typing import Any
+
+from .softmax_attention import SoftmaxAttention
+from .token_mixer import DESIGNS, Mechanism, TokenMixer
+
+TOKEN_MIXERS: dict[str, type[TokenMixer]] = {
+    'softmax': SoftmaxAttention,
+}
+
+
+def build_token_mixer(name: str, channels: int, **options: Any) -> TokenMixer:
+    """Build a token mixer.
+
+    Args:
+        name: A key of `TOKEN_MIXERS`.
+        channels: Channels of input and output.
+        options: The mixer's own.
+
+    Raises:
+        ValueError: If there is no such mixer, or it refuses the channels or an option's value.
+        TypeError: If it has no such option.
+    """
+    if name not in TOKEN_MIXERS:
+        close = get_close_matches(name, TOKEN_MIXERS, n=1)
+        hint = f' Did you mean {close[0]}?' if close else ''
+        raise ValueError(f'there is no token mixer {name!r}.{hint} There are {", ".join(TOKEN_MIXERS)}.')
+    return TOKEN_MIXERS[name](channels, **options)
+
+
+__all__ = ['DESIGNS', 'TOKEN_MIXERS', 'Mechanism', 'TokenMixer', 'build_token_mixer']

@@ -1,0 +1,105 @@
+"""What every token mixer of this package offers, written once."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+HEAD_DIM = 32  # channels of a head where a mixer's authors say nothing else
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """Where a mixer stands in the review of efficient attention (https://arxiv.org/abs/2403.19882), and what it costs.
+
+    Attributes:
+        title: For people.
+        design: Its class by design, a key of `DESIGNS`.
+        idea: Its branch in that class, in the review's words.
+        formula: Of what it computes for a head, with the notation of this package's page.
+        cost: How multiply-adds grow with the number of tokens N.
+        source: Address of the paper.
+        is_quadratic: Whether scores are kept for pairs of tokens, so that memory grows with N².
+    """
+
+    title: str
+    design: str
+    idea: str
+    formula: str
+    cost: str
+    source: str
+    is_quadratic: bool = False
+
+    def __post_init__(self) -> None:
+        if self.design not in DESIGNS:
+            raise ValueError(f'no class of the review is called {self.design!r}; expected one of {list(DESIGNS)}.')
+
+
+DESIGNS = {
+    'reference': 'Softmax attention, which the others are measured by',
+    'complexity': 'Self-attention complexity reduction',
+    'hierarchical': 'Hierarchical transformers',
+    'channel_spatial': 'Channel and spatial transformers',
+    'tokenization': 'Rethinking tokenization',
+    'other': 'Other: modulation, convolution, deformable',
+}
+
+
+class TokenMixer(nn.Module):
+    """Base class of all token mixers.
+
+    A mixer maps (B, C, H, W) to the same shape, at any size of at least 1x1 and in any precision; nothing in it depends
+    on the size of the map. Residual connection, normalisation and position encoding are outside.
+
+    Args:
+        channels: Channels of input and output.
+
+    Attributes:
+        mechanism: What it is.
+    """
+
+    mechanism: ClassVar[Mechanism]
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        if channels < 1:
+            raise ValueError(f'channels of {type(self).__name__} must be 1 or more, got {channels}.')
+        self.channels = channels
+
+    @abstractmethod
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to the same shape."""
+
+    @abstractmethod
+    def macs(self, height: int, width: int) -> int:
+        """Multiply-adds of one image: those of convolutions, linear layers and products of two activations.
+
+        Args:
+            height: Rows of the map.
+            width: Columns of the map.
+        """
+
+    def num_scores(self, height: int, width: int) -> int:
+        """Scores that exist at once for one image, in all heads together; 0 where none exist.
+
+        An exported graph keeps all of them in memory, as eager PyTorch does wherever it has no fused attention.
+
+        Args:
+            height: Rows of the map.
+            width: Columns of the map.
+        """
+        del height, width
+        return 0
+
+
+def split_heads(mixer: str, channels: int, head_dim: int) -> int:
+    """Return how many heads share the channels.
+
+    Raises:
+        ValueError: If they cannot.
+    """
+    if head_dim < 1 or channels % head_dim:
+        raise ValueError(f'head_dim of {mixer} is {head_dim}, which does not divide its {channels} channels.')
+    return channels // head_dim

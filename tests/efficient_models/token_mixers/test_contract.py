@@ -1,0 +1,126 @@
+"""What holds for every token mixer."""
+
+import io
+import warnings
+
+import numpy as np
+import onnxruntime
+import openvino
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from projects.efficient_models.layers.conv_norm import fuse
+from projects.efficient_models.token_mixers import TOKEN_MIXERS, build_token_mixer
+
+CHANNELS = 64
+# what those that differ need to be built small; the channels are CHANNELS
+OPTIONS: dict[str, dict[str, object]] = {}
+# functions of a whole batch or of random draws have no place here: one image must not change another's result
+SIZES = [(1, 1), (1, 6), (5, 3), (8, 8), (17, 10)]
+
+
+@pytest.fixture(params=list(TOKEN_MIXERS))
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def mixer(name, randomize):
+    return randomize(build_token_mixer(name, CHANNELS, **OPTIONS.get(name, {}))).eval()
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_the_shape_is_kept_at_any_size(mixer, size):
+    x = torch.randn(2, CHANNELS, *size)
+    before = x.clone()
+    with torch.inference_mode():
+        y = mixer(x)
+    assert y.shape == x.shape
+    assert y.isfinite().all()
+    assert torch.equal(x, before)
+
+
+def test_an_image_is_mixed_as_if_it_were_alone(mixer):
+    x = torch.randn(3, CHANNELS, 6, 9)
+    with torch.inference_mode():
+        torch.testing.assert_close(mixer(x)[1:2], mixer(x[1:2]), rtol=1e-4, atol=1e-5)
+
+
+def test_channels_last_maps_give_the_same(mixer):
+    x = torch.randn(2, CHANNELS, 6, 9)
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            mixer(x.contiguous(memory_format=torch.channels_last)), mixer(x), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_multiply_adds_are_those_counted(name):
+    with torch.device('meta'):
+        mixer = build_token_mixer(name, CHANNELS, **OPTIONS.get(name, {})).eval()
+        for size in [(8, 8), (17, 10)]:
+            with FlopCounterMode(display=False) as counter:
+                mixer(torch.empty(1, CHANNELS, *size))
+            assert mixer.macs(*size) * 2 == counter.get_total_flops(), size
+
+
+def test_gradients_are_those_of_differences(name, randomize):
+    mixer = randomize(build_token_mixer(name, CHANNELS, **OPTIONS.get(name, {}))).double().eval()
+    x = torch.randn(1, CHANNELS, 3, 4, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(mixer, x, fast_mode=True)
+
+
+@pytest.mark.parametrize('scale', [1, 10])
+def test_half_precisions_do_not_overflow(mixer, scale):
+    """Under autocast, as training in mixed precision has it, and with all weights in bfloat16."""
+    x = torch.randn(1, CHANNELS, 12, 9) * scale
+    with torch.inference_mode():
+        exact = mixer(x)
+        with torch.autocast('cpu', torch.bfloat16):
+            mixed = mixer(x)
+        with torch.autocast('cpu', torch.float16):
+            half = mixer(x)
+        whole = mixer.bfloat16()(x.bfloat16())
+    spread = exact.std()
+    assert half.isfinite().all()
+    assert whole.dtype == torch.bfloat16
+    for other in (mixed, half, whole):
+        assert other.isfinite().all()
+        if scale == 1:
+            assert (other.float() - exact).square().mean().sqrt() < 0.02 * spread
+
+
+def test_folding_normalisation_changes_nothing(mixer):
+    x = torch.randn(2, CHANNELS, 6, 9)
+    with torch.inference_mode():
+        expected = mixer(x)
+        torch.testing.assert_close(fuse(mixer)(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_exported_graph_takes_any_size(mixer):
+    """One graph with open sizes, in both runtimes."""
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.onnx.export(
+            mixer,
+            (torch.randn(2, CHANNELS, 8, 8),),
+            file,
+            input_names=['x'],
+            output_names=['y'],
+            dynamic_axes={'x': {0: 'b', 2: 'h', 3: 'w'}, 'y': {0: 'b', 2: 'h', 3: 'w'}},
+            opset_version=17,
+            dynamo=False,
+        )
+    ort = onnxruntime.InferenceSession(file.getvalue(), providers=['CPUExecutionProvider'])
+    core = openvino.Core()
+    compiled = core.compile_model(
+        core.read_model(io.BytesIO(file.getvalue())), 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'}
+    )
+    for size in [(8, 8), (7, 13), (16, 5)]:
+        x = torch.randn(1, CHANNELS, *size)
+        with torch.inference_mode():
+            expected = mixer(x).numpy()
+        atol = 1e-5 * max(1.0, np.abs(expected).max())
+        np.testing.assert_allclose(ort.run(None, {'x': x.numpy()})[0], expected, rtol=0, atol=atol)
+        np.testing.assert_allclose(compiled(x.numpy())[0], expected, rtol=0, atol=atol)
