@@ -31,6 +31,7 @@ from ..layers.mbconv import (
     set_norm_eps,
 )
 from ..layers.memory_layout import convolution_layout
+from ..layers.precision import without_autocast
 from .backbone import Backbone, Level
 
 ATTENTION_EPS = 1e-15  # as in the authors' code; underflows to zero in half precision
@@ -82,7 +83,7 @@ def relu_attention(scales: Sequence[torch.Tensor], head_dim: int) -> torch.Tenso
     query, key, value = qkv.flatten(2).unflatten(1, (-1, 3, head_dim)).transpose(3, 4).unbind(2)
     query, key = query.relu(), key.relu()
     value = F.pad(value, (0, 1), value=1.0)  # one more channel, to sum up the weights
-    with torch.autocast(value.device.type, enabled=False):
+    with without_autocast(value.device.type):
         linear = value.shape[2] > head_dim
         attended = query @ (key.transpose(-2, -1) @ value) if linear else (query @ key.transpose(-2, -1)) @ value
         attended = attended[..., :-1] / (attended[..., -1:] + ATTENTION_EPS)

@@ -6,13 +6,12 @@ Paper: https://arxiv.org/abs/1706.03762, Attention Is All You Need
 from typing import ClassVar
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from .token_mixer import HEAD_DIM, Mechanism, TokenMixer, split_heads
+from .token_mixer import Mechanism, MultiHeadMixer
 
 
-class SoftmaxAttention(TokenMixer):
+class SoftmaxAttention(MultiHeadMixer):
     """Each token reads the mean of all values, weighted by the softmax of its scores.
 
     Args:
@@ -30,18 +29,10 @@ class SoftmaxAttention(TokenMixer):
         is_quadratic=True,
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM) -> None:
-        super().__init__(channels)
-        self.num_heads = split_heads('SoftmaxAttention', channels, head_dim)
-        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.proj = nn.Conv2d(channels, channels, 1)
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to the same shape."""
-        # (B, 3, heads, d, N) -> three of (B, heads, N, d)
-        query, key, value = self.qkv(x).flatten(2).unflatten(1, (3, self.num_heads, -1)).transpose(3, 4).unbind(1)
-        attended = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(attended.transpose(2, 3).flatten(1, 2).unflatten(2, x.shape[2:]))
+        query, key, value = map(self.to_tokens, self.qkv(x).chunk(3, dim=1))
+        return self.proj(self.to_map(F.scaled_dot_product_attention(query, key, value), x))
 
     def macs(self, height: int, width: int) -> int:
         tokens = height * width
