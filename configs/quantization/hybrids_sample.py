@@ -40,7 +40,7 @@ methods = dict(
 del both
 bits = (8, 6, 4)
 seeds = (0, 1, 2)
-baselines = ('nncf', 'minmax')
+baselines = ('nncf', 'minmax', 'easyquant')
 calibration_sets = 3
 calibration_images = 32
 test_images = 256

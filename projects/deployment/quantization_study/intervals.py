@@ -20,7 +20,7 @@ def paired_interval(scores: Mapping[Cell, Score], others: Mapping[Cell, Score], 
 
     Each draw takes trainings, for each of them calibration sets (`draw_anew`), and images; both candidates see the same
     draw. Trainings are replicates (`student_interval`). Of one training, the interval is about that one alone: the
-    percentiles of the draws of its calibration sets and images.
+    percentiles of the draws of its calibration sets and images; without limits where neither varies.
 
     Args:
         scores: Of the one.
@@ -46,6 +46,8 @@ def paired_interval(scores: Mapping[Cell, Score], others: Mapping[Cell, Score], 
         drawn[places] = (often * own[:, images].T).sum(axis=1) / len(own)
     interval, means = student_interval(observed, drawn), mean_of_known(drawn)
     if interval is None or interval.n > 1 or not len(means):
+        return interval
+    if len(cells) == 1 and not np.ptp(differences[0]):
         return interval
     low, high = np.percentile(means, (50 - 50 * LEVEL, 50 + 50 * LEVEL))
     return interval._replace(low=float(low), high=float(high))

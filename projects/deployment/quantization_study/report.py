@@ -17,10 +17,10 @@ from .plan import Study
 from .records import Latency
 from .study import FAILED, read_latencies, read_measurements
 from .tables import (
+    DIFFERENCES,
     MEANING,
     RESTRICTED,
     RULE,
-    SCORES,
     Comparison,
     compare,
     comparison_table,
@@ -97,7 +97,11 @@ def write_report(study: Study, folder: Path) -> Path:
 
 
 def _dicts(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(one) | {score: getattr(one, score)._asdict() for score in SCORES} for one in comparisons]
+    return [
+        dataclasses.asdict(one)
+        | {name: found._asdict() for name in DIFFERENCES if (found := getattr(one, name)) is not None}
+        for one in comparisons
+    ]
 
 
 def design(study: Study) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from projects.reporting.number_format import NOTHING, file_size, fixed, with_range, with_spread
+from projects.reporting.number_format import NOTHING, counted, file_size, fixed, with_range, with_spread
 from projects.reporting.tables import Table
 from projects.training.experiments.intervals import Interval, summarize
 
@@ -12,12 +12,13 @@ from .intervals import paired_interval
 from .plan import Study
 from .records import FLOAT, Candidate, Cell, Latency, Measurement, Score
 
-SCORES = ('fidelity', 'label')
+DIFFERENCES = ('fidelity', 'label', 'sqnr')
 RULE = (
     'Better and worse are said only where the 95 % interval of the difference excludes 0. It is a hierarchical '
     'bootstrap: trainings, calibration sets of each, and test images are drawn with replacement, and both quantisers '
     "see the same draw. Student's t, with the trainings less one as degrees of freedom, makes up for there being few. "
-    'With one training it is about that one, by percentiles; with one calibration set, about that set.'
+    'With one training it is about that one, by percentiles; with one calibration set, about that set. Ratios '
+    'are of the same images in every draw: one training with one calibration set tells nothing of theirs.'
 )
 MEANING = (
     'Fidelity is how far a quantised network says what it says in float: AP against its own boxes of a score of at '
@@ -42,6 +43,8 @@ class Comparison:
         baseline: The other.
         fidelity: How much better the one is, in points of percent.
         label: The same of the scores against labels.
+        sqnr: The same of the heads' signal-to-noise ratio, in decibels, over trainings and calibration sets: images are
+            the same for all. None where one of the two is not simulated.
     """
 
     network: str
@@ -49,15 +52,17 @@ class Comparison:
     baseline: Candidate
     fidelity: Interval
     label: Interval
+    sqnr: Interval | None = None
 
 
 def scores_by_cell(measurements: Sequence[Measurement], network: str, key: str, score: str) -> dict[Cell, Score]:
-    """Scores 'fidelity' or 'label' of a candidate on a network."""
-    return {
-        one.cell: getattr(one, score)
-        for one in measurements
-        if one.cell.network == network and one.candidate.key == key
-    }
+    """Scores 'fidelity' or 'label', or ratios 'sqnr', of a candidate on a network; cells without are left out."""
+    mine = [one for one in measurements if one.cell.network == network and one.candidate.key == key]
+    if score != 'sqnr':
+        return {one.cell: getattr(one, score) for one in mine}
+    draws = len(mine[0].fidelity.resampled) if mine else 0
+    ratios = {one.cell: one.sqnr_db['all'] for one in mine if one.sqnr_db}
+    return {cell: Score(ratio, (ratio,) * draws) for cell, ratio in ratios.items()}
 
 
 def compare(study: Study, measurements: Sequence[Measurement]) -> list[Comparison]:
@@ -71,9 +76,8 @@ def compare(study: Study, measurements: Sequence[Measurement]) -> list[Compariso
                 plain = baseline.is_executed and not baseline.reconstruct and baseline.method in study.baselines
                 if not plain or baseline == candidate or baseline.bits != candidate.bits:
                     continue
-                pairs = [_paired(measurements, network, candidate, baseline, score) for score in SCORES]
-                if pairs[0] is not None and pairs[1] is not None:
-                    found.append(Comparison(network, candidate, baseline, pairs[0], pairs[1]))
+                if (one := _compared(measurements, network, candidate, baseline)) is not None:
+                    found.append(one)
     return found
 
 
@@ -83,10 +87,8 @@ def restrictions(study: Study, measurements: Sequence[Measurement]) -> list[Comp
     papers = [one for one in study.candidates() if not one.is_executed]
     for network in study.networks:
         for paper in papers:
-            candidate = replace(paper, form=EXECUTABLE)
-            pairs = [_paired(measurements, network, candidate, paper, score) for score in SCORES]
-            if pairs[0] is not None and pairs[1] is not None:
-                found.append(Comparison(network, candidate, paper, pairs[0], pairs[1]))
+            if (one := _compared(measurements, network, replace(paper, form=EXECUTABLE), paper)) is not None:
+                found.append(one)
     return found
 
 
@@ -124,11 +126,17 @@ def restriction_table(
     return Table(title, columns, rows, numeric=[*columns[1:3], *columns[5:]])
 
 
-def _paired(
-    measurements: Sequence[Measurement], network: str, candidate: Candidate, baseline: Candidate, score: str
-) -> Interval | None:
-    one, other = (scores_by_cell(measurements, network, each.key, score) for each in (candidate, baseline))
-    return paired_interval(one, other)
+def _compared(
+    measurements: Sequence[Measurement], network: str, candidate: Candidate, baseline: Candidate
+) -> Comparison | None:
+    def paired(score: str) -> Interval | None:
+        one, other = (scores_by_cell(measurements, network, each.key, score) for each in (candidate, baseline))
+        return paired_interval(one, other)
+
+    fidelity, label, sqnr = map(paired, DIFFERENCES)
+    if fidelity is None or label is None:
+        return None
+    return Comparison(network, candidate, baseline, fidelity, label, sqnr)
 
 
 def comparison_table(study: Study, network: str, comparisons: Sequence[Comparison]) -> Table:
@@ -137,14 +145,28 @@ def comparison_table(study: Study, network: str, comparisons: Sequence[Compariso
         [
             one.candidate.title,
             one.baseline.title,
-            *(text for interval in (one.fidelity, one.label) for text in (interval_text(interval), interval.verdict)),
+            *(text for score in DIFFERENCES for text in _difference(getattr(one, score))),
             str(one.fidelity.n),
         ]
         for one in comparisons
         if one.network == network
     ]
-    columns = ['quantiser', 'beside', 'fidelity', 'so it is', 'labels', 'so it is ', 'trainings']
+    columns = [
+        'quantiser',
+        'beside',
+        'fidelity',
+        'so it is',
+        'labels',
+        'so it is ',
+        'SQNR, dB',
+        'so it is  ',
+        'trainings',
+    ]
     return Table(f'{study.networks[network]["title"]}: differences in points', columns, rows, numeric=['trainings'])
+
+
+def _difference(interval: Interval | None) -> tuple[str, str]:
+    return (NOTHING, NOTHING) if interval is None else (interval_text(interval), interval.verdict)
 
 
 def interval_text(interval: Interval) -> str:
@@ -205,16 +227,22 @@ def _percent(share: float | None) -> float | None:
 
 
 def findings(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
-    """In sentences: on how many networks a quantiser is more or less faithful than a baseline."""
+    """In sentences: on how many networks a quantiser is more or less faithful than a baseline, and less noisy."""
     lines = []
     pairs = dict.fromkeys((one.candidate, one.baseline) for one in comparisons)
     for candidate, baseline in pairs:
-        verdicts = [
-            one.fidelity.verdict for one in comparisons if (one.candidate, one.baseline) == (candidate, baseline)
-        ]
-        counts = ', '.join(f'{kind} on {verdicts.count(kind)}' for kind in ('better', 'worse', 'not told apart'))
-        lines.append(f'{candidate.title} beside {baseline.title}: {counts} of {len(verdicts)} networks')
+        own = [one for one in comparisons if (one.candidate, one.baseline) == (candidate, baseline)]
+        counts = [_counts('fidelity', [one.fidelity for one in own])]
+        if ratios := [one.sqnr for one in own if one.sqnr is not None]:
+            counts.append(_counts('SQNR', ratios))
+        lines.append(f'{candidate.title} beside {baseline.title}: {"; ".join(counts)}')
     return lines
+
+
+def _counts(name: str, intervals: Sequence[Interval]) -> str:
+    verdicts = [interval.verdict for interval in intervals]
+    counts = ', '.join(f'{kind} on {verdicts.count(kind)}' for kind in ('better', 'worse', 'not told apart'))
+    return f'{name} {counts} of {counted(len(verdicts), "network")}'
 
 
 def gaps(study: Study, measurements: Sequence[Measurement]) -> list[str]:

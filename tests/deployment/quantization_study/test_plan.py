@@ -16,7 +16,10 @@ from projects.deployment.quantization_study.records import (
     Score,
 )
 
-ONLY_MINMAX = dict.fromkeys(f'methods.{name}' for name in METHODS if name != 'minmax')
+ONLY_MINMAX = {
+    **dict.fromkeys(f'methods.{name}' for name in METHODS if name != 'minmax'),
+    'baselines': ('nncf', 'minmax'),
+}
 SAMPLE = Path(__file__).parents[3] / 'configs/quantization/hybrids_sample.py'
 
 

@@ -26,7 +26,16 @@ FIDELITY = {'nncf': 90.0, 'minmax': 91.0, 'mse': 93.0}
 @pytest.fixture(scope='module')
 def study():
     left_out = dict.fromkeys(f'methods.{name}' for name in METHODS if name not in FIDELITY)
-    return read_study(SAMPLE, {**left_out, 'bits': (8,), 'networks.mobilevit': None, 'networks.mobile_former': None})
+    return read_study(
+        SAMPLE,
+        {
+            **left_out,
+            'bits': (8,),
+            'baselines': ('nncf', 'minmax'),
+            'networks.mobilevit': None,
+            'networks.mobile_former': None,
+        },
+    )
 
 
 @pytest.fixture(scope='module')
@@ -40,7 +49,10 @@ def measurements(study):
             value = FIDELITY[candidate.method]
             spread = 0 if cell.network == 'shvit_maskrcnn' else 5 * (candidate.method == 'mse')
             draws = tuple(value + spread * step for step in (-1, 0, 1))
-            found.append(Measurement(cell, candidate, Score(value, draws), Score(40, (40,) * 3), {'all': 30.0}, 10.0))
+            sqnr = {'nncf': {}, 'minmax': {'all': 30.0}, 'mse': {'all': 32.0}}[
+                candidate.method
+            ]  # NNCF is not simulated
+            found.append(Measurement(cell, candidate, Score(value, draws), Score(40, (40,) * 3), sqnr, 10.0))
     return found
 
 
@@ -51,10 +63,13 @@ def test_a_baseline_is_compared_with_those_before_it_alone(study, measurements):
 
 def test_better_is_said_where_the_interval_excludes_zero(study, measurements):
     comparisons = compare(study, measurements)
-    assert 'mse W8A8 beside minmax W8A8: better on 1, worse on 0, not told apart on 1 of 2 networks' in findings(
-        study, comparisons
-    )
+    verdict = 'better on 1, worse on 0, not told apart on 1 of 2 networks'
+    assert findings(study, comparisons)[1:] == [
+        f'mse W8A8 beside nncf W8A8: fidelity {verdict}',
+        f'mse W8A8 beside minmax W8A8: fidelity {verdict}; SQNR {verdict}',
+    ]
     rows = comparison_table(study, 'shvit_maskrcnn', comparisons).rows
+    assert list(rows[1])[-3:] == ['–', '–', '3']
     assert list(rows[2]) == [
         'mse W8A8',
         'minmax W8A8',
@@ -62,8 +77,12 @@ def test_better_is_said_where_the_interval_excludes_zero(study, measurements):
         'better',
         '+0.00 (+0.00 to +0.00)',
         'not told apart',
+        '+2.00 (+2.00 to +2.00)',
+        'better',
         '3',
     ]
+    (alone,) = [row for row in comparison_table(study, 'efficientvit_mit', comparisons).rows if row[1] == 'minmax W8A8']
+    assert list(alone)[-3:] == ['+2.00', 'not told apart', '1']  # one cell, the same images: nothing tells
 
 
 def test_what_is_missing_is_counted(study, measurements):
@@ -99,14 +118,14 @@ def test_the_executed_form_stands_beside_the_published_one(study, measurements):
     fidelity, sqnr = {'executable': (90, 30.0), 'paper': (92, 31.5)}, []
     for form, cells in (('executable', mine), ('paper', mine[:1])):
         value, ratio = fidelity[form]
-        score = Score(value, (value,) * 3)
+        score = Score(value, (value, value + 1, value - 1) if form == 'paper' else (value,) * 3)
         sqnr += [
             replace(one, candidate=Candidate('fqvit', 8, form), fidelity=score, sqnr_db={'all': ratio}) for one in cells
         ]
     comparisons = restrictions(study, [*measurements, *sqnr])
     table = restriction_table(study, 'shvit_maskrcnn', comparisons, sqnr)
     assert [list(row) for row in table.rows] == [
-        ['fqvit W8A8', '90.00', '92.00', '-2.00 (-2.00 to -2.00)', 'worse', '30.0', '31.5', '-1.5', '1']
+        ['fqvit W8A8', '90.00', '92.00', '-2.00 (-2.95 to -1.05)', 'worse', '30.0', '31.5', '-1.5', '1']
     ]
     assert 'as published, simulated' in table.columns[2]
     assert restriction_table(study, 'efficientvit_mit', comparisons, sqnr).rows == []
