@@ -66,7 +66,7 @@ def cut_windows(x: torch.Tensor, side: int) -> tuple[torch.Tensor, torch.Tensor 
         return _cut(x, side), None
     inside = F.pad(x.new_ones(batch, height, width, 1, dtype=torch.bool), (0, 0, 0, right, 0, below))
     x = F.pad(x.permute(0, 3, 1, 2), (0, right, 0, below), mode='replicate').permute(0, 2, 3, 1)
-    return _cut(x, side), _cut(inside, side).view(-1, 1, 1, side**2)
+    return _cut(x, side), _cut(inside, side).reshape(-1, 1, 1, side**2)
 
 
 def _cut(x: torch.Tensor, side: int) -> torch.Tensor:

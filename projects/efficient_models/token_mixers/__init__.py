@@ -3,11 +3,33 @@
 from difflib import get_close_matches
 from typing import Any
 
+from .additive_attention import AdditiveAttention
+from .channel_attention import ChannelAttention
+from .conv_additive_attention import ConvAdditiveAttention
+from .convolution import Convolution, Pooling
+from .deformable_attention import DeformableAttention
+from .efficient_modulation import EfficientModulation
+from .extra_tokens import ExtraTokens
+from .focal_modulation import FocalModulation
 from .softmax_attention import SoftmaxAttention
+from .token_merging import TokenMerging
 from .token_mixer import DESIGNS, Mechanism, TokenMixer
 
 TOKEN_MIXERS: dict[str, type[TokenMixer]] = {
     'softmax': SoftmaxAttention,
+    # channel and spatial
+    'channel': ChannelAttention,
+    # rethinking tokenization
+    'extra_tokens': ExtraTokens,
+    'token_merging': TokenMerging,
+    # other
+    'focal_modulation': FocalModulation,
+    'efficient_modulation': EfficientModulation,
+    'deformable': DeformableAttention,
+    'convolution': Convolution,
+    'pool': Pooling,
+    'additive': AdditiveAttention,
+    'conv_additive': ConvAdditiveAttention,
 }
 
 

@@ -1,0 +1,100 @@
+"""Attention in windows with a few learnt tokens, which carry what is elsewhere on the map into each window.
+
+Paper: https://arxiv.org/abs/2105.15168, MSG-Transformer: Exchanging Local Spatial Information by Manipulating Messenger
+Tokens
+
+Compared with the paper, whose windows have messengers of their own and swap channels of them in each block:
+
+- Messengers gather from all windows at once, by one softmax over the map, and each window reads all of them. The swap
+  needs maps of certain sizes, and several blocks to reach all windows.
+- A messenger is learnt as a query. It is read by the mean of the keys, and gives the mean of the values, of the tokens
+  that it has gathered from; so it lasts for one block, and results remain means of values.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..backbones.turbovit import cut_windows, join_windows
+from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
+
+
+class ExtraTokens(MultiHeadMixer):
+    """Each token attends to its window and to messengers, which have attended to the whole map.
+
+    Without messengers, this is attention in windows; if one window also covers the map, softmax attention.
+
+    Args:
+        channels: Channels of input and output, a multiple of `head_dim`.
+        head_dim: Channels of each head.
+        window: Side of a window in tokens; windows begin at the upper left corner and may stick out of the map.
+        num_extra: Messengers.
+    """
+
+    mechanism: ClassVar = Mechanism(
+        title='Extra tokens',
+        design='tokenization',
+        idea='More informative tokens',
+        formula='softmax(Q [K_w; AK]ᵀ / √d) [V_w; AV], A = softmax(T Kᵀ / √d), T learnt',
+        cost='N (w² + g)',
+        source='https://arxiv.org/abs/2105.15168',
+    )
+
+    def __init__(self, channels: int, head_dim: int = HEAD_DIM, window: int = 7, num_extra: int = 4) -> None:
+        super().__init__(channels, head_dim)
+        if window < 1:
+            raise ValueError(f'window of ExtraTokens must be 1 or more, got {window}.')
+        if num_extra < 0:
+            raise ValueError(f'num_extra of ExtraTokens must not be negative, got {num_extra}.')
+        self.window = window
+        self.extra = nn.Parameter(torch.empty(num_extra, channels))
+        nn.init.normal_(self.extra)  # as scattered as queries of normalised tokens
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        tokens = self.qkv(x).permute(0, 2, 3, 1)
+        extra_key, extra_value = self.gather(tokens)
+        windows, inside = cut_windows(tokens, self.window)
+        query, key, value = self._heads(windows)
+        height, width = x.shape[2:]
+        repeats = ((height + self.window - 1) // self.window) * ((width + self.window - 1) // self.window)
+        key = torch.cat((key, _repeat(extra_key, repeats)), 2)
+        value = torch.cat((value, _repeat(extra_value, repeats)), 2)
+        if inside is not None:
+            inside = F.pad(inside, (0, len(self.extra)), value=True)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=inside)
+        windows = attended.transpose(1, 2).flatten(2).unflatten(1, (self.window, self.window))
+        return self.proj(join_windows(windows, height, width).permute(0, 3, 1, 2))
+
+    def gather(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return keys and values of the messengers, (B, heads, num_extra, d), from projections (B, H, W, 3C)."""
+        _, key, value = self._heads(tokens)
+        query = self.extra.to(key.dtype).unflatten(1, (self.num_heads, -1)).transpose(0, 1)
+        weights = (query * key.shape[3] ** -0.5 @ key.transpose(2, 3)).softmax(3).to(value.dtype)
+        return weights @ key, weights @ value
+
+    def _heads(self, tokens: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Map (B, H, W, 3C) to queries, keys and values of shape (B, heads, H * W, d)."""
+        return tokens.flatten(1, 2).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+
+    def macs(self, height: int, width: int) -> int:
+        tokens, extra = height * width, len(self.extra)
+        padded = self._num_padded(height, width)
+        products = 3 * tokens * extra + 2 * padded * (self.window**2 + extra)
+        return (4 * tokens * self.channels + products) * self.channels
+
+    def num_scores(self, height: int, width: int) -> int:
+        extra = len(self.extra)
+        padded = self._num_padded(height, width)
+        return self.num_heads * (height * width * extra + padded * (self.window**2 + extra))
+
+    def _num_padded(self, height: int, width: int) -> int:
+        """Tokens in all windows, with those outside of the map."""
+        return -(-height // self.window) * -(-width // self.window) * self.window**2
+
+
+def _repeat(extra: torch.Tensor, repeats: int) -> torch.Tensor:
+    """Map (B, heads, g, d) to (B * repeats, heads, g, d), those of an image side by side."""
+    return extra.unsqueeze(1).expand(-1, repeats, -1, -1, -1).flatten(0, 1)
