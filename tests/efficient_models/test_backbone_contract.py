@@ -69,6 +69,9 @@ BACKBONES = [
     Case('MobileFormer', '214m', (12, 20, 40, 112, 160), STRIDES_2_TO_32, 4, None),
     Case('MobileFormer', '294m', (16, 24, 48, 128, 192), STRIDES_2_TO_32, 4, None),
     Case('MobileFormer', '508m', (24, 40, 72, 176, 240), STRIDES_2_TO_32, 4, None),
+    Case('MixerPyramid', 'tiny', (32, 64, 160, 256), STRIDES_32, 4, None),
+    Case('MixerPyramid', 'small', (64, 128, 320, 512), STRIDES_32, 4, None),
+    Case('MixerPyramid', 'base', (64, 128, 320, 512), STRIDES_32, 4, None),
     Case('TurboViT', 'w64', (64, 128, 256, 512), STRIDES_32, 4, None),
     Case('TimmBackbone', 'efficientformer_l1', (48, 96, 224, 448), STRIDES_32, 4, 'efficientformer_l1.snap_dist_in1k'),
     Case(

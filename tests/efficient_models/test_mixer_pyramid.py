@@ -1,0 +1,131 @@
+import pytest
+import torch
+
+from projects.efficient_models.backbones import MixerPyramid
+from projects.efficient_models.backbones.mixer_pyramid import (
+    MAX_SCORE_BYTES,
+    TOLERANCE,
+    PositionNorm,
+    hidden_width,
+    score_bytes,
+)
+from projects.efficient_models.token_mixers import TOKEN_MIXERS, build_token_mixer
+
+SMALL_IMAGES = (64, 96)  # at which any mixer fits
+
+
+def pyramid(*mixers, arch='tiny', **options):
+    return MixerPyramid(arch, mixers=mixers * (4 // len(mixers)), image_size=SMALL_IMAGES, **options)
+
+
+def num_parameters(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(('arch', 'millions'), [('tiny', 2.8), ('small', 11.2), ('base', 19.8)])
+def test_sizes_are_those_stated(arch, millions):
+    with torch.device('meta'):
+        assert num_parameters(pyramid('softmax', arch=arch)) / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+@pytest.mark.parametrize('arch', ['tiny', 'small'])
+@pytest.mark.parametrize('mixer', TOKEN_MIXERS)
+def test_each_stage_has_the_parameters_that_softmax_attention_gives_it(mixer, arch):
+    with torch.device('meta'):
+        reference, network = pyramid('softmax', arch=arch), pyramid(mixer, arch=arch)
+    for expected, stage in zip(reference.stages, network.stages, strict=True):
+        assert abs(num_parameters(stage) - num_parameters(expected)) <= TOLERANCE * num_parameters(expected)
+
+
+def test_softmax_attention_has_a_feed_forward_network_of_four_times_its_width():
+    assert hidden_width(build_token_mixer('softmax', 64)) == 256
+
+
+def test_a_mixer_with_fewer_parameters_has_a_wider_network():
+    class HalfAsMany(TOKEN_MIXERS['softmax']):
+        def __init__(self, channels):
+            super().__init__(channels)
+            self.qkv = torch.nn.Conv2d(channels, channels, 1)
+
+    # 2 C (C + 1) parameters less, at 2 C + 2 for each hidden channel: C more
+    assert hidden_width(HalfAsMany(64)) == 256 + 64
+
+
+def test_a_mixer_that_leaves_nothing_for_the_network_is_refused():
+    mixer = build_token_mixer('softmax', 32)
+    mixer.more = torch.nn.Linear(1000, 1000)
+    with pytest.raises(ValueError, match=r'SoftmaxAttention of 32 channels has 1,005,224 parameters.*12,672 together'):
+        hidden_width(mixer)
+
+
+@pytest.mark.parametrize('mixer', TOKEN_MIXERS)
+def test_any_mixer_makes_a_network_that_learns_and_folds(mixer, randomize):
+    network = randomize(pyramid(mixer, drop_path_rate=0.1))
+    sum(level.square().mean() for level in network(torch.randn(2, 3, 65, 97))).backward()
+    assert not [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    network.double().eval()
+    images = torch.randn(1, 3, 97, 131).double()
+    with torch.inference_mode():
+        expected = network(images)
+        network.fuse()
+        assert not [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+        for level, reference in zip(network(images), expected, strict=True):
+            assert (level - reference).abs().max() / reference.abs().mean() < 1e-10
+
+
+def test_position_encoding_and_norm_are_those_of_their_formula():
+    layer = PositionNorm(1).eval()
+    with torch.no_grad():
+        layer.positions.weight.copy_(torch.arange(9.0).view(1, 1, 3, 3))
+        layer.norm.running_mean.fill_(2)
+        layer.norm.running_var.fill_(4 - layer.norm.eps)
+    x = torch.zeros(1, 1, 3, 3)
+    x[0, 0, 1, 1] = 1
+    # correlation with an impulse gives the kernel turned by 180 degrees
+    expected = (torch.tensor([[8.0, 7, 6], [5, 4 + 1, 3], [2, 1, 0]]) - 2) / 2
+    torch.testing.assert_close(layer(x)[0, 0], expected)
+    torch.testing.assert_close(layer.fused()(x)[0, 0], expected)
+
+
+def test_scores_that_do_not_fit_are_refused_before_memory_ends():
+    with pytest.raises(ValueError, match='softmax in stage 1') as error:
+        MixerPyramid('tiny', mixers=('softmax',) * 4)
+    message = str(error.value)
+    assert f'{(200 * 320) ** 2 * 4:,} bytes' in message  # one head of 32 channels
+    assert '800x1280 pixels (64,000 tokens)' in message
+    fitting = message.split('one of ')[1].split(';')[0].split(', ')
+    assert 'convolution' in fitting
+    assert 'softmax' not in fitting
+    for name in fitting:
+        assert score_bytes(name, 32, 200, 320) <= MAX_SCORE_BYTES
+
+
+def test_the_limit_is_that_of_the_stated_size():
+    # two heads in stage 2 at stride 8: 128x64 cells are 2 * 4 * 8192**2 = 2**29 bytes, twice as many cells 2**31
+    assert score_bytes('softmax', 64, 128, 64) == 2**29
+    mixers = ('convolution', 'softmax', 'softmax', 'softmax')
+    MixerPyramid('tiny', mixers=mixers, image_size=(1024, 512))
+    with pytest.raises(ValueError, match=r'softmax in stage 2 .* 2,147,483,648 bytes'):
+        MixerPyramid('tiny', mixers=mixers, image_size=(1024, 1024))
+
+
+def test_options_reach_the_mixer():
+    network = pyramid(('softmax', {'head_dim': 16}))
+    assert [stage[-1].mix.m[1].num_heads for stage in network.stages] == [2, 4, 10, 16]
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'mixers': 'softmax'}, 'must be four'),
+        ({'mixers': ('softmax',) * 3}, 'must be four'),
+        ({'mixers': ('softmax', 'softmax', 'softmax', 3)}, r'a name or a pair.*got 3'),
+        ({'mixers': ('softmax', 'softmax', 'softmax', ('softmax', 'window', {}))}, 'a name or a pair'),
+        ({'mixers': ('softmaks',) * 4}, 'Did you mean softmax'),
+        ({'image_size': (0, 64)}, 'height and width'),
+        ({'mixer': ('softmax',) * 4}, 'Did you mean mixers'),
+    ],
+)
+def test_bad_arguments(options, message):
+    with pytest.raises(ValueError, match=message):
+        MixerPyramid('tiny', **{'image_size': SMALL_IMAGES, **options})
