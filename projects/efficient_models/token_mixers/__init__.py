@@ -7,6 +7,7 @@ from .additive_attention import AdditiveAttention
 from .channel_attention import ChannelAttention
 from .conv_additive_attention import ConvAdditiveAttention
 from .convolution import Convolution, Pooling
+from .cross_scale_attention import CrossScaleAttention
 from .deformable_attention import DeformableAttention
 from .efficient_modulation import EfficientModulation
 from .extra_tokens import ExtraTokens
@@ -17,6 +18,8 @@ from .token_mixer import DESIGNS, Mechanism, TokenMixer
 
 TOKEN_MIXERS: dict[str, type[TokenMixer]] = {
     'softmax': SoftmaxAttention,
+    # hierarchical
+    'cross_scale': CrossScaleAttention,
     # channel and spatial
     'channel': ChannelAttention,
     # rethinking tokenization
