@@ -4,21 +4,48 @@ from difflib import get_close_matches
 from typing import Any
 
 from .additive_attention import AdditiveAttention
+from .agent_attention import AgentAttention
+from .cascaded_group_attention import CascadedGroupAttention
 from .channel_attention import ChannelAttention
 from .conv_additive_attention import ConvAdditiveAttention
 from .convolution import Convolution, Pooling
+from .cross_covariance_attention import CrossCovarianceAttention
 from .cross_scale_attention import CrossScaleAttention
 from .deformable_attention import DeformableAttention
+from .efficient_attention import EfficientAttention
 from .efficient_modulation import EfficientModulation
 from .extra_tokens import ExtraTokens
 from .focal_modulation import FocalModulation
+from .focused_linear_attention import FocusedLinearAttention
+from .inline_attention import InLineAttention
+from .neighborhood_attention import NeighborhoodAttention
+from .nystrom_attention import NystromAttention
+from .rala import RALA
+from .relu_linear_attention import ReLULinearAttention
+from .single_head_attention import SingleHeadAttention
 from .softmax_attention import SoftmaxAttention
+from .spatial_reduction_attention import SpatialReductionAttention
 from .token_merging import TokenMerging
 from .token_mixer import DESIGNS, Mechanism, TokenMixer
+from .window_attention import WindowAttention
 
 TOKEN_MIXERS: dict[str, type[TokenMixer]] = {
     'softmax': SoftmaxAttention,
+    # self-attention complexity reduction
+    'window': WindowAttention,
+    'neighborhood': NeighborhoodAttention,
+    'cascaded_group': CascadedGroupAttention,
+    'nystrom': NystromAttention,
+    'agent': AgentAttention,
+    'single_head': SingleHeadAttention,
+    'efficient': EfficientAttention,
+    'relu_linear': ReLULinearAttention,
+    'focused_linear': FocusedLinearAttention,
+    'inline': InLineAttention,
+    'rala': RALA,
+    'cross_covariance': CrossCovarianceAttention,
     # hierarchical
+    'spatial_reduction': SpatialReductionAttention,
     'cross_scale': CrossScaleAttention,
     # channel and spatial
     'channel': ChannelAttention,

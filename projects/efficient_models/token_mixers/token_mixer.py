@@ -94,8 +94,8 @@ class TokenMixer(nn.Module):
         return 0
 
 
-class MultiHeadMixer(TokenMixer):
-    """Base of mixers whose heads read queries, keys and values from one 1x1 convolution; another mixes their outputs.
+class HeadedMixer(TokenMixer):
+    """Base of mixers whose channels are shared by heads.
 
     Args:
         channels: Channels of input and output, a multiple of `head_dim`.
@@ -106,8 +106,6 @@ class MultiHeadMixer(TokenMixer):
         super().__init__(channels)
         self.head_dim = head_dim
         self.num_heads = split_heads(type(self).__name__, channels, head_dim)
-        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.proj = nn.Conv2d(channels, channels, 1)
 
     def to_tokens(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to tokens of each head, (B, heads, H * W, head_dim)."""
@@ -116,6 +114,20 @@ class MultiHeadMixer(TokenMixer):
     def to_map(self, tokens: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Undo `to_tokens`, for a map of the height and width of `x`."""
         return tokens.transpose(2, 3).flatten(1, 2).unflatten(2, x.shape[2:])
+
+
+class MultiHeadMixer(HeadedMixer):
+    """Base of mixers whose heads read queries, keys and values from one 1x1 convolution; another mixes their outputs.
+
+    Args:
+        channels: Channels of input and output, a multiple of `head_dim`.
+        head_dim: Channels of each head.
+    """
+
+    def __init__(self, channels: int, head_dim: int = HEAD_DIM) -> None:
+        super().__init__(channels, head_dim)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.proj = nn.Conv2d(channels, channels, 1)
 
 
 def split_heads(mixer: str, channels: int, head_dim: int) -> int:

@@ -1,0 +1,58 @@
+"""Agent attention: a few pooled queries gather from all tokens, and all tokens read from them.
+
+Paper: https://arxiv.org/abs/2312.08874, Agent Attention: On the Integration of Softmax and Linear Attention
+Code: https://github.com/LeapLabTHU/Agent-Attention
+
+Difference to the authors' code: its biases, learnt for maps of one size, are left out.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .grid_pooling import pool_macs, pool_to_grid
+from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
+
+
+class AgentAttention(MultiHeadMixer):
+    """Softmax attention from agents to tokens, then from tokens to agents; a depthwise convolution adds detail.
+
+    Args:
+        channels: Channels of input and output, a multiple of `head_dim`.
+        head_dim: Channels of each head.
+        grid: Rows and columns of agents; maps of fewer have as many as they have tokens.
+    """
+
+    mechanism: ClassVar = Mechanism(
+        title='Agent attention',
+        design='complexity',
+        idea='Low rank',
+        formula='softmax(Q Aᵀ / √d) (softmax(A Kᵀ / √d) V) + DW(V), A = pool(Q) of n tokens',
+        cost='N n',
+        source='https://arxiv.org/abs/2312.08874',
+    )
+
+    def __init__(self, channels: int, head_dim: int = HEAD_DIM, grid: int = 7) -> None:
+        super().__init__(channels, head_dim)
+        if grid < 1:
+            raise ValueError(f'grid of AgentAttention must be 1 or more, got {grid}.')
+        self.grid = grid
+        self.dwc = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        query, key, value = self.qkv(x).chunk(3, dim=1)
+        agents = self.to_tokens(pool_to_grid(query, self.grid))
+        gathered = F.scaled_dot_product_attention(agents, self.to_tokens(key), self.to_tokens(value))
+        attended = F.scaled_dot_product_attention(self.to_tokens(query), agents, gathered)
+        return self.proj(self.to_map(attended, x) + self.dwc(value))
+
+    def macs(self, height: int, width: int) -> int:
+        tokens, agents = height * width, min(self.grid, height) * min(self.grid, width)
+        pooling = self.channels * pool_macs(height, width, self.grid)
+        return tokens * self.channels * (4 * self.channels + 4 * agents + 9) + pooling
+
+    def num_scores(self, height: int, width: int) -> int:
+        return self.num_heads * height * width * min(self.grid, height) * min(self.grid, width)

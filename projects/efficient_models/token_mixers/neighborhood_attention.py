@@ -1,0 +1,88 @@
+"""Attention to the neighbors of each token.
+
+Paper: https://arxiv.org/abs/2204.07143, Neighborhood Attention Transformer; https://arxiv.org/abs/2304.04237,
+Slide-Transformer
+Code: https://github.com/SHI-Labs/NATTEN (MIT licence)
+
+Computed in tiles of queries, which share the keys of their common surroundings: more products than needed, about four
+times as many, but as products of matrices. NATTEN needs kernels of its own for a GPU, and shifted copies of the map or
+`unfold` keep kernel_size ** 2 times its memory. Its bias for each displacement is left out.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch.nn import functional as F
+
+from .tiles import cut_tiles, join_tiles, pair_axes
+from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
+
+
+class NeighborhoodAttention(MultiHeadMixer):
+    """Softmax attention of each token to the square of tokens around it.
+
+    Args:
+        channels: Channels of input and output, a multiple of `head_dim`.
+        head_dim: Channels of each head.
+        kernel_size: Side of the square, in tokens; odd.
+        shifts_at_borders: Whether the square moves inside at borders, so that each token sees as many (NATTEN). If not,
+            what is outside is missing.
+    """
+
+    mechanism: ClassVar = Mechanism(
+        title='Neighborhood attention',
+        design='complexity',
+        idea='Windowing',
+        formula='softmax(q_i K_{k × k around i}ᵀ / √d) V_{k × k around i}',
+        cost='N k²',
+        source='https://arxiv.org/abs/2204.07143',
+    )
+
+    def __init__(
+        self, channels: int, head_dim: int = HEAD_DIM, kernel_size: int = 7, shifts_at_borders: bool = True
+    ) -> None:
+        super().__init__(channels, head_dim)
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f'kernel_size of NeighborhoodAttention must be odd and positive, got {kernel_size}.')
+        self.kernel_size = self.tile_size = kernel_size
+        self.reach = self.tile_size + kernel_size - 1  # side of the keys of a tile
+        self.shifts_at_borders = shifts_at_borders
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        batch, channels, height, width = x.shape
+        (rows, key_rows, see_rows), (columns, key_columns, see_columns) = (
+            self._tiles(length, x.device) for length in (height, width)
+        )
+        query, key_value = self.qkv(x).split([channels, 2 * channels], dim=1)
+        query = cut_tiles(query, rows, columns, self.num_heads)
+        key, value = cut_tiles(key_value, key_rows, key_columns, 2 * self.num_heads).chunk(2, dim=1)
+        seen = pair_axes(see_rows, see_columns, batch)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
+        return self.proj(join_tiles(attended, rows, columns)[:, :, :height, :width])
+
+    def macs(self, height: int, width: int) -> int:
+        return 4 * height * width * self.channels**2 + 2 * self._pairs(height, width) * self.channels
+
+    def num_scores(self, height: int, width: int) -> int:
+        return self.num_heads * self._pairs(height, width)
+
+    def _tiles(self, length: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the positions of each tile's queries along an axis, those of its keys, and which of them see which."""
+        size, reach, radius = self.kernel_size, self.reach, self.kernel_size // 2
+        last = torch.arange(length, device=device)[-1:]
+        starts = torch.arange(0, length, self.tile_size, device=device)[:, None]
+        queries = torch.minimum(starts + torch.arange(self.tile_size, device=device), last)
+        key_starts = torch.minimum(starts - radius, last + 1 - reach).clamp(min=0)
+        keys = key_starts + torch.arange(reach, device=device)
+        first_seen = queries - radius
+        if self.shifts_at_borders:
+            first_seen = torch.minimum(first_seen, last + 1 - size).clamp(min=0)
+        first_seen, positions = first_seen[:, :, None], keys[:, None]
+        seen = (positions >= first_seen) & (positions < first_seen + size) & (positions <= last)
+        return queries, torch.minimum(keys, last), seen
+
+    def _pairs(self, height: int, width: int) -> int:
+        """Pairs of query and key, in all tiles."""
+        vertical, horizontal = (-(-length // self.tile_size) for length in (height, width))
+        return vertical * horizontal * (self.tile_size * self.reach) ** 2
