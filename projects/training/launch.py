@@ -199,6 +199,11 @@ def _augment_tests(cfg: Config) -> None:
         raise UsageError(f'{cfg.filename} has no tta_model and no tta_pipeline, so --tta has nothing to do')
     if 'mask_head' in cfg.model.get('roi_head', {}):
         raise UsageError(f'--tta: mmdet merges boxes over scales and flips but no masks, which {cfg.filename} predicts')
+    if cfg.tta_model.type == 'SegTTAModel' and cfg.model.get('decode_head', {}).get('out_channels') == 1:
+        raise UsageError(
+            f'--tta: {cfg.filename} has one logit, of whose probability SegTTAModel takes the sigmoid once more, so '
+            "that all is foreground; expected tta_model=dict(type='BuildingTTAModel')"
+        )
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     cfg.model = {**cfg.tta_model, 'module': cfg.model}
 

@@ -175,3 +175,7 @@ def test_a_config_without_augmentation_says_so(load, tmp_path):
         launch.test(cfg, tmp_path / 'any.pth', augment=True)
     with pytest.raises(ValueError, match=r'no masks, which .*shvit_s1_maskrcnn_coco\.py predicts'):
         launch.test(load(DETECTOR), tmp_path / 'any.pth', augment=True)
+    cfg = load(ROOT / 'configs' / 'buildings' / 'shvit_unet_masks.py')
+    cfg.tta_model = {'type': 'SegTTAModel'}  # of one logit it makes everything foreground
+    with pytest.raises(ValueError, match=r'the sigmoid once more.*BuildingTTAModel'):
+        launch.test(cfg, tmp_path / 'any.pth', augment=True)

@@ -34,6 +34,37 @@ test_pipeline = [
         meta_keys=('img_path', 'ori_shape', 'img_shape', 'building_ids', 'building_heights_m'),
     ),
 ]
+# flips are mirrored back and averaged, with tools/test.py --tta; what is loaded after a flip is not flipped
+tta_model = dict(type='BuildingTTAModel')
+tta_pipeline = [
+    dict(type='LoadAerialImage'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='RandomFlip', prob=0.0),
+                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
+                dict(type='RandomFlip', prob=1.0, direction='vertical'),
+            ],
+            [dict(type='LoadBuildingMask')],
+            [dict(type='LoadBuildings')],
+            [
+                dict(
+                    type='PackSegInputs',
+                    meta_keys=(
+                        'img_path',
+                        'ori_shape',
+                        'img_shape',
+                        'flip',
+                        'flip_direction',
+                        'building_ids',
+                        'building_heights_m',
+                    ),
+                )
+            ],
+        ],
+    ),
+]
 train_dataloader = dict(
     batch_size=8,
     dataset=dict(
