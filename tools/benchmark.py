@@ -37,7 +37,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         nargs='*',
         metavar='SUBJECT',
         help="a config (CONFIG@CHECKPOINT for its weights), 'timm:NAME', 'torchvision:NAME', 'backbone:CLASS/ARCH', "
-        'or an exported .onnx or .xml file; the first is what the others are compared with',
+        "'mixer:NAME/CHANNELS', or an exported .onnx or .xml file; the first is what the others are compared with",
     )
     add('--claims', action='store_true', help='check the speed claims of the papers instead')
     add(

@@ -1,4 +1,4 @@
-"""Networks of timm, torchvision and the registry, by name, in one shape: images to a tuple of tensors."""
+"""Networks of timm, torchvision and this project, by name, in one shape: images to a tuple of tensors."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -7,6 +7,9 @@ import timm
 import torchvision
 from mmengine.registry import MODELS
 from torch import Tensor, nn
+
+from projects.efficient_models.layers.conv_norm import fuse
+from projects.efficient_models.token_mixers import build_token_mixer
 
 
 class TensorsOut(nn.Module):
@@ -75,6 +78,35 @@ def backbone(name: str, _: tuple[int, int]) -> nn.Module:
     return TensorsOut(MODELS.build({'type': kind, 'arch': arch}))
 
 
+class MixedPixels(nn.Sequential):
+    """A token mixer on the pixels of an image, which a 1x1 convolution gives the channels that it takes.
+
+    Args:
+        name: Of the mixer.
+        channels: Of the mixer.
+    """
+
+    def __init__(self, name: str, channels: int) -> None:
+        super().__init__(nn.Conv2d(3, channels, 1), build_token_mixer(name, channels))
+
+    def fuse(self) -> None:
+        """Fold normalisation into convolutions, in place."""
+        fuse(self)
+
+
+def token_mixer(name: str, size: tuple[int, int]) -> nn.Module:
+    """Build a token mixer from NAME/CHANNELS, on as many tokens as an image has pixels.
+
+    Raises:
+        ValueError: There is none of this name, or it does not take these channels.
+    """
+    del size
+    kind, _, channels = name.partition('/')
+    if not channels.isdecimal():
+        raise ValueError(f'mixer:{name} says no number of channels; expected mixer:NAME/CHANNELS, mixer:softmax/128')
+    return TensorsOut(MixedPixels(kind, int(channels)))
+
+
 def _tensors(outputs: Any) -> Iterator[Tensor]:
     if isinstance(outputs, Tensor):
         yield outputs
@@ -89,4 +121,5 @@ BUILDERS: dict[str, Callable[[str, tuple[int, int]], nn.Module]] = {
     'timm': timm_network,
     'torchvision': torchvision_network,
     'backbone': backbone,
+    'mixer': token_mixer,
 }

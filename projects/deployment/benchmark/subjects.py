@@ -23,7 +23,10 @@ from ..multiply_adds import count_macs
 from .networks import BUILDERS, TensorsOut
 
 FILES = ('.onnx', '.xml')
-FORMS = "a config (.py, or CONFIG@CHECKPOINT), 'timm:NAME', 'torchvision:NAME', 'backbone:CLASS/ARCH', .onnx or .xml"
+FORMS = (
+    "a config (.py, or CONFIG@CHECKPOINT), 'timm:NAME', 'torchvision:NAME', 'backbone:CLASS/ARCH', "
+    "'mixer:NAME/CHANNELS', .onnx or .xml"
+)
 MEAN, STD = np.array([123.675, 116.28, 103.53], np.float32), np.array([58.395, 57.12, 57.375], np.float32)
 
 Fold = Callable[[nn.Module, Tensor], None]

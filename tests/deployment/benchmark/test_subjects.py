@@ -97,6 +97,14 @@ def test_a_backbone_folds_its_own_norms():
     torch.testing.assert_close(ours[-1], theirs[-1], rtol=1e-3, atol=1e-3)
 
 
+def test_a_token_mixer_has_as_many_tokens_as_pixels():
+    subject = open_subject('mixer:softmax/32', (8, 16), fold_batch_norms)
+    (mixed,) = subject.network(torch.from_numpy(subject.images(1)))
+    assert mixed.shape == (1, 32, 8, 16)
+    tokens = 8 * 16
+    assert subject.macs == 3 * 32 * tokens + 4 * 32**2 * tokens + 2 * 32 * tokens**2
+
+
 def test_a_torchvision_segmentor_gives_its_maps():
     subject = open_subject('torchvision:lraspp_mobilenet_v3_large', (64, 96))
     (maps,) = subject.network(torch.from_numpy(subject.images(1)))
@@ -121,6 +129,8 @@ def test_a_config_becomes_a_graph_from_pixels_to_labels():
         ('timm:shvit_s9', "no model 'shvit_s9'"),
         ('torchvision:shvit_s1', "torchvision has no model 'shvit_s1'; it has alexnet"),
         ('backbone:NoViT/s1', "no backbone 'NoViT' is registered"),
+        ('mixer:softmax', 'expected mixer:NAME/CHANNELS'),
+        ('mixer:softmaks/32', "no token mixer 'softmaks'"),
     ],
 )
 def test_what_is_no_model_is_refused(text, message):

@@ -1,0 +1,1 @@
+"""Token mixers side by side: what they cost against the number of tokens, and what they learn in one pyramid."""

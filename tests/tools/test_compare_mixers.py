@@ -1,0 +1,75 @@
+"""The command line, on two mixers and two sizes."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from projects.deployment.benchmark import comparison
+from projects.deployment.benchmark import run as benchmark_run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    spec = importlib.util.spec_from_file_location('compare_mixers_tool', ROOT / 'tools' / 'compare_mixers.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.setattr(comparison, 'import_networks', lambda: None)  # of all tests in this process
+    monkeypatch.setattr(benchmark_run, 'measure_ceiling', lambda *_: 100.0)
+    threads = torch.get_num_threads()
+    yield tool
+    torch.set_num_threads(threads)
+
+
+def test_mixers_are_measured_and_reported(tool, tmp_path, capsys):
+    folder = tmp_path / 'comparison'
+    command = ['--mixers', 'softmax', 'convolution', '--tokens', '16', '64', '--kernels', 'eager', 'openvino']
+    command += ['--channels', '32', '--seconds', '0.01', '--no-memory', '--work-dir', str(folder)]
+    with pytest.raises(SystemExit) as end:
+        tool.main(command)
+    assert end.value.code == 0
+    assert 'report.html' in capsys.readouterr().out
+    files = {path.name: path.read_text() for path in (folder / 'costs').iterdir()}
+    assert set(files) == {f'{tokens}_{kernels}.json' for tokens in (16, 64) for kernels in ('eager', 'openvino')}
+    costs = json.loads((folder / 'results.json').read_text())['costs']
+    assert {(cost['mixer'], cost['tokens'], cost['kernels']) for cost in costs} == {
+        (mixer, tokens, kernels)
+        for mixer in ('softmax', 'convolution')
+        for tokens in (16, 64)
+        for kernels in ('eager', 'openvino')
+    }
+    assert all(cost['latency_ms']['median'] > 0 for cost in costs)
+    page = (folder / 'report.html').read_text()
+    assert '<script' not in page
+    assert set(re.findall(r'href="#(mixer-\w+)"', page)) == set(re.findall(r'<article id="([^"]+)"', page))
+    sources = re.findall(r'<a href="([^"]+)">source</a>', page)
+    assert [Path(folder, source).resolve().name for source in sources] == ['softmax_attention.py', 'convolution.py']
+    assert all(Path(folder, source).is_file() for source in sources)
+    assert page.count('data:image/png') == 4  # two classes, two mixers
+    assert 'Nothing has been trained yet' in page
+
+    with pytest.raises(SystemExit):
+        tool.main(command)  # measures nothing again
+    measured = {name: json.loads(text)['measurements'] for name, text in files.items()}
+    again = {path.name: json.loads(path.read_text())['measurements'] for path in (folder / 'costs').iterdir()}
+    assert again == measured
+    (folder / 'report.html').unlink()
+    tool.main(['--report-only', '--work-dir', str(folder)])
+    assert (folder / 'report.html').read_text() == page
+
+
+def test_errors_are_one_line(tool, tmp_path, capsys):
+    for command, message in (
+        (['--mixers', 'softmaks'], 'unknown softmaks'),
+        (['--report-only'], 'run it without --report-only first'),
+        (['--tokens', '1000'], 'expected squares'),
+    ):
+        with pytest.raises(SystemExit) as end:
+            tool.main([*command, '--work-dir', str(tmp_path / 'none')])
+        printed = str(end.value.code) + capsys.readouterr().err
+        assert message in printed
