@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..layers.precision import in_float32
-from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
+from .token_mixer import Mechanism, MultiHeadMixer
 
 
 class InLineAttention(MultiHeadMixer):
@@ -19,7 +19,8 @@ class InLineAttention(MultiHeadMixer):
 
     Args:
         channels: Channels of input and output, a multiple of `head_dim`.
-        head_dim: Channels of each head.
+        head_dim: Channels d of each head. What predicts the kernels has 10 d weights for each channel; the authors have
+            32 channels in a head, and at least 64 in all.
     """
 
     mechanism: ClassVar = Mechanism(
@@ -31,7 +32,7 @@ class InLineAttention(MultiHeadMixer):
         source='https://arxiv.org/abs/2412.06590',
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM) -> None:
+    def __init__(self, channels: int, head_dim: int = 16) -> None:
         super().__init__(channels, head_dim)
         self.residual = nn.Sequential(
             nn.Conv2d(channels, channels, 1, groups=self.num_heads),

@@ -6,6 +6,10 @@ Code: https://github.com/mlpen/Nystromformer (MIT licence)
 Differences to the authors' code: landmarks are means over the cells of a grid, not over pieces of a sequence; each
 pseudo-inverse starts from its own matrix, where theirs depends on the whole batch by default; their convolution of the
 values, which they add on request, is left out.
+
+Six steps leave the pseudo-inverse incomplete wherever tokens are alike: with a landmark for every token, what should be
+softmax attention is off by up to 0.01 for inputs of unit variance, and by less than 1e-6 after 20 steps (measured in
+float64).
 """
 
 from typing import ClassVar

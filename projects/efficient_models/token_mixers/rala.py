@@ -40,7 +40,7 @@ class RALA(HeadedMixer):
         super().__init__(channels, head_dim)
         if head_dim % 4:
             raise ValueError(
-                f'RALA turns pairs of channels by row and by column: head_dim {head_dim} must divide by 4.'
+                f'RALA turns pairs of channels by row and by column: head_dim {head_dim} must be a multiple of 4.'
             )
         self.qkvo = nn.Conv2d(channels, 4 * channels, 1)
         self.lepe = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)

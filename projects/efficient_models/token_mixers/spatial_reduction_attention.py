@@ -1,6 +1,7 @@
 """Attention to a reduced map: spatial reduction, which others call efficient self-attention (ESA).
 
-Paper: https://arxiv.org/abs/2102.12122, Pyramid Vision Transformer
+Paper: https://arxiv.org/abs/2102.12122, Pyramid Vision Transformer; https://arxiv.org/abs/2107.06263, CMT, where the
+convolution is depthwise
 Code: https://github.com/whai362/PVT (Apache-2.0 licence)
 
 Difference to the authors' code, which leaves out what is beyond the last whole cell: the border is repeated there.
@@ -22,6 +23,7 @@ class SpatialReductionAttention(HeadedMixer):
         channels: Channels of input and output, a multiple of `head_dim`.
         head_dim: Channels of each head.
         reduction: Side s of a cell, in tokens; 1 leaves the convolution and its normalisation out.
+        depthwise: Whether the convolution mixes no channels; it has s²C weights then, and s²C² if it does.
     """
 
     mechanism: ClassVar = Mechanism(
@@ -34,7 +36,7 @@ class SpatialReductionAttention(HeadedMixer):
         is_quadratic=True,
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM, reduction: int = 4) -> None:
+    def __init__(self, channels: int, head_dim: int = HEAD_DIM, reduction: int = 2, depthwise: bool = False) -> None:
         super().__init__(channels, head_dim)
         if reduction < 1:
             raise ValueError(f'reduction of SpatialReductionAttention must be 1 or more, got {reduction}.')
@@ -43,7 +45,8 @@ class SpatialReductionAttention(HeadedMixer):
         self.kv = nn.Conv2d(channels, 2 * channels, 1)
         self.proj = nn.Conv2d(channels, channels, 1)
         if reduction > 1:
-            self.sr = nn.Conv2d(channels, channels, reduction, stride=reduction)
+            groups = channels if depthwise else 1
+            self.sr = nn.Conv2d(channels, channels, reduction, stride=reduction, groups=groups)
             self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -54,7 +57,7 @@ class SpatialReductionAttention(HeadedMixer):
 
     def macs(self, height: int, width: int) -> int:
         tokens, cells = height * width, self._cells(height, width)
-        convolution = cells * self.reduction**2 * self.channels**2 if self.reduction > 1 else 0
+        convolution = cells * self.sr.weight.numel() if self.reduction > 1 else 0
         return 2 * (tokens + cells) * self.channels**2 + convolution + 2 * tokens * cells * self.channels
 
     def num_scores(self, height: int, width: int) -> int:

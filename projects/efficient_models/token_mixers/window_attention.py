@@ -94,7 +94,8 @@ def displacements(side: int) -> torch.Tensor:
         side: Side of the window.
 
     Returns:
-        Shape (side * side, side * side); rows of the table go from far above to far below, then from left to right.
+        Shape (side * side, side * side); the table is ordered by how far the query
+        is below the key, then by how far it is to the right, both from -(side - 1).
     """
     rows, columns = (axis.flatten() for axis in torch.meshgrid(*2 * [torch.arange(side)], indexing='ij'))
     vertical, horizontal = (axis[:, None] - axis + side - 1 for axis in (rows, columns))

@@ -14,20 +14,30 @@ from projects.efficient_models.layers.conv_norm import fuse
 from projects.efficient_models.token_mixers import TOKEN_MIXERS, build_token_mixer
 
 CHANNELS = 64
-# what those that differ need to be built small; the channels are CHANNELS
-OPTIONS: dict[str, dict[str, object]] = {}
+# other options than the default ones, where they lead another way
+VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
+    'window, shifted': ('window', {'window_size': 4, 'shift': 3}),
+    'neighborhood, masked': ('neighborhood', {'kernel_size': 5, 'shifts_at_borders': False}),
+    'spatial_reduction, none': ('spatial_reduction', {'reduction': 1}),
+    'spatial_reduction, depthwise': ('spatial_reduction', {'reduction': 4, 'depthwise': True}),
+}
 # functions of a whole batch or of random draws have no place here: one image must not change another's result
 SIZES = [(1, 1), (1, 6), (5, 3), (8, 8), (17, 10)]
 
 
-@pytest.fixture(params=list(TOKEN_MIXERS))
+@pytest.fixture(params=[*TOKEN_MIXERS, *VARIANTS])
 def name(request):
     return request.param
 
 
+def build(name):
+    mixer, options = VARIANTS.get(name, (name, {}))
+    return build_token_mixer(mixer, CHANNELS, **options)
+
+
 @pytest.fixture
 def mixer(name, randomize):
-    return randomize(build_token_mixer(name, CHANNELS, **OPTIONS.get(name, {}))).eval()
+    return randomize(build(name)).eval()
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -57,7 +67,7 @@ def test_channels_last_maps_give_the_same(mixer):
 
 def test_multiply_adds_are_those_counted(name):
     with torch.device('meta'):
-        mixer = build_token_mixer(name, CHANNELS, **OPTIONS.get(name, {})).eval()
+        mixer = build(name).eval()
         for size in [(8, 8), (17, 10)]:
             with FlopCounterMode(display=False) as counter:
                 mixer(torch.empty(1, CHANNELS, *size))
@@ -65,7 +75,7 @@ def test_multiply_adds_are_those_counted(name):
 
 
 def test_gradients_are_those_of_differences(name, randomize):
-    mixer = randomize(build_token_mixer(name, CHANNELS, **OPTIONS.get(name, {}))).double().eval()
+    mixer = randomize(build(name)).double().eval()
     x = torch.randn(1, CHANNELS, 3, 4, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(mixer, x, fast_mode=True)
 
