@@ -25,6 +25,7 @@ NUMBERS = {  # neck.in_channels, then in_channels and strides of the head, as th
     'shvit_stem_maskrcnn_coco': (SHVIT_S4[1:], 256, None),
     'shvit_fpn_ade20k': (SHVIT_S4[1:], [256] * 5, [4, 8, 16, 32, 64]),
     'shvit_segformer_ade20k': (None, SHVIT_S4[1:], None),
+    'shvit_bridge_segformer_ade20k': (SHVIT_S4[2:], SHVIT_S4[2:], None),
     'shvit_upernet_ade20k': (None, SHVIT_S4[1:], None),
     'shvit_unet_cityscapes': (None, SHVIT_S4, [2, 4, 8, 16, 32, 64]),
     'efficientvit_msra_m4_fpn_cityscapes': ([32, 64, 128, 256, 384], [256] * 5, [4, 8, 16, 32, 64]),

@@ -188,8 +188,8 @@ def _method_name(model: ConfigDict) -> str:
     name = METHODS.get(network.type, network.type)
     if 'decoder' in network:  # SMPHead
         return f'{name} {network.decoder}'
-    usual_neck = 'decode_head' in model or model.neck.type == 'FPN'
-    return name if usual_neck else f'{name}, {model.neck.type}'
+    usual_necks = {'FPN', 'UpsamplingFPN'} if 'decode_head' in model else {'FPN'}
+    return f'{name}, {model.neck.type}' if model.get('neck') and model.neck.type not in usual_necks else name
 
 
 def _params(count: int, printed: str | None) -> str:

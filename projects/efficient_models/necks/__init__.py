@@ -1,5 +1,6 @@
 """Necks: from backbone levels to a feature pyramid."""
 
+from .context_bridge import ContextBridge
 from .upsampling_fpn import UpsamplingFPN
 
-__all__ = ['UpsamplingFPN']
+__all__ = ['ContextBridge', 'UpsamplingFPN']

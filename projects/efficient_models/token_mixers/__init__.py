@@ -12,6 +12,7 @@ from .convolution import Convolution, Pooling
 from .cross_covariance_attention import CrossCovarianceAttention
 from .cross_scale_attention import CrossScaleAttention
 from .deformable_attention import DeformableAttention
+from .dual_attention import DualAttention
 from .efficient_attention import EfficientAttention
 from .efficient_modulation import EfficientModulation
 from .extra_tokens import ExtraTokens
@@ -49,6 +50,7 @@ TOKEN_MIXERS: dict[str, type[TokenMixer]] = {
     'cross_scale': CrossScaleAttention,
     # channel and spatial
     'channel': ChannelAttention,
+    'dual': DualAttention,
     # rethinking tokenization
     'extra_tokens': ExtraTokens,
     'token_merging': TokenMerging,

@@ -58,7 +58,7 @@ class CrossScaleAttention(MultiHeadMixer):
 
         Zeros fill up the cells first: OpenVINO does not pool over windows larger than the map.
         """
-        beyond = (0, -x.shape[3] % self.cell, 0, -x.shape[2] % self.cell)
+        beyond = (0, self.cell - 1, 0, self.cell - 1)
         inside = F.pad(torch.ones_like(x[:1, :1]), beyond)
         return F.avg_pool2d(F.pad(x, beyond), self.cell) / F.avg_pool2d(inside, self.cell)
 

@@ -19,7 +19,7 @@ from projects.efficient_models.token_mixers import (
 CHANNELS = 64
 EXACT = 1e-9  # of float64
 # tokens in any order give the same tokens in that order: of the mixer as it is, or once its local kernels are points
-ANY_ORDER = ['softmax', 'efficient', 'cross_covariance', 'single_head', 'channel', 'additive']
+ANY_ORDER = ['softmax', 'efficient', 'cross_covariance', 'single_head', 'channel', 'dual', 'additive']
 ANY_ORDER_BUT_FOR_KERNELS = [
     'relu_linear',
     'focused_linear',
@@ -45,6 +45,7 @@ VALUE_WEIGHTS = {
             'inline',
             'extra_tokens',
             'token_merging',
+            'cross_scale',
         ],
         lambda mixer: [mixer.qkv.weight[2 * CHANNELS :, 1:]],
     ),
@@ -54,6 +55,7 @@ VALUE_WEIGHTS = {
         mixer.attn.proj[1].c.weight[:, mixer.partial_dim :],
     ],
     'spatial_reduction': lambda mixer: [mixer.kv.weight[CHANNELS:]],
+    'deformable': lambda mixer: [mixer.key_value.weight[CHANNELS:, 1:]],
 }
 # softmax normalises their features, and scores no pairs
 WITHOUT_SCORES = ['efficient', 'rala']
@@ -158,7 +160,8 @@ class SoftmaxSizes(TorchDispatchMode):
 @pytest.mark.parametrize('size', [(3, 2), (17, 10)])
 def test_scores_are_as_many_as_stated(name, mixer, size):
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), SoftmaxSizes() as seen:
-        mixer(torch.randn(1, CHANNELS, *size, dtype=torch.double))
+        part = mixer.channel if name == 'dual' else mixer  # the other half is efficient attention, without scores
+        part(torch.randn(1, CHANNELS, *size, dtype=torch.double))
     largest, total = (0, 0) if name in WITHOUT_SCORES else (max(seen.sizes), sum(seen.sizes))
     assert largest <= mixer.num_scores(*size) <= total
 
