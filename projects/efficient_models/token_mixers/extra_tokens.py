@@ -29,7 +29,7 @@ class ExtraTokens(MultiHeadMixer):
     Args:
         channels: Channels of input and output, a multiple of `head_dim`.
         head_dim: Channels of each head.
-        window: Side of a window in tokens; windows begin at the upper left corner and may stick out of the map.
+        window_size: Side of a window in tokens; windows begin at the upper left corner and may stick out of the map.
         num_extra: Messengers.
     """
 
@@ -42,30 +42,29 @@ class ExtraTokens(MultiHeadMixer):
         source='https://arxiv.org/abs/2105.15168',
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM, window: int = 7, num_extra: int = 4) -> None:
+    def __init__(self, channels: int, head_dim: int = HEAD_DIM, window_size: int = 7, num_extra: int = 4) -> None:
         super().__init__(channels, head_dim)
-        if window < 1:
-            raise ValueError(f'window of ExtraTokens must be 1 or more, got {window}.')
+        if window_size < 1:
+            raise ValueError(f'window_size of ExtraTokens must be 1 or more, got {window_size}.')
         if num_extra < 0:
             raise ValueError(f'num_extra of ExtraTokens must not be negative, got {num_extra}.')
-        self.window = window
+        self.window_size = window_size
         self.extra = nn.Parameter(torch.empty(num_extra, channels))
         nn.init.normal_(self.extra)  # as scattered as queries of normalised tokens
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to the same shape."""
         tokens = self.qkv(x).permute(0, 2, 3, 1)
-        extra_key, extra_value = self.gather(tokens)
-        windows, inside = cut_windows(tokens, self.window)
+        windows, inside = cut_windows(tokens, self.window_size)
         query, key, value = self._heads(windows)
         height, width = x.shape[2:]
-        repeats = ((height + self.window - 1) // self.window) * ((width + self.window - 1) // self.window)
-        key = torch.cat((key, _repeat(extra_key, repeats)), 2)
-        value = torch.cat((value, _repeat(extra_value, repeats)), 2)
-        if inside is not None:
-            inside = F.pad(inside, (0, len(self.extra)), value=True)
+        if len(self.extra):
+            rows, columns = ((side + self.window_size - 1) // self.window_size for side in (height, width))
+            extra = [_repeat(one, rows * columns) for one in self.gather(tokens)]
+            key, value = (torch.cat(pair, dim=2) for pair in zip((key, value), extra, strict=True))
+            inside = None if inside is None else F.pad(inside, (0, len(self.extra)), value=True)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=inside)
-        windows = attended.transpose(1, 2).flatten(2).unflatten(1, (self.window, self.window))
+        windows = attended.transpose(1, 2).flatten(2).unflatten(1, (self.window_size, self.window_size))
         return self.proj(join_windows(windows, height, width).permute(0, 3, 1, 2))
 
     def gather(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -82,17 +81,17 @@ class ExtraTokens(MultiHeadMixer):
     def macs(self, height: int, width: int) -> int:
         tokens, extra = height * width, len(self.extra)
         padded = self._num_padded(height, width)
-        products = 3 * tokens * extra + 2 * padded * (self.window**2 + extra)
+        products = 3 * tokens * extra + 2 * padded * (self.window_size**2 + extra)
         return (4 * tokens * self.channels + products) * self.channels
 
     def num_scores(self, height: int, width: int) -> int:
         extra = len(self.extra)
         padded = self._num_padded(height, width)
-        return self.num_heads * (height * width * extra + padded * (self.window**2 + extra))
+        return self.num_heads * (height * width * extra + padded * (self.window_size**2 + extra))
 
     def _num_padded(self, height: int, width: int) -> int:
         """Tokens in all windows, with those outside of the map."""
-        return -(-height // self.window) * -(-width // self.window) * self.window**2
+        return -(-height // self.window_size) * -(-width // self.window_size) * self.window_size**2
 
 
 def _repeat(extra: torch.Tensor, repeats: int) -> torch.Tensor:

@@ -20,6 +20,13 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     'neighborhood, masked': ('neighborhood', {'kernel_size': 5, 'shifts_at_borders': False}),
     'spatial_reduction, none': ('spatial_reduction', {'reduction': 1}),
     'spatial_reduction, depthwise': ('spatial_reduction', {'reduction': 4, 'depthwise': True}),
+    'channel, second version': ('channel', {'dynamic_scale': True}),
+    'deformable, groups': ('deformable', {'stride': 2, 'groups': 4}),
+    'extra_tokens, none': ('extra_tokens', {'window_size': 4, 'num_extra': 0}),
+    'token_merging, all': ('token_merging', {'merged_percent': 100}),
+    'token_merging, none': ('token_merging', {'merged_percent': 0}),
+    'focal_modulation, wide': ('focal_modulation', {'kernel_sizes': (9, 11)}),
+    'efficient_modulation, expanded': ('efficient_modulation', {'expansion': 4}),
 }
 # functions of a whole batch or of random draws have no place here: one image must not change another's result
 SIZES = [(1, 1), (1, 6), (5, 3), (8, 8), (17, 10)]

@@ -13,14 +13,14 @@ def softmax_of(mixer):
 
 @pytest.mark.parametrize('size', [(1, 1), (3, 8), (6, 5)])
 def test_one_window_without_messengers_is_softmax_attention(size, randomize):
-    mixer = randomize(ExtraTokens(64, window=8, num_extra=0)).eval()
+    mixer = randomize(ExtraTokens(64, window_size=8, num_extra=0)).eval()
     x = torch.randn(2, 64, *size)
     with torch.inference_mode():
         torch.testing.assert_close(mixer(x), softmax_of(mixer)(x), rtol=0, atol=1e-6)
 
 
 def test_without_messengers_each_window_is_alone(randomize):
-    mixer = randomize(ExtraTokens(32, window=4, num_extra=0)).eval()
+    mixer = randomize(ExtraTokens(32, window_size=4, num_extra=0)).eval()
     x = torch.randn(1, 32, 10, 7)
     with torch.inference_mode():
         y = mixer(x)
@@ -32,7 +32,7 @@ def test_without_messengers_each_window_is_alone(randomize):
 
 def test_messengers_are_means_of_the_map_that_each_window_reads(randomize):
     """As attention to a window's tokens and two more, whose keys and values are put in by hand."""
-    mixer = randomize(ExtraTokens(32, window=4, num_extra=2)).eval()
+    mixer = randomize(ExtraTokens(32, window_size=4, num_extra=2)).eval()
     x = torch.randn(1, 32, 4, 8)
     with torch.inference_mode():
         query, key, value = mixer.qkv(x).flatten(2)[0].split(32)
@@ -50,14 +50,14 @@ def test_messengers_reach_all_windows(randomize):
     changed[..., 0, 0] += 3
     with torch.inference_mode():
         for num_extra in (0, 2):
-            mixer = randomize(ExtraTokens(32, window=4, num_extra=num_extra)).eval()
+            mixer = randomize(ExtraTokens(32, window_size=4, num_extra=num_extra)).eval()
             differences = (mixer(changed) - mixer(x)).abs().amax((0, 1))
             assert differences[:4, :4].min() > 1e-4
             assert (differences[4:, 4:].min() > 1e-5) == bool(num_extra)
 
 
 def test_moving_whole_windows_moves_the_result(randomize):
-    mixer = randomize(ExtraTokens(32, window=4)).eval()
+    mixer = randomize(ExtraTokens(32, window_size=4)).eval()
     x = torch.randn(1, 32, 8, 12)
     with torch.inference_mode():
         y = mixer(x)
@@ -68,7 +68,7 @@ def test_moving_whole_windows_moves_the_result(randomize):
         assert (mixer(odd.flip(3)) - mixer(odd).flip(3)).abs().max() > 1e-3  # other windows
 
 
-@pytest.mark.parametrize('options', [{'window': 0}, {'num_extra': -1}])
+@pytest.mark.parametrize('options', [{'window_size': 0}, {'num_extra': -1}])
 def test_impossible_options_are_refused(options):
     (name,) = options
     with pytest.raises(ValueError, match=f'{name} of ExtraTokens must'):
