@@ -16,9 +16,10 @@ def cut_tiles(x: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, num_he
         Shape (B * vertical * horizontal, heads, side * side, C / heads).
     """
     side = rows.shape[1]
-    x = x.index_select(2, rows.flatten()).index_select(3, columns.flatten())
-    x = x.unflatten(3, (-1, side)).unflatten(2, (-1, side)).permute(0, 2, 4, 3, 5, 1)
-    return x.flatten(3, 4).flatten(0, 2).unflatten(2, (num_heads, -1)).transpose(1, 2)
+    tokens = x.permute(0, 2, 3, 1).flatten(1, 2)
+    places = rows[:, None, :, None] * x.shape[3] + columns[:, None, :]
+    tiles = tokens.index_select(1, places.flatten()).unflatten(1, (-1, side**2)).flatten(0, 1)
+    return tiles.unflatten(2, (num_heads, -1)).transpose(1, 2)
 
 
 def join_tiles(tiles: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
@@ -34,7 +35,8 @@ def join_tiles(tiles: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -
     """
     grid, side = (-1, rows.shape[0], columns.shape[0]), rows.shape[1]
     x = tiles.transpose(1, 2).flatten(2).unflatten(1, (side, side)).unflatten(0, grid)
-    return x.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+    # this order of the factors gives channels-last memory
+    return x.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
 def pair_axes(rows: torch.Tensor, columns: torch.Tensor, batch: int) -> torch.Tensor:

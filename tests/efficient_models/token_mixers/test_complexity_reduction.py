@@ -178,6 +178,16 @@ def test_tokens_of_other_windows_are_not_seen():
     assert difference[~seen].max() < 1e-6
 
 
+def test_moving_whole_windows_moves_the_result():
+    mixer = build('window', window_size=4)
+    nn.init.normal_(mixer.bias_table)
+    x = torch.randn(1, CHANNELS, 8, 12)
+    with torch.inference_mode():
+        y = mixer(x)
+        torch.testing.assert_close(mixer(x.roll((4, 8), (2, 3))), y.roll((4, 8), (2, 3)), rtol=0, atol=1e-6)
+        assert (mixer(x.roll(1, 3)) - y.roll(1, 3)).abs().max() > 1e-2
+
+
 @pytest.mark.parametrize('shifts_at_borders', [True, False])
 @pytest.mark.parametrize('size', [(9, 13), (2, 6), (5, 1)])
 def test_neighbors_are_those_of_the_definition(size, shifts_at_borders):
