@@ -43,12 +43,7 @@ class ChannelGate(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.gate = nn.Sequential(
-            nn.Conv2d(channels, channels, 1, bias=False),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 1, bias=False),
-            nn.Sigmoid(),
-        )
+        self.gate = nn.Sequential(nn.Conv2d(channels, channels, 1, bias=False), nn.Sigmoid())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to the same shape."""
@@ -73,7 +68,7 @@ class ConvAdditiveAttention(TokenMixer):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
-        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1, bias=False)
         self.query_gates = nn.Sequential(SpatialGate(channels), ChannelGate(channels))
         self.key_gates = nn.Sequential(SpatialGate(channels), ChannelGate(channels))
         self.dwc = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
@@ -85,5 +80,5 @@ class ConvAdditiveAttention(TokenMixer):
         return self.proj(self.dwc(self.query_gates(query) + self.key_gates(key)) * value)
 
     def macs(self, height: int, width: int) -> int:
-        channel_gates = 4 * self.channels**2
+        channel_gates = 2 * self.channels**2
         return height * width * (3 * self.channels**2 + 38 * self.channels) + channel_gates

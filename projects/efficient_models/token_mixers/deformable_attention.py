@@ -9,7 +9,8 @@ Compared with the authors' code:
   are the centers of cells that divide the map evenly, and samples beyond the border are those of the border. Without
   offsets, at a stride of 1, this is softmax attention.
 - Each group has offset layers of its own, under one norm over all channels, where the authors share them.
-- There is no table of relative positions, whose size is that of a training image's map.
+- There is no table of relative positions, whose size is that of a training image's map. Offsets are always bounded by
+  tanh; later configurations of theirs bound the positions instead.
 """
 
 from typing import ClassVar
@@ -20,12 +21,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..layers.precision import without_autocast
-from .token_mixer import HEAD_DIM, Mechanism, TokenMixer, split_heads
+from .token_mixer import HEAD_DIM, HeadedMixer, Mechanism
 
-OFFSET_RANGE = 2  # half cells between reference points that a sample may move; the authors' offset_range_factor
+OFFSET_RANGE = 2  # half distances of reference points that a sample may move; the authors' offset_range_factor
 
 
-class DeformableAttention(TokenMixer):
+class DeformableAttention(HeadedMixer):
     """Each token attends to samples of the map on a grid whose points have been moved.
 
     Args:
@@ -46,8 +47,7 @@ class DeformableAttention(TokenMixer):
     )
 
     def __init__(self, channels: int, head_dim: int = HEAD_DIM, stride: int = 4, groups: int = 1) -> None:
-        super().__init__(channels)
-        self.num_heads = split_heads('DeformableAttention', channels, head_dim)
+        super().__init__(channels, head_dim)
         if stride < 1:
             raise ValueError(f'stride of DeformableAttention must be 1 or more, got {stride}.')
         if groups < 1 or channels % groups:
@@ -70,10 +70,8 @@ class DeformableAttention(TokenMixer):
         """Map (B, C, H, W) to the same shape."""
         query = self.query(x)
         samples = self.sample(x, self.points(query))
-        key, value = self.key_value(samples).flatten(2).unflatten(1, (2, self.num_heads, -1)).transpose(3, 4).unbind(1)
-        query = query.flatten(2).unflatten(1, (self.num_heads, -1)).transpose(2, 3)
-        attended = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(attended.transpose(2, 3).flatten(1, 2).unflatten(2, x.shape[2:]))
+        key, value = map(self.to_tokens, self.key_value(samples).chunk(2, dim=1))
+        return self.proj(self.to_map(F.scaled_dot_product_attention(self.to_tokens(query), key, value), x))
 
     def points(self, query: torch.Tensor) -> torch.Tensor:
         """Return where each group is sampled.

@@ -5,9 +5,9 @@ Segmentation
 Code: https://github.com/xmindflow/DAEFormer
 
 In the paper's block, four residual branches follow one another, each with a norm: efficient attention, a perceptron,
-transposed attention (cross-covariance attention without the name) and a perceptron. A mixer has neither perceptrons nor
-norms; its residual connection is outside. What remains are the two attentions, with the residual connection between
-them.
+transposed attention (cross-covariance attention without the name) and a perceptron; the authors' code swaps the two
+attentions. A mixer has neither perceptrons nor norms; its residual connection is outside. What remains are the two
+attentions in the paper's order, with the residual connection between them.
 """
 
 from typing import ClassVar

@@ -45,7 +45,7 @@ def test_convolutional_form_is_the_published_formula(randomize):
         convolved = spatial[0].bn(spatial[0].c(tokens)).relu()
         tokens = tokens * (spatial[2].weight[0, :, :, :] * convolved).sum(1, keepdim=True).sigmoid()
         means = tokens.mean((2, 3))
-        opened = (channel[2].weight[:, :, 0, 0] @ (channel[0].weight[:, :, 0, 0] @ means.T).relu()).T.sigmoid()
+        opened = (channel[0].weight[:, :, 0, 0] @ means.T).T.sigmoid()
         return tokens * opened[:, :, None, None]
 
     with torch.inference_mode():

@@ -1,3 +1,6 @@
+import itertools
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -60,6 +63,35 @@ def test_samples_are_interpolated_at_the_points():
     samples = mixer.sample(ramp, points)
     torch.testing.assert_close(samples[0, 0, 0], torch.tensor([2.0, 2.5, 7.0]))
     torch.testing.assert_close(samples[0, 16, 0], torch.tensor([0.0, 0.0, 6.75]))
+
+
+@pytest.mark.parametrize('size', [(6, 9), (5, 2)])
+def test_equals_the_attention_written_out(size, randomize):
+    """Two groups of two heads; each sample is interpolated by hand between the centers of four tokens."""
+    mixer = randomize(DeformableAttention(32, head_dim=8, stride=2, groups=2)).eval().double()
+    nn.init.normal_(mixer.offset_proj.weight, std=0.5)
+    x = torch.randn(1, 32, *size, dtype=torch.double)
+    rows, columns = size
+    with torch.inference_mode():
+        query = mixer.query(x)
+        offsets = mixer.offset_proj(nn.functional.gelu(mixer.offset_norm(mixer.offset_conv(query))))[0].tanh()
+        height, width = -(-rows // 2), -(-columns // 2)
+        assert offsets.shape == (4, height, width)
+        samples = torch.zeros(32, height, width, dtype=torch.double)
+        for group, i, j in itertools.product(range(2), range(height), range(width)):
+            # one distance between reference points at most, then from cells to tokens, whose centers are at halves
+            row = (i + 0.5 + offsets[2 * group + 1, i, j].item()) * rows / height - 0.5
+            column = (j + 0.5 + offsets[2 * group, i, j].item()) * columns / width - 0.5
+            row, column = min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)
+            for r, c in itertools.product({math.floor(row), math.ceil(row)}, {math.floor(column), math.ceil(column)}):
+                share = (1 - abs(row - r)) * (1 - abs(column - c))
+                samples[16 * group : 16 * group + 16, i, j] += share * x[0, 16 * group : 16 * group + 16, r, c]
+        key, value = mixer.key_value(samples[None]).flatten(2)[0].split(32)
+        queries = query.flatten(2)[0]
+        heads = [slice(8 * head, 8 * head + 8) for head in range(4)]
+        read = [value[one] @ (queries[one].T @ key[one] / 8**0.5).softmax(1).T for one in heads]
+        expected = mixer.proj(torch.cat(read).view(1, 32, *size))
+        torch.testing.assert_close(mixer(x), expected, rtol=0, atol=1e-10)
 
 
 def test_flipping_the_map_flips_the_result_if_the_learnt_kernel_is_symmetric(randomize):
