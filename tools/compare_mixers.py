@@ -31,6 +31,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--threads', type=whole_number(), default=1, help='of the processor (default: 1)')
     add('--device', choices=('cpu', 'cuda'), default='cpu')
     add('--seconds', type=number(above=0), default=0.5, help='for each measurement (default: 0.5)')
+    add('--cpu-time', action='store_true', help='time of the processor, on one thread: for busy machines')
     add('--no-memory', action='store_true', help='do not measure peak memory, which opens every mixer once more')
     add('--learn', nargs='+', choices=TASKS, metavar='TASK', help=f'train at {" or ".join(TASKS)}, too')
     add('--seeds', nargs='+', type=int, default=[0, 1, 2], help='of the trainings (default: 0 1 2)')
@@ -63,6 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
             device=args.device,
             seconds=args.seconds,
             memory=not args.no_memory,
+            cpu_time=args.cpu_time,
         )
         import_networks()
         write_plan(plan, args.work_dir)

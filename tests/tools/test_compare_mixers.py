@@ -29,7 +29,7 @@ def tool(monkeypatch):
 def test_mixers_are_measured_and_reported(tool, tmp_path, capsys):
     folder = tmp_path / 'comparison'
     command = ['--mixers', 'softmax', 'convolution', '--tokens', '16', '64', '--kernels', 'eager', 'openvino']
-    command += ['--channels', '32', '--seconds', '0.01', '--no-memory', '--work-dir', str(folder)]
+    command += ['--channels', '32', '--seconds', '0.01', '--no-memory', '--cpu-time', '--work-dir', str(folder)]
     with pytest.raises(SystemExit) as end:
         tool.main(command)
     assert end.value.code == 0
@@ -44,6 +44,7 @@ def test_mixers_are_measured_and_reported(tool, tmp_path, capsys):
         for kernels in ('eager', 'openvino')
     }
     assert all(cost['latency_ms']['median'] > 0 for cost in costs)
+    assert 'of the time of the processor' in (folder / 'results.md').read_text()
     page = (folder / 'report.html').read_text()
     assert '<script' not in page
     assert set(re.findall(r'href="#(mixer-\w+)"', page)) == set(re.findall(r'<article id="([^"]+)"', page))
@@ -68,6 +69,7 @@ def test_errors_are_one_line(tool, tmp_path, capsys):
         (['--mixers', 'softmaks'], 'unknown softmaks'),
         (['--report-only'], 'run it without --report-only first'),
         (['--tokens', '1000'], 'expected squares'),
+        (['--cpu-time', '--threads', '2'], 'measured on one of its threads'),
     ):
         with pytest.raises(SystemExit) as end:
             tool.main([*command, '--work-dir', str(tmp_path / 'none')])

@@ -2,6 +2,7 @@
 
 import gc
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from .peak_memory import peak_memory_mb
 from .results import Results
 from .sessions import cases_of, open_case, opener
 from .subjects import Subject
-from .timing import Case, Measurement, time_in_turns
+from .timing import Case, Measurement, clock, time_in_turns
 
 Note = Callable[[str, float], None]
 """Told what is being done, and which share of that is done."""
@@ -36,6 +37,8 @@ class Settings:
         rounds: See `time_in_turns`.
         channels_last: See `open_case`.
         memory: Whether peak memory is measured, too.
+        cpu_time: Whether the processor time of this process counts, which other work on the machine hardly prolongs,
+            and not the time that passes; on one thread they are the same where there is no other work.
     """
 
     runtimes: tuple[str, ...] = ('eager', 'onnxruntime', 'openvino')
@@ -47,6 +50,14 @@ class Settings:
     rounds: int | None = None
     channels_last: bool = False
     memory: bool = True
+    cpu_time: bool = False
+
+    def __post_init__(self) -> None:
+        if self.cpu_time and (self.device != 'cpu' or set(self.threads) != {1}):
+            raise ValueError(
+                f'time of the processor is measured on one of its threads, and not of {self.device} with '
+                f'{", ".join(map(str, self.threads))} threads'
+            )
 
     def ceiling_precisions(self) -> tuple[str, ...]:
         """Precisions whose ceiling is measured."""
@@ -141,6 +152,7 @@ def measure(
         seconds=settings.seconds if settings.rounds is None else None,
         rounds=settings.rounds,
         warm_up=1,  # after the one above
+        clock=time.process_time if settings.cpu_time else clock,
         note=lambda done: note(f'{title}: timing', done),
     )
     return [Measurement(case, batch_size, threads, calls_s) for case, calls_s in zip(calls, times, strict=True)]

@@ -30,7 +30,7 @@ def draw_class(costs: Sequence[Cost], mixers: Sequence[str]) -> Figure | None:
     if not kernels:
         return None
     figure = new_figure(3.1 * len(kernels) + 2.2, 3.4)
-    panels = figure.subplots(1, len(kernels), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(kernels), sharex=True, sharey=True, squeeze=False)[0]
     handles: dict[str, Line2D] = {}
     names = [name for name in mixers if name != REFERENCE]
     looks = dict(zip(names, zip(distinct_colors(len(names)), MARKERS * 3, strict=False), strict=True))

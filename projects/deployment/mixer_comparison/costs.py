@@ -45,6 +45,8 @@ class Plan:
         device: 'cpu' or 'cuda'.
         seconds: For which each mixer is timed, at one number of tokens by one of the kernels.
         memory: Whether peak memory is measured, too, in a process for each.
+        cpu_time: Whether time of the processor is measured, which other work hardly prolongs, and not the time that
+            passes.
 
     Raises:
         ValueError: Something is unknown, or a number is not what is expected.
@@ -58,6 +60,7 @@ class Plan:
     device: str = 'cpu'
     seconds: float = 0.5
     memory: bool = True
+    cpu_time: bool = False
 
     def __post_init__(self) -> None:
         for given, known in ((self.mixers, TOKEN_MIXERS), (self.kernels, KERNELS)):
@@ -128,6 +131,7 @@ def measure_costs(plan: Plan, folder: Path, note: Note) -> None:
                 device=plan.device,
                 seconds=plan.seconds,
                 memory=plan.memory,
+                cpu_time=plan.cpu_time,
             )
             results = Results(folder / FOLDER / f'{number}_{kernels}.json', question_of(texts, size, settings))
             run_benchmark(subjects, settings, results, partial(_note, note, number))

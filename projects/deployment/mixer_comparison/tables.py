@@ -120,7 +120,8 @@ def scope(plan: Plan) -> str:
     return (
         f'{counted(len(plan.mixers), "mixer")} of {plan.channels} channels on one map, projections included; batch '
         'norms are folded but in eager. At each number of tokens and by each of the kernels the mixers take turns in '
-        f'one process, for {plan.seconds:g} s each, on {counted(plan.threads, "thread")}; medians of the rounds. A 1x1 '
-        'convolution from 3 channels stands before each. In eager, PyTorch computes softmax attention by one kernel '
-        'that keeps no scores; the limit of scores is the same for all kernels, so that curves end at the same place.'
+        f'one process, for {plan.seconds:g} s each, on {counted(plan.threads, "thread")}; medians of the rounds'
+        f'{", of the time of the processor" if plan.cpu_time else ""}. A 1x1 convolution from 3 channels stands before '
+        'each. In eager, PyTorch computes softmax attention by one kernel that keeps no scores; the limit of scores is '
+        'the same for all kernels, so that curves end at the same place.'
     )
