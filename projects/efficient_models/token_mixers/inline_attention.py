@@ -17,6 +17,10 @@ from .token_mixer import Mechanism, MultiHeadMixer
 class InLineAttention(MultiHeadMixer):
     """Linear attention normalised by subtraction; a 3x3 kernel for each image and channel is added.
 
+    Note:
+        Scores are not normalised, and so the output grows with the cube of the input: float16 ends where normalised
+        inputs are 100 times as large.
+
     Args:
         channels: Channels of input and output, a multiple of `head_dim`.
         head_dim: Channels d of each head. What predicts the kernels has 10 d weights for each channel; the authors have

@@ -16,6 +16,9 @@ PARTIAL_RATIO = 0.214  # rounded, it gives the widths of all variants of SHViT
 class SingleHeadAttention(TokenMixer):
     """`SHSA` of the backbone SHViT.
 
+    Note:
+        It normalises over all tokens, and so what a padded image gives depends on its padding.
+
     Args:
         channels: Channels of input and output, at least 3.
         qk_dim: Channels of queries and keys.
