@@ -36,6 +36,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--learn', nargs='+', choices=TASKS, metavar='TASK', help=f'train at {" or ".join(TASKS)}, too')
     add('--seeds', nargs='+', type=int, default=[0, 1, 2], help='of the trainings (default: 0 1 2)')
     add('--length', type=whole_number(), help="of each training, in iterations or epochs (default: the sample's)")
+    add('--images', type=whole_number(), default=96, help='newly drawn, to score on (default: 96)')
     add('--num-processes', type=whole_number(), default=1, help='trainings at once (default: 1)')
     add('--report-only', action='store_true', help='report what there is so far, and measure nothing')
     add('--work-dir', type=folder_to_write, default=WORK_DIR, help=f'folder for all of it (default: {WORK_DIR})')
@@ -79,11 +80,19 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def train(args: argparse.Namespace, mixers: tuple[str, ...]) -> dict[str, str]:
-    """Train what is not trained yet; return what failed, and why."""
+    """Train what is not trained yet, and score it on new images; return what failed, and why."""
+    from mmengine.config import Config
+
     from projects.deployment.mixer_comparison.learning import learn, plan_runs
     from projects.sample_data import use_sample
+    from projects.sample_data.test_sets import use_new_test_images
 
-    runs = plan_runs(args.work_dir / 'configs', args.learn, mixers, args.seeds, use_sample, args.length)
+    def prepare(cfg: Config) -> None:
+        use_sample(cfg)
+        use_new_test_images(cfg, args.images)
+        cfg.val_dataloader, cfg.val_evaluator = cfg.test_dataloader, cfg.test_evaluator
+
+    runs = plan_runs(args.work_dir / 'configs', args.learn, mixers, args.seeds, prepare, args.length)
     return learn(runs, args.work_dir, args.num_processes).failed
 
 

@@ -1,3 +1,7 @@
+import io
+import warnings
+
+import onnxruntime
 import pytest
 import torch
 
@@ -71,6 +75,30 @@ def test_any_mixer_makes_a_network_that_learns_and_folds(mixer, randomize):
         assert not [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
         for level, reference in zip(network(images), expected, strict=True):
             assert (level - reference).abs().max() / reference.abs().mean() < 1e-10
+
+
+def test_an_exported_network_takes_images_of_any_size(randomize):
+    network = randomize(pyramid('convolution', 'channel', 'window', 'softmax')).fuse()
+    file, names = io.BytesIO(), [f'level{index}' for index in range(4)]
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.onnx.export(
+            network,
+            (torch.randn(1, 3, 64, 96),),
+            file,
+            input_names=['images'],
+            output_names=names,
+            dynamic_axes={name: {2: 'h', 3: 'w'} for name in ['images', *names]},
+            opset_version=17,
+            dynamo=False,
+        )
+    session = onnxruntime.InferenceSession(file.getvalue(), providers=['CPUExecutionProvider'])
+    for size in [(64, 96), (97, 131)]:
+        images = torch.randn(1, 3, *size)
+        with torch.inference_mode():
+            expected = network(images)
+        for level, reference in zip(session.run(None, {'images': images.numpy()}), expected, strict=True):
+            assert (torch.from_numpy(level) - reference).abs().max() / reference.abs().mean() < 1e-3
 
 
 def test_position_encoding_and_norm_are_those_of_their_formula():
