@@ -92,8 +92,8 @@ def load_config(
             value = part.get(key)
             if not isinstance(value, str) or (key == 'ann_file' and 'data_root' in part):
                 continue
-            if data_root and value.startswith(data_root):
-                value = Path(cfg.data_root) / value.removeprefix(data_root).lstrip('/')
+            if data_root and Path(value).is_relative_to(data_root):
+                value = Path(cfg.data_root) / Path(value).relative_to(data_root)
             part[key] = str(locate(value))
     return cfg
 

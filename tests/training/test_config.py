@@ -25,6 +25,16 @@ def test_the_current_folder_goes_first(tmp_path, monkeypatch):
     assert load_config(CONFIG).train_dataloader.dataset.data_root == 'data/coco'
 
 
+def test_data_of_another_folder_whose_name_begins_alike_stay_where_they_are(tmp_path):
+    def prepare(cfg):
+        cfg.data_root = cfg.train_dataloader.dataset.data_root = str(tmp_path / 'coco')
+        cfg.test_dataloader.dataset.data_root = str(tmp_path / 'coco_new')
+
+    cfg = load_config(CONFIG, {'data_root': '/elsewhere'}, prepare)
+    assert cfg.train_dataloader.dataset.data_root == '/elsewhere'
+    assert cfg.test_dataloader.dataset.data_root == str(tmp_path / 'coco_new')
+
+
 def test_data_root_moves_data_sets_and_evaluators_together():
     cfg = load_config(CONFIG, {'data_root': '/elsewhere'})
     for split in ('train', 'val', 'test'):
