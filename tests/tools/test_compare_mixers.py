@@ -3,13 +3,17 @@
 import importlib.util
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from projects import sample_data
 from projects.deployment.benchmark import comparison
 from projects.deployment.benchmark import run as benchmark_run
+from projects.sample_data import test_sets, use_sample
+from projects.sample_data.test_sets import use_new_test_images
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,6 +66,24 @@ def test_mixers_are_measured_and_reported(tool, tmp_path, capsys):
     (folder / 'report.html').unlink()
     tool.main(['--report-only', '--work-dir', str(folder)])
     assert (folder / 'report.html').read_text() == page
+
+
+def test_networks_learn_and_are_compared(tool, tmp_path, monkeypatch):
+    """A step each, on the smallest images: everything between the command and the page."""
+    monkeypatch.setattr(sample_data, 'use_sample', partial(use_sample, root=tmp_path, tiny=True))
+    monkeypatch.setattr(test_sets, 'use_new_test_images', partial(use_new_test_images, root=tmp_path))
+    folder = tmp_path / 'comparison'
+    command = ['--mixers', 'softmax', 'convolution', '--tokens', '16', '--kernels', 'eager', '--channels', '32']
+    command += ['--seconds', '0.01', '--no-memory', '--learn', 'ade20k', '--seeds', '0', '--images', '2']
+    with pytest.raises(SystemExit) as end:
+        tool.main([*command, '--work-dir', str(folder)])
+    assert end.value.code == 0
+    learned = json.loads((folder / 'results.json').read_text())['learned']
+    assert {one['mixer'] for one in learned} == {'softmax', 'convolution'}
+    assert all(0 <= one['scores']['0'] <= 100 for one in learned)
+    page = (folder / 'report.html').read_text()
+    assert 'Semantic FPN on the twin of ADE20K' in page
+    assert page.count('(1 seed') == 2
 
 
 def test_errors_are_one_line(tool, tmp_path, capsys):

@@ -11,7 +11,7 @@ from typing import Any
 from projects.efficient_models.token_mixers import DESIGNS, TOKEN_MIXERS
 from projects.reporting.figures import png
 from projects.reporting.markdown import Part, bullets, document
-from projects.reporting.number_format import fixed, with_spread
+from projects.reporting.number_format import counted, fixed, with_spread
 from projects.reporting.pages import render_page
 from projects.storage.atomic_files import write_file
 
@@ -154,4 +154,5 @@ def describe(name: str, plan: Plan, costs: Sequence[Cost], learned: Sequence[Lea
 def _score_text(one: Learned) -> str:
     task = TASKS[one.task]
     beside = '' if one.beside is None else f', {fixed(one.beside.mean, signed=True)} beside softmax attention'
-    return f'{task.title}: {task.score} {with_spread(one.spread.mean, one.spread.std)} ({one.spread.n} seeds{beside})'
+    seeds = counted(one.spread.n, 'seed')
+    return f'{task.title}: {task.score} {with_spread(one.spread.mean, one.spread.std)} ({seeds}{beside})'
