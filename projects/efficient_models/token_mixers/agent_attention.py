@@ -10,10 +10,9 @@ from typing import ClassVar
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from .grid_pooling import pool_macs, pool_to_grid
-from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
+from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer, attend_pairs
 
 
 class AgentAttention(MultiHeadMixer):
@@ -45,8 +44,8 @@ class AgentAttention(MultiHeadMixer):
         """Map (B, C, H, W) to the same shape."""
         query, key, value = self.qkv(x).chunk(3, dim=1)
         agents = self.to_tokens(pool_to_grid(query, self.grid))
-        gathered = F.scaled_dot_product_attention(agents, self.to_tokens(key), self.to_tokens(value))
-        attended = F.scaled_dot_product_attention(self.to_tokens(query), agents, gathered)
+        gathered = attend_pairs(agents, self.to_tokens(key), self.to_tokens(value))
+        attended = attend_pairs(self.to_tokens(query), agents, gathered)
         return self.proj(self.to_map(attended, x) + self.dwc(value))
 
     def macs(self, height: int, width: int) -> int:

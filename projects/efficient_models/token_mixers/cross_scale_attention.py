@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
-from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
+from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer, attend_pairs
 
 
 class CrossScaleAttention(MultiHeadMixer):
@@ -48,8 +48,8 @@ class CrossScaleAttention(MultiHeadMixer):
         summaries = self.summarize(qkv)
         query, key, value = map(self.to_tokens, qkv.chunk(3, dim=1))
         coarse_query, coarse_key, coarse_value = map(self.to_tokens, summaries.chunk(3, dim=1))
-        fine = self.to_map(F.scaled_dot_product_attention(query, coarse_key, coarse_value), x)
-        coarse = self.to_map(F.scaled_dot_product_attention(coarse_query, key, value), summaries)
+        fine = self.to_map(attend_pairs(query, coarse_key, coarse_value), x)
+        coarse = self.to_map(attend_pairs(coarse_query, key, value), summaries)
         coarse = F.interpolate(coarse, scale_factor=float(self.cell), mode='nearest')[:, :, : x.shape[2], : x.shape[3]]
         return self.proj((fine + coarse) / 2)
 

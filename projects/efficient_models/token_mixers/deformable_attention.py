@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..layers.precision import without_autocast
-from .token_mixer import HEAD_DIM, HeadedMixer, Mechanism
+from .token_mixer import HEAD_DIM, HeadedMixer, Mechanism, attend_pairs
 
 OFFSET_RANGE = 2  # half distances of reference points that a sample may move; the authors' offset_range_factor
 
@@ -71,7 +71,7 @@ class DeformableAttention(HeadedMixer):
         query = self.query(x)
         samples = self.sample(x, self.points(query))
         key, value = map(self.to_tokens, self.key_value(samples).chunk(2, dim=1))
-        return self.proj(self.to_map(F.scaled_dot_product_attention(self.to_tokens(query), key, value), x))
+        return self.proj(self.to_map(attend_pairs(self.to_tokens(query), key, value), x))
 
     def points(self, query: torch.Tensor) -> torch.Tensor:
         """Return where each group is sampled.

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..backbones.turbovit import cut_windows, join_windows
-from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
+from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer, attend_pairs
 
 
 class ExtraTokens(MultiHeadMixer):
@@ -63,7 +63,7 @@ class ExtraTokens(MultiHeadMixer):
             extra = [_repeat(one, rows * columns) for one in self.gather(tokens)]
             key, value = (torch.cat(pair, dim=2) for pair in zip((key, value), extra, strict=True))
             inside = None if inside is None else F.pad(inside, (0, len(self.extra)), value=True)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=inside)
+        attended = attend_pairs(query, key, value, mask=inside)
         windows = attended.transpose(1, 2).flatten(2).unflatten(1, (self.window_size, self.window_size))
         return self.proj(join_windows(windows, height, width).permute(0, 3, 1, 2))
 

@@ -13,10 +13,9 @@ kernels of its own for a GPU. Its bias for each displacement is left out.
 from typing import ClassVar
 
 import torch
-from torch.nn import functional as F
 
 from .tiles import cut_tiles, join_tiles, pair_axes
-from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
+from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer, attend_pairs
 
 
 class NeighborhoodAttention(MultiHeadMixer):
@@ -59,7 +58,7 @@ class NeighborhoodAttention(MultiHeadMixer):
         query = cut_tiles(query, rows, columns, self.num_heads)
         key, value = cut_tiles(key_value, key_rows, key_columns, 2 * self.num_heads).chunk(2, dim=1)
         seen = pair_axes(see_rows, see_columns, batch)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
+        attended = attend_pairs(query, key, value, mask=seen)
         return self.proj(join_tiles(attended, rows, columns)[:, :, :height, :width])
 
     def macs(self, height: int, width: int) -> int:

@@ -6,9 +6,8 @@ Paper: https://arxiv.org/abs/1706.03762, Attention Is All You Need
 from typing import ClassVar
 
 import torch
-from torch.nn import functional as F
 
-from .token_mixer import Mechanism, MultiHeadMixer
+from .token_mixer import Mechanism, MultiHeadMixer, attend_pairs
 
 
 class SoftmaxAttention(MultiHeadMixer):
@@ -32,7 +31,7 @@ class SoftmaxAttention(MultiHeadMixer):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to the same shape."""
         query, key, value = map(self.to_tokens, self.qkv(x).chunk(3, dim=1))
-        return self.proj(self.to_map(F.scaled_dot_product_attention(query, key, value), x))
+        return self.proj(self.to_map(attend_pairs(query, key, value), x))
 
     def macs(self, height: int, width: int) -> int:
         tokens = height * width

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .token_mixer import HEAD_DIM, HeadedMixer, Mechanism
+from .token_mixer import HEAD_DIM, HeadedMixer, Mechanism, attend_pairs
 
 
 class SpatialReductionAttention(HeadedMixer):
@@ -53,7 +53,7 @@ class SpatialReductionAttention(HeadedMixer):
         """Map (B, C, H, W) to the same shape."""
         query = self.to_tokens(self.q(x))
         key, value = map(self.to_tokens, self.kv(self._reduce(x)).chunk(2, dim=1))
-        return self.proj(self.to_map(F.scaled_dot_product_attention(query, key, value), x))
+        return self.proj(self.to_map(attend_pairs(query, key, value), x))
 
     def macs(self, height: int, width: int) -> int:
         tokens, cells = height * width, self._cells(height, width)

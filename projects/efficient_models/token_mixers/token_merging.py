@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
-from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
+from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer, attend_pairs
 
 
 class TokenMerging(MultiHeadMixer):
@@ -52,7 +52,7 @@ class TokenMerging(MultiHeadMixer):
         sizes = merged[:, :1].scatter_add(2, slots, torch.ones_like(tokens[:, :1]))
         merged = merged.scatter_add(2, slots.expand_as(tokens), tokens) / sizes
         query, key, value = map(self.to_tokens, merged.chunk(3, dim=1))
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=sizes.log().unsqueeze(1))
+        attended = attend_pairs(query, key, value, mask=sizes.log().unsqueeze(1))
         attended = attended.transpose(2, 3).flatten(1, 2)
         restored = attended.gather(2, slots.expand(-1, self.channels, -1))
         return self.proj(restored.unflatten(2, x.shape[2:]))

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 HEAD_DIM = 32  # channels of a head where a mixer's authors say nothing else
 
@@ -128,6 +129,23 @@ class MultiHeadMixer(HeadedMixer):
         super().__init__(channels, head_dim)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.proj = nn.Conv2d(channels, channels, 1)
+
+
+def attend_pairs(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return softmax(Q Kᵀ / √d + mask) V without keeping scores, where PyTorch can.
+
+    Its fused kernels want the channels of a token side by side, which they are not in a map; without that, it computes
+    and keeps all scores, in six times the time for 4,096 tokens on a CPU.
+
+    Args:
+        query: Shape (B, heads, N, d).
+        key: Shape (B, heads, M, d).
+        value: As `key`.
+        mask: Added to the scores or, of booleans, which of them count; broadcast to (B, heads, N, M).
+    """
+    return F.scaled_dot_product_attention(query.contiguous(), key.contiguous(), value.contiguous(), attn_mask=mask)
 
 
 def split_heads(mixer: str, channels: int, head_dim: int) -> int:

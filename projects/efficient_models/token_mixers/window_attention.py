@@ -12,10 +12,9 @@ from typing import ClassVar
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from .tiles import cut_tiles, join_tiles, pair_axes
-from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
+from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer, attend_pairs
 
 
 class WindowAttention(MultiHeadMixer):
@@ -62,7 +61,7 @@ class WindowAttention(MultiHeadMixer):
         if torch.jit.is_tracing() or not whole:  # a traced graph serves other sizes
             inside = pair_axes(in_rows[:, None], in_columns[:, None], batch)
             bias = bias.masked_fill(~inside, float('-inf'))
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        attended = attend_pairs(query, key, value, mask=bias)
         attended = join_tiles(attended, rows, columns)
         end = self.padding
         return self.proj(attended[:, :, end : end + height, end : end + width])

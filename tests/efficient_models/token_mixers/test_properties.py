@@ -57,6 +57,8 @@ VALUE_WEIGHTS = {
     'spatial_reduction': lambda mixer: [mixer.kv.weight[CHANNELS:]],
     'deformable': lambda mixer: [mixer.key_value.weight[CHANNELS:, 1:]],
 }
+# PyTorch computes their softmax attention in one piece, on a CPU, too
+FUSED = ['softmax', 'neighborhood', 'agent', 'spatial_reduction', 'cross_scale', 'token_merging', 'deformable']
 # softmax normalises their features, and scores no pairs
 WITHOUT_SCORES = ['efficient', 'rala']
 
@@ -164,6 +166,13 @@ def test_scores_are_as_many_as_stated(name, mixer, size):
         part(torch.randn(1, CHANNELS, *size, dtype=torch.double))
     largest, total = (0, 0) if name in WITHOUT_SCORES else (max(seen.sizes), sum(seen.sizes))
     assert largest <= mixer.num_scores(*size) <= total
+
+
+@pytest.mark.parametrize('name', FUSED)
+def test_scores_are_not_kept_by_fused_attention(name, mixer):
+    with SoftmaxSizes() as seen:
+        mixer(torch.randn(1, CHANNELS, 17, 10, dtype=torch.double, requires_grad=True)).sum().backward()
+    assert seen.sizes == [0]
 
 
 def test_scores_grow_with_the_square_of_tokens_only_where_said(mixer):
