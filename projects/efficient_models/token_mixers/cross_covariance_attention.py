@@ -10,10 +10,11 @@ from typing import ClassVar
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from ..layers.precision import in_float32
 from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
+
+EPS = 1e-12  # least length of a channel, as in the authors' code
 
 
 class CrossCovarianceAttention(MultiHeadMixer):
@@ -63,6 +64,7 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, temperat
         value: As `query`.
         temperature: Factor of the scores, shape (heads, 1, 1).
     """
-    query, key = F.normalize(query, dim=2), F.normalize(key, dim=2)
-    scores = query.transpose(2, 3) @ key * temperature
+    lengths = (one.square().sum(dim=2).clamp(min=EPS**2).sqrt() for one in (query, key))
+    query_length, key_length = (one.unsqueeze(dim) for one, dim in zip(lengths, (3, 2), strict=True))
+    scores = query.transpose(2, 3) @ key / (query_length * key_length) * temperature
     return value @ scores.softmax(dim=3).transpose(2, 3)
