@@ -59,7 +59,8 @@ def axis_table(results: Results, axis: Axis) -> Table | None:
             first, last = (by_value[value] for value in (axis.points[0][0], axis.points[-1][0]))
             changes = [last[replicate] - first[replicate] for replicate in first.keys() & last.keys()]
             change = fixed(sum(changes) / len(changes), signed=True) if changes else NOTHING
-            rows.append([method.title, *(figure_text(summarize(s.values())) for s in by_value.values()), change])
+            figures = [figure_text(summarize(scores.values()), runs=axis.replicates) for scores in by_value.values()]
+            rows.append([method.title, *figures, change])
     moved = {setting for _, setting in axis.points} - {MAIN}
     if not any(run.scores for run in results.runs if run.about.get('setting') in moved):
         return None
@@ -158,7 +159,7 @@ def without_buildings(results: Results) -> list[str]:
 
 
 def figure_text(stat: Spread, digits: int = 1, runs: int | None = None) -> str:
-    """'81.2 ± 0.4', '81.2' from one run, a dash from none; with '(n = 2)' where other runs lack the score."""
+    """'81.2 ± 0.4', '81.2' from one run, a dash from none; with '(n = 2)' where others of the `runs` lack the score."""
     if stat.mean is None:
         return NOTHING
     count = '' if runs in (None, stat.n) else f' (n = {stat.n})'

@@ -3,6 +3,8 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,23 +41,46 @@ def sqnr_db(signal: float, noise: float) -> float:
     return min(10 * math.log10(signal / noise), LARGEST_DB) if signal > 0 else -LARGEST_DB
 
 
-def head_sqnr_db(graph: ImageGraph, quantized: ImageGraph, batches: Sequence[np.ndarray]) -> dict[str, float]:
-    """Of each output of the heads, see `ImageGraph.head_outputs`; both see the regions of the first network.
+@dataclass(frozen=True)
+class ExactHeads:
+    """What the heads of a network in float say of images, which many quantisers are compared with.
+
+    Attributes:
+        images: (B, H, W, 3).
+        regions: That it proposed, see `ImageGraph.regions`.
+        outputs: See `ImageGraph.head_outputs`.
+    """
+
+    images: Tensor
+    regions: Any
+    outputs: dict[str, Tensor]
+
+
+def exact_heads(graph: ImageGraph, batches: Sequence[np.ndarray]) -> list[ExactHeads]:
+    """What the heads say of batches (B, H, W, 3) uint8 RGB."""
+    found = []
+    with torch.no_grad():
+        for images in _tensors(batches):
+            regions = graph.regions(images)
+            found.append(ExactHeads(images, regions, graph.head_outputs(images, regions)))
+    return found
+
+
+def head_sqnr_db(exact: Sequence[ExactHeads], quantized: ImageGraph) -> dict[str, float]:
+    """Of each output of the heads; both networks see the regions of the one in float.
 
     Args:
-        graph: In float.
+        exact: Of that, from `exact_heads`.
         quantized: A `QuantizedGraph`.
-        batches: (B, H, W, 3) uint8 RGB.
 
     Returns:
         By name of the output, and their mean as 'all'.
     """
     power = _Power()
-    for images in _tensors(batches):
+    for one in exact:
         with torch.no_grad():
-            regions = graph.regions(images)
-            exact, rounded = graph.head_outputs(images, regions), quantized.head_outputs(images, regions)
-        for name, value in exact.items():
+            rounded = quantized.head_outputs(one.images, one.regions)
+        for name, value in one.outputs.items():
             power.add(name, value, rounded[name])
     ratios = power.decibels()
     return {**ratios, 'all': sum(ratios.values()) / max(len(ratios), 1)}

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -63,6 +64,7 @@ class QuantizedGraph(nn.Module):
         self.graph, self.scheme, self.exact_weights = graph, scheme, exact_weights or {}
         self.output_names = graph.output_names
         self._lock = threading.Lock()  # of the hooks that follow the modules
+        self._rounded: dict[str, tuple[int, Tensor]] = {}  # weights on their grids, and the version that they are of
         self.eval()  # the exporter gives a graph back the mode that its outermost module had
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -80,6 +82,16 @@ class QuantizedGraph(nn.Module):
 
     def _run(self, function: Callable, *args: Any) -> Any:
         inputs = {key: rounding(grid) for key, grid in self.scheme.inputs.items()}
-        weights = {name: rounding(grid) for name, grid in self.scheme.weights.items()}
+        weights = {name: partial(self._weight, name) for name in self.scheme.weights}
         with self._lock, torch.no_grad(), Rounded(self.graph, inputs, weights).following():
             return function(*args)
+
+    def _weight(self, name: str, weight: Tensor) -> Tensor:
+        """A parameter on its grid; what is traced has to show the rounding, what is not is rounded once."""
+        if torch.jit.is_tracing():
+            return fake_quantize(weight, self.scheme.weights[name])
+        version, rounded = self._rounded.get(name, (-1, weight))
+        if version != weight._version:
+            version, rounded = weight._version, fake_quantize(weight, self.scheme.weights[name])
+            self._rounded[name] = version, rounded
+        return rounded

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 from mmengine.config import Config
+from rich.progress import Progress
 
 from projects.reporting.progress import progress_bars
 from projects.storage.atomic_files import write_file
@@ -130,17 +131,22 @@ def _measure_all(
                     trained[name] = _Trained(study, folder, cell.network, cell.seed, data[cell.network])
                 bench = _Bench(study, folder, cell, trained[name])
             except Exception as error:  # networks and data fail in any way; the others go on
-                failed[cell.key] = f'{type(error).__name__}: {error}'
+                _note(failed, cell.key, error, bars)
                 bars.advance(task, len(of[cell.network]))
                 continue
             for candidate in of[cell.network]:
                 try:
                     bench.measure(candidate)
                 except Exception as error:
-                    failed[f'{cell.key}_{candidate.key}'] = f'{type(error).__name__}: {error}'
+                    _note(failed, f'{cell.key}_{candidate.key}', error, bars)
                 bars.advance(task)
             bench.time(of[cell.network])
     return failed
+
+
+def _note(failed: dict[str, str], key: str, error: Exception, bars: Progress) -> None:
+    failed[key] = f'{type(error).__name__}: {error}'
+    bars.console.print(f'failed: {key}: {failed[key]}', style='red', markup=False)
 
 
 def _read_data(study: Study, folder: Path, network: str, prepare: Change | None, renew_test: Change | None) -> _Data:

@@ -27,7 +27,7 @@ from ..inference_graphs.images import ImageGraph
 from ..model_info import ModelInfo
 from ..quantization.discovery import find_sites
 from ..quantization.execution import int8_share, site_executions
-from ..quantization.fidelity import head_sqnr_db
+from ..quantization.fidelity import ExactHeads, exact_heads, head_sqnr_db
 from ..quantization.quantize import quantize
 from ..quantization.quantized_file import name_nodes, write_quantized
 from ..quantization.quantized_graph import QuantizedGraph
@@ -71,6 +71,7 @@ class Subject:
             model.backbone.fuse()
         self.graph = build_graph(model, self.info)
         self.image_size, self.example = image_size, example
+        self._exact: list[ExactHeads] | None = None
 
     def quantize(self, candidate: Candidate, images: Sequence[NamedImage], file: Path, work: Path | None) -> Quantized:
         """Quantise, and write the file if a runtime can execute it.
@@ -103,8 +104,10 @@ class Subject:
         return Quantized(graph, search_s)
 
     def sqnr_db(self, quantized: QuantizedGraph, batches: Sequence[np.ndarray]) -> dict[str, float]:
-        """Of each output of the heads, in the simulation, on the first images."""
-        return head_sqnr_db(self.graph, quantized, batches[:SQNR_IMAGES])  # type: ignore[arg-type]  # one in all but name
+        """Of each output of the heads, in the simulation, on the first images, which are the same in each call."""
+        if self._exact is None:
+            self._exact = exact_heads(self.graph, batches[:SQNR_IMAGES])
+        return head_sqnr_db(self._exact, quantized)  # type: ignore[arg-type]  # a graph in all but name
 
     def details(self, quantized: Quantized, file: Path | None) -> Details:
         """What is measured once for each candidate, on the example.
@@ -138,7 +141,7 @@ class Subject:
 
     def _runtime_difference(self, quantized: QuantizedGraph, folder: Path) -> float:
         images = torch.from_numpy(self.example)
-        heads = _Heads(quantized, self.graph.regions(images), images).eval()  # as the exporter leaves it
+        heads = HeadsOfRegions(quantized, self.graph.regions(images), images).eval()  # as the exporter leaves it
         with tempfile.TemporaryDirectory(dir=folder) as temporary, torch.no_grad():
             path = Path(temporary, 'heads.onnx')
             write_onnx(heads, self.info, path, self.image_size)
@@ -164,8 +167,12 @@ class Subject:
         return relative_difference(_arrays(disturbed), _arrays(exact))
 
 
-class _Heads(nn.Module):
-    """A graph whose outputs are those of the heads, for the regions of one image."""
+class HeadsOfRegions(nn.Module):
+    """A graph whose outputs are those of the heads, for the regions of one image.
+
+    Regions take part in what is computed, with a zero of the image added: constants are sorted into levels by the
+    exporter, and OpenVINO refuses the constant of a level that has none of them.
+    """
 
     def __init__(self, graph: ImageGraph | QuantizedGraph, regions: Any, images: Tensor) -> None:
         super().__init__()
@@ -173,7 +180,9 @@ class _Heads(nn.Module):
         self.output_names = tuple(graph.head_outputs(images, regions))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.graph.head_outputs(images, self.regions).values())
+        zero = 0 * images[0, 0, 0, 0].float()
+        regions = None if self.regions is None else tuple(region + zero for region in self.regions)
+        return tuple(self.graph.head_outputs(images, regions).values())
 
 
 def _arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:

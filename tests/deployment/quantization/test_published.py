@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from projects.deployment.quantization.discovery import find_sites
-from projects.deployment.quantization.fidelity import head_sqnr_db
+from projects.deployment.quantization.fidelity import exact_heads, head_sqnr_db
 from projects.deployment.quantization.gauss_newton import probes
 from projects.deployment.quantization.grids import Grid, LogGrid, TwinGrid, fake_quantize
 from projects.deployment.quantization.methods import METHODS
@@ -134,7 +134,7 @@ def test_per_channel_grids_are_found_where_channels_differ():
 def test_simulations_come_back_from_json_say_what_they_are_and_are_not_exported(published, method, tmp_path):
     quantized = published[method]
     assert Scheme.from_json(quantized.scheme.to_json()) == quantized.scheme
-    assert head_sqnr_db(Gelu(), quantized, pictures(4, seed=2))['all'] > 8
+    assert head_sqnr_db(exact_heads(Gelu(), pictures(4, seed=2)), quantized)['all'] > 8
     assert site_table(quantized.scheme, {}, {}).rows
     message = f"{method}, 6 bits, in its paper's form, a simulation: .* form 'executable'"
     with pytest.raises(ValueError, match=message) as caught:

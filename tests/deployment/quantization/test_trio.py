@@ -8,7 +8,7 @@ import torch
 
 from projects.deployment.quantization.discovery import find_sites
 from projects.deployment.quantization.execution import int8_share, site_executions
-from projects.deployment.quantization.fidelity import head_sqnr_db, site_sqnr_db
+from projects.deployment.quantization.fidelity import exact_heads, head_sqnr_db, site_sqnr_db
 from projects.deployment.quantization.grids import fake_quantize
 from projects.deployment.quantization.observation import observe
 from projects.deployment.quantization.origins import KEYS_AND_VALUES, VALUES, find_origins, record
@@ -72,7 +72,7 @@ def test_networks_without_it_are_refused():
 def test_more_bits_say_more(graph):
     images, new = pictures(10), pictures(4, seed=2)
     quantized = [quantize(copy.deepcopy(graph), images, QuantizationSettings('trio', bits)) for bits in (4, 8)]
-    four, eight = (head_sqnr_db(graph, each, new)['all'] for each in quantized)
+    four, eight = (head_sqnr_db(exact_heads(graph, new), each)['all'] for each in quantized)
     assert four + 10 < eight
     assert eight > 20
 
@@ -118,7 +118,7 @@ def test_scales_are_halved_and_columns_have_their_own(graph):
 def test_more_is_left_than_of_one_range_and_all_runs_in_integers(graph, tmp_path):
     images, unseen = pictures(10), pictures(6, seed=3)
     six = [quantize(graph, images, QuantizationSettings(method, 6)) for method in ('trio', 'mse')]
-    ratios = [head_sqnr_db(graph, one, unseen)['all'] for one in six]
+    ratios = [head_sqnr_db(exact_heads(graph, unseen), one)['all'] for one in six]
     assert ratios[0] > ratios[1]
     quantized = quantize(graph, images, QuantizationSettings('trio'))
     assert min(site_sqnr_db(quantized, images[:2]).values()) > 20
