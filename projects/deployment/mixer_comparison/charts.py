@@ -35,7 +35,7 @@ def draw_class(costs: Sequence[Cost], mixers: Sequence[str]) -> Figure | None:
     names = [name for name in mixers if name != REFERENCE]
     looks = dict(zip(names, zip(distinct_colors(len(names)), MARKERS * 3, strict=False), strict=True))
     for axes, kernel in zip(panels, kernels, strict=True):
-        _style(axes, kernel)
+        _style(axes, kernel, costs)
         for name in [REFERENCE, *names]:
             color, marker = looks.get(name, (GRAY, ''))
             if line := _draw(axes, [cost for cost in costs if (cost.mixer, cost.kernels) == (name, kernel)]):
@@ -54,7 +54,7 @@ def draw_mixer(costs: Sequence[Cost], mixer: str) -> Figure | None:
         return None
     figure = new_figure(4.6, 2.7)
     axes = figure.subplots()
-    _style(axes, '')
+    _style(axes, '', costs)
     axes.set_ylabel('ms for one map')
     handles = []
     for kernel, color, marker in zip(kernels, distinct_colors(len(kernels)), MARKERS, strict=False):
@@ -69,10 +69,11 @@ def draw_mixer(costs: Sequence[Cost], mixer: str) -> Figure | None:
     return figure
 
 
-def _style(axes: Axes, title: str) -> None:
+def _style(axes: Axes, title: str, costs: Sequence[Cost]) -> None:
     axes.set_xscale('log', base=2)
     axes.set_yscale('log')
-    axes.xaxis.set_major_formatter(lambda value, _: f'{value:,.0f}')
+    tokens = sorted({cost.tokens for cost in costs})
+    axes.set_xticks(tokens, [f'{number:,}' for number in tokens])
     axes.set_title(title, fontsize=9, loc='left')
     axes.set_xlabel('tokens')
     axes.tick_params(labelsize=8)
