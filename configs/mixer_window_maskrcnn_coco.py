@@ -6,4 +6,4 @@ For the class "complexity reduction" of the review arXiv 2403.19882. All else as
 
 _base_ = 'mixer_softmax_maskrcnn_coco.py'
 
-model = dict(backbone=dict(mixers=('window',) * 4))
+model = dict(backbone=dict(mixers=(('window', ('window', dict(shift=3))),) * 4))

@@ -142,13 +142,29 @@ def test_options_reach_the_mixer():
     assert [stage[-1].mix.m[1].num_heads for stage in network.stages] == [2, 4, 10, 16]
 
 
+def test_blocks_take_several_mixers_in_turns():
+    network = pyramid(('window', ('window', {'shift': 3})), arch='base')
+    assert [len(stage) for stage in network.stages] == [
+        3,
+        5,
+        7,
+        4,
+    ]  # with what makes the map smaller, but for the first
+    for stage in network.stages:
+        mixers = [block.mix.m[1] for block in stage if hasattr(block, 'mix')]
+        assert [mixer.padding for mixer in mixers] == [0, 4, 0, 4, 0, 4][: len(mixers)]
+    with pytest.raises(ValueError, match='softmax in stage 1'):  # though its first block would fit
+        MixerPyramid('tiny', mixers=(('window', 'softmax'), 'window', 'window', 'window'))
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
         ({'mixers': 'softmax'}, 'must be four'),
         ({'mixers': ('softmax',) * 3}, 'must be four'),
-        ({'mixers': ('softmax', 'softmax', 'softmax', 3)}, r'a name or a pair.*got 3'),
-        ({'mixers': ('softmax', 'softmax', 'softmax', ('softmax', 'window', {}))}, 'a name or a pair'),
+        ({'mixers': ('softmax', 'softmax', 'softmax', 3)}, r'a name, a pair.*got 3'),
+        ({'mixers': ('softmax', 'softmax', 'softmax', ('softmax', 'window', {}))}, r'a name, a pair.*got {}'),
+        ({'mixers': ('softmax', 'softmax', 'softmax', ())}, r'a name, a pair.*got \(\)'),
         ({'mixers': ('softmaks',) * 4}, 'Did you mean softmax'),
         ({'image_size': (0, 64)}, 'height and width'),
         ({'mixer': ('softmax',) * 4}, 'Did you mean mixers'),

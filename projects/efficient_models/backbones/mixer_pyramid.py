@@ -15,6 +15,7 @@ one: each stage keeps to within 1% what it has with softmax attention and a netw
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -35,7 +36,7 @@ TOLERANCE = 0.01  # of a stage's parameters, beside those with softmax attention
 MAX_SCORE_BYTES = 2**30
 BYTES_PER_SCORE = 4  # in single precision, in which softmax runs under autocast, too
 
-MixerChoice = str | Sequence[Any]  # a name, or a name and options
+MixerChoice = str | Sequence[Any]  # a name, a name and options, or several of these, block by block
 
 
 class PositionNorm(nn.Module):
@@ -128,8 +129,9 @@ class MixerPyramid(Backbone):
 
     Args:
         arch: 'tiny', 'small' or 'base': 2.8, 11.2 and 19.8 million parameters.
-        mixers: One for each stage: a key of `TOKEN_MIXERS`, or a pair of one and its options,
-            `('window', dict(window=8))`.
+        mixers: One for each stage: a key of `TOKEN_MIXERS`; a pair of one and its options,
+            `('window', dict(window_size=8))`; or several of these, which the stage's blocks take in turns,
+            `('window', ('window', dict(shift=3)))`, as Swin does.
         image_size: Height and width in pixels of the largest image that the network is meant for; by default that of
             COCO's recipes. At this size the scores of one block must fit in 1 GiB.
         options: See `Backbone`. There are no published weights for `pretrained=True`.
@@ -161,7 +163,7 @@ class MixerPyramid(Backbone):
             raise ValueError(f'mixers of MixerPyramid must be four, one for each stage, got {mixers!r}.')
         if len(image_size) != 2 or min(image_size) < 1:
             raise ValueError(f'image_size of MixerPyramid must be height and width in pixels, got {image_size!r}.')
-        self.mixers = tuple(_name_and_options(mixer) for mixer in mixers)
+        self.mixers = tuple(_in_turns(mixer) for mixer in mixers)
         self.image_size = tuple(image_size)
         super().__init__(arch, **options)
 
@@ -174,10 +176,10 @@ class MixerPyramid(Backbone):
         levels: list[Level] = []
         for index, drop_paths in enumerate(self.drop_path_rates(variant.depths)):
             level = Level(variant.dims[index], 4 * 2**index, stage=index + 1)
-            name, options = self.mixers[index]
-            self._check_memory(level, name, options)
+            for name, options in self.mixers[index]:
+                self._check_memory(level, name, options)
             layers: list[nn.Module] = [ConvNorm(levels[-1].channels, level.channels, 3, stride=2)] if levels else []
-            for drop_path in drop_paths:
+            for drop_path, (name, options) in zip(drop_paths, cycle(self.mixers[index]), strict=False):
                 mixer = build_token_mixer(name, level.channels, **options)
                 layers.append(Block(mixer, hidden_width(mixer), drop_path))
             self.stages.append(BlockSequence(*layers, with_cp=self.with_cp))
@@ -224,13 +226,16 @@ def _fits(name: str, channels: int, height: int, width: int) -> bool:
         return False
 
 
-def _name_and_options(mixer: MixerChoice) -> tuple[str, dict[str, Any]]:
-    if isinstance(mixer, str):
-        return mixer, {}
+def _in_turns(mixer: MixerChoice) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """Names and options of a stage's mixers, in the order of its blocks."""
     match mixer:
+        case str():
+            return ((mixer, {}),)
         case [str(name), Mapping() as options]:
-            return name, dict(options)
+            return ((name, dict(options)),)
+        case [_, *_]:
+            return tuple(pair for one in mixer for pair in _in_turns(one))
     raise ValueError(
-        f"a mixer of MixerPyramid must be a name or a pair of name and options, ('window', dict(window=8)), got "
-        f'{mixer!r}.'
+        'a mixer of MixerPyramid must be a name, a pair of name and options, '
+        f"('window', dict(window_size=8)), or several of these, got {mixer!r}."
     )
