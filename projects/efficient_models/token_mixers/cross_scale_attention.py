@@ -56,11 +56,12 @@ class CrossScaleAttention(MultiHeadMixer):
     def summarize(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to the mean of each cell, of what of it is on the map.
 
-        Zeros fill up the cells first: OpenVINO does not pool over windows larger than the map.
+        Zeros fill up the cells first: OpenVINO does not pool over windows larger than the map, nor one channel of a
+        fixed size in bfloat16.
         """
         beyond = (0, self.cell - 1, 0, self.cell - 1)
-        inside = F.pad(torch.ones_like(x[:1, :1]), beyond)
-        return F.avg_pool2d(F.pad(x, beyond), self.cell) / F.avg_pool2d(inside, self.cell)
+        inside = F.pad(torch.ones_like(x[:1, :2]), beyond)
+        return F.avg_pool2d(F.pad(x, beyond), self.cell) / F.avg_pool2d(inside, self.cell)[:, :1]
 
     def macs(self, height: int, width: int) -> int:
         tokens = height * width

@@ -114,26 +114,47 @@ def test_folding_normalisation_changes_nothing(mixer):
         torch.testing.assert_close(fuse(mixer)(x), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_an_exported_graph_takes_any_size(mixer):
-    """One graph with open sizes, in both runtimes."""
+def export(mixer, size, **options):
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         torch.onnx.export(
             mixer,
-            (torch.randn(2, CHANNELS, 8, 8),),
+            (torch.randn(2, CHANNELS, *size),),
             file,
             input_names=['x'],
             output_names=['y'],
-            dynamic_axes={'x': {0: 'b', 2: 'h', 3: 'w'}, 'y': {0: 'b', 2: 'h', 3: 'w'}},
             opset_version=17,
             dynamo=False,
+            **options,
         )
-    ort = onnxruntime.InferenceSession(file.getvalue(), providers=['CPUExecutionProvider'])
+    return file.getvalue()
+
+
+def compile_model(content, precision):
     core = openvino.Core()
-    compiled = core.compile_model(
-        core.read_model(io.BytesIO(file.getvalue())), 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'}
-    )
+    return core.compile_model(core.read_model(io.BytesIO(content)), 'CPU', {'INFERENCE_PRECISION_HINT': precision})
+
+
+@pytest.mark.skipif(
+    'BF16' not in openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES'),
+    reason='OpenVINO computes in bfloat16 only where the processor does',
+)
+def test_a_graph_of_one_size_runs_in_bfloat16(mixer):
+    compiled = compile_model(export(mixer, (16, 16)), 'bf16')
+    x = torch.randn(2, CHANNELS, 16, 16)
+    with torch.inference_mode():
+        expected = mixer(x)
+    error = torch.from_numpy(compiled(x.numpy())[0]) - expected
+    assert error.square().mean().sqrt() < 0.05 * expected.std()
+
+
+def test_an_exported_graph_takes_any_size(mixer):
+    """One graph with open sizes, in both runtimes."""
+    axes = {0: 'b', 2: 'h', 3: 'w'}
+    content = export(mixer, (8, 8), dynamic_axes={'x': axes, 'y': axes})
+    ort = onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
+    compiled = compile_model(content, 'f32')
     for size in [(8, 8), (7, 13), (16, 5)]:
         x = torch.randn(1, CHANNELS, *size)
         with torch.inference_mode():
