@@ -2,7 +2,7 @@
 """Compare token mixers: cost against the number of tokens, and what they learn in one pyramid.
 
 tools/compare_mixers.py
-tools/compare_mixers.py --mixers softmax window efficient --tokens 256 1024 --kernels eager openvino
+tools/compare_mixers.py --mixers softmax window efficient --kernels eager openvino --work-dir work_dirs/three_mixers
 tools/compare_mixers.py --learn ade20k --seeds 0 1 2
 """
 
@@ -34,7 +34,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--cpu-time', action='store_true', help='time of the processor, on one thread: for busy machines')
     add('--no-memory', action='store_true', help='do not measure peak memory, which opens every mixer once more')
     add('--learn', nargs='+', choices=TASKS, metavar='TASK', help=f'train at {" or ".join(TASKS)}, too')
-    add('--seeds', nargs='+', type=int, default=[0, 1, 2], help='of the trainings (default: 0 1 2)')
+    add('--seeds', nargs='+', type=whole_number(0), default=[0, 1, 2], help='of the trainings (default: 0 1 2)')
     add('--length', type=whole_number(), help="of each training, in iterations or epochs (default: the sample's)")
     add('--images', type=whole_number(), default=96, help='newly drawn, to score on (default: 96)')
     add('--num-processes', type=whole_number(), default=1, help='trainings at once (default: 1)')

@@ -166,7 +166,20 @@ def test_blocks_take_several_mixers_in_turns():
         ({'mixers': ('softmax', 'softmax', 'softmax', ('softmax', 'window', {}))}, r'a name, a pair.*got {}'),
         ({'mixers': ('softmax', 'softmax', 'softmax', ())}, r'a name, a pair.*got \(\)'),
         ({'mixers': ('softmaks',) * 4}, 'Did you mean softmax'),
+        ({'mixers': None}, 'must be four'),
+        (
+            {'mixers': (('window', 'softmax', 'pool'),) * 4},
+            r'stage 1 .* 2 blocks to take in turns 3 mixers: window, soft',
+        ),
+        ({'mixers': (('window', {'head_dim': 64}),) * 4}, r'window in stage 1 .*64, which does not divide its 32'),
+        (
+            {'mixers': (('window', {'windw_size': 8}),) * 4},
+            r"window in stage 1 .*unexpected keyword argument 'windw_size'",
+        ),
+        ({'mixers': (('single_head', {'qk_dim': 0}),) * 4}, r'single_head in stage 1 .*1 or more, got 0'),
         ({'image_size': (0, 64)}, 'height and width'),
+        ({'image_size': 512}, 'height and width'),
+        ({'image_size': (512.5, 512)}, 'height and width'),
         ({'mixer': ('softmax',) * 4}, 'Did you mean mixers'),
     ],
 )

@@ -67,6 +67,13 @@ def test_mixers_are_measured_and_reported(tool, tmp_path, capsys):
     tool.main(['--report-only', '--work-dir', str(folder)])
     assert (folder / 'report.html').read_text() == page
 
+    kept = {path.name: path.read_text() for path in (folder / 'costs').iterdir()}
+    for other, named in ((['--channels', '64'], 'channels: 32 before, 64 now'), (['--mixers', 'pool'], 'mixers: ')):
+        with pytest.raises(SystemExit) as end:
+            tool.main([*command, *other])  # the last one of an option counts
+        assert f'holds another comparison ({named}' in str(end.value)
+    assert {path.name: path.read_text() for path in (folder / 'costs').iterdir()} == kept
+
 
 def test_networks_learn_and_are_compared(tool, tmp_path, monkeypatch):
     """A step each, on the smallest images: everything between the command and the page."""

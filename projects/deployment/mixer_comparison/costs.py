@@ -63,11 +63,17 @@ class Plan:
     cpu_time: bool = False
 
     def __post_init__(self) -> None:
-        for given, known in ((self.mixers, TOKEN_MIXERS), (self.kernels, KERNELS)):
+        for name in ('mixers', 'tokens', 'kernels'):
+            given = getattr(self, name)
+            if not given or len(set(given)) < len(given):
+                raise ValueError(f'{name} are {list(given)}; expected one or more, each once')
+        on_device = (*CPU_KERNELS, 'eager-bf16') if self.device == 'cpu' else GPU_KERNELS
+        for given, known in ((self.mixers, TOKEN_MIXERS), (self.kernels, on_device)):
             if unknown := [name for name in given if name not in known]:
                 raise ValueError(f'unknown {", ".join(unknown)}; expected some of {", ".join(known)}')
         if odd := [number for number in self.tokens if number < 1 or math.isqrt(number) ** 2 != number]:
             raise ValueError(f'tokens are {odd}; expected squares, such as 256, 1024, 4096 and 16384')
+        self.too_large()  # builds all mixers, which refuse channels that they cannot share
 
     def too_large(self) -> dict[str, dict[int, int]]:
         """Bytes of the scores that are not computed, by mixer and number of tokens: more than `MAX_SCORE_BYTES`."""

@@ -84,7 +84,7 @@ def plan_runs(
                     curves={SCORE: TASKS[task].key},
                     tested=False,  # there is one set to score on, on which nothing is chosen
                 )
-                for seed in seeds
+                for seed in dict.fromkeys(seeds)
             ]
     return sorted(runs, key=lambda run: list(seeds).index(run.about['seed']))
 

@@ -14,6 +14,7 @@ from projects.reporting.markdown import Part, bullets, document
 from projects.reporting.number_format import counted, fixed, with_spread
 from projects.reporting.pages import render_page
 from projects.storage.atomic_files import write_file
+from projects.storage.parameters import differences
 
 from .charts import draw_class, draw_mixer
 from .costs import Cost, Plan, count_macs, describe_machine, read_costs, read_failures
@@ -22,6 +23,7 @@ from .tables import LIMITS, RULE, learning_table, memory_table, scope, stopped, 
 
 TITLE = 'Token mixers side by side'
 PLAN = 'plan.json'
+ADDED = ('tokens', 'kernels')  # what may be measured later: each has a file of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +48,19 @@ class Node:
 
 
 def write_plan(plan: Plan, folder: Path) -> None:
-    """Keep what is compared, for a report without measuring."""
+    """Keep what is compared, for a report without measuring.
+
+    Raises:
+        ValueError: The folder holds what was measured of other mixers, or in another way; numbers of tokens and kernels
+            may be added.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / PLAN).is_file():
+        before = json.loads((folder / PLAN).read_text())
+        if changed := differences(before, dataclasses.asdict(plan) | {name: before[name] for name in ADDED}):
+            raise ValueError(
+                f'{folder} holds another comparison ({"; ".join(changed)}); choose another --work-dir, or remove it'
+            )
     write_file(folder / PLAN, json.dumps(dataclasses.asdict(plan), indent=1))
 
 

@@ -159,9 +159,9 @@ class MixerPyramid(Backbone):
         image_size: tuple[int, int] = (800, 1280),
         **options: Any,
     ) -> None:
-        if isinstance(mixers, str) or len(mixers) != 4:
+        if isinstance(mixers, str) or not isinstance(mixers, Sequence) or len(mixers) != 4:
             raise ValueError(f'mixers of MixerPyramid must be four, one for each stage, got {mixers!r}.')
-        if len(image_size) != 2 or min(image_size) < 1:
+        if not isinstance(image_size, Sequence) or len(image_size) != 2 or not all(map(_is_size, image_size)):
             raise ValueError(f'image_size of MixerPyramid must be height and width in pixels, got {image_size!r}.')
         self.mixers = tuple(_in_turns(mixer) for mixer in mixers)
         self.image_size = tuple(image_size)
@@ -176,6 +176,11 @@ class MixerPyramid(Backbone):
         levels: list[Level] = []
         for index, drop_paths in enumerate(self.drop_path_rates(variant.depths)):
             level = Level(variant.dims[index], 4 * 2**index, stage=index + 1)
+            if len(self.mixers[index]) > len(drop_paths):
+                raise ValueError(
+                    f'stage {level.stage} of MixerPyramid has {len(drop_paths)} blocks to take in turns '
+                    f'{len(self.mixers[index])} mixers: {", ".join(name for name, _ in self.mixers[index])}.'
+                )
             for name, options in self.mixers[index]:
                 self._check_memory(level, name, options)
             layers: list[nn.Module] = [ConvNorm(levels[-1].channels, level.channels, 3, stride=2)] if levels else []
@@ -194,7 +199,10 @@ class MixerPyramid(Backbone):
 
     def _check_memory(self, level: Level, name: str, options: Mapping[str, Any]) -> None:
         height, width = (-(-side // level.stride) for side in self.image_size)
-        needed = score_bytes(name, level.channels, height, width, **options)
+        try:
+            needed = score_bytes(name, level.channels, height, width, **options)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'{name} in stage {level.stage} of MixerPyramid: {error}') from error
         if needed > MAX_SCORE_BYTES:
             fitting = [other for other in TOKEN_MIXERS if _fits(other, level.channels, height, width)]
             raise ValueError(
@@ -217,6 +225,10 @@ def score_bytes(name: str, channels: int, height: int, width: int, **options: An
     """
     with torch.device('meta'):
         return BYTES_PER_SCORE * build_token_mixer(name, channels, **options).num_scores(height, width)
+
+
+def _is_size(side: Any) -> bool:
+    return isinstance(side, int) and side > 0
 
 
 def _fits(name: str, channels: int, height: int, width: int) -> bool:

@@ -37,7 +37,6 @@ TOKEN_MIXERS: dict[str, type[TokenMixer]] = {
     'neighborhood': NeighborhoodAttention,
     'cascaded_group': CascadedGroupAttention,
     'nystrom': NystromAttention,
-    'agent': AgentAttention,
     'single_head': SingleHeadAttention,
     'efficient': EfficientAttention,
     'relu_linear': ReLULinearAttention,
@@ -52,6 +51,7 @@ TOKEN_MIXERS: dict[str, type[TokenMixer]] = {
     'channel': ChannelAttention,
     'dual': DualAttention,
     # rethinking tokenization
+    'agent': AgentAttention,
     'extra_tokens': ExtraTokens,
     'token_merging': TokenMerging,
     # other

@@ -26,8 +26,8 @@ class AgentAttention(MultiHeadMixer):
 
     mechanism: ClassVar = Mechanism(
         title='Agent attention',
-        design='complexity',
-        idea='Low rank',
+        design='tokenization',
+        idea='More informative tokens',
         formula='softmax(Q Aᵀ / √d) (softmax(A Kᵀ / √d) V) + DW(V), A = pool(Q) of n tokens',
         cost='N n',
         source='https://arxiv.org/abs/2312.08874',

@@ -29,7 +29,7 @@ class ChannelAttention(MultiHeadMixer):
         design='channel_spatial',
         idea='Channel attention',
         formula='V softmax(Qᵀ K / √d)ᵀ',
-        cost='N',
+        cost='N d',
         source='https://arxiv.org/abs/2204.03645',
     )
 

@@ -39,6 +39,8 @@ class SingleHeadAttention(TokenMixer):
         self.partial_dim = round(PARTIAL_RATIO * channels)
         if not self.partial_dim:
             raise ValueError(f'SingleHeadAttention expects at least 3 channels, got {channels}.')
+        if qk_dim < 1:
+            raise ValueError(f'qk_dim of SingleHeadAttention must be 1 or more, got {qk_dim}.')
         self.qk_dim = qk_dim
         self.attn = SHSA(channels, self.partial_dim, qk_dim)
 

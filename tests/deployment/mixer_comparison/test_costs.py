@@ -40,6 +40,11 @@ def test_macs_are_those_of_the_formula():
     [
         ({'mixers': ('softmaks',)}, 'unknown softmaks; expected some of softmax'),
         ({'kernels': ('cuda',)}, 'unknown cuda; expected some of eager'),
+        ({'kernels': ('eager-fp16',)}, 'unknown eager-fp16; expected some of eager'),
+        ({'device': 'cuda', 'kernels': ('openvino',)}, 'unknown openvino; expected some of eager'),
+        ({'mixers': ('softmax', 'softmax')}, r"mixers are \['softmax', 'softmax'\]; expected one or more, each once"),
+        ({'tokens': ()}, r'tokens are \[\]; expected one or more'),
+        ({'channels': 100}, 'does not divide its 100 channels'),
         ({'tokens': (256, 1000)}, r'tokens are \[1000\]; expected squares'),
     ],
 )
