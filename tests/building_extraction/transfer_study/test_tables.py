@@ -83,7 +83,10 @@ def test_values_of_an_axis_are_columns_and_the_change_is_that_of_common_replicat
     results = read_results(study_folder.path)
     table = axis_table(results, results.study.axes[0])
     assert table.columns == ['method', '0°', '40°', '0° to 40°, same replicates']
-    assert table.rows == [['DML', '70.0', '70.0', '+0.0'], ['SDA', '82.0 ± 2.8', '60.0', '-20.0']]
+    assert table.rows == [
+        ['DML', '70.0 (n = 1)', '70.0 (n = 1)', '+0.0'],
+        ['SDA', '82.0 ± 2.8', '60.0 (n = 1)', '-20.0'],
+    ]
 
 
 def test_an_axis_without_runs_has_no_table(study_folder):
