@@ -68,6 +68,8 @@ class _Observer(CallSites):
 
     def on_call(self, call: Call) -> Tensor:
         output = call()
+        if torch.is_grad_enabled() and not output.requires_grad:
+            output.requires_grad_()  # of what reads parameters alone, such as learnt tokens, gradients are wanted, too
         observed = self.observed.get(call.site)
         if observed is None or any(not operand.numel() for operand in call.operands):
             return output

@@ -17,7 +17,7 @@ from projects.deployment.quantization.quantized_graph import QuantizedGraph
 from projects.deployment.quantization.settings import QuantizationSettings
 from projects.deployment.quantization.site_report import site_table
 
-from .tiny import INFO, Tiny, pictures
+from .tiny import INFO, Head, Tiny, pictures
 
 NAMES = [
     'backbone.stem#0',
@@ -160,3 +160,24 @@ def test_learnt_rounding_errs_less_than_the_nearest_values_and_resumes(tmp_path)
     again = quantize(graph, images, settings, tmp_path)
     for name in learnt.scheme.weights:
         assert torch.equal(again.graph.get_parameter(name), learnt.graph.get_parameter(name))
+
+
+class WithTokens(Head):
+    """Its output is shifted by what a linear layer makes of learnt numbers, which no image reaches."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens = torch.nn.Parameter(torch.randn(1, 8))
+        self.query = torch.nn.Linear(8, 3)
+
+    def forward(self, features):
+        return super().forward(features) + self.query(self.tokens)[:, :, None, None]
+
+
+@pytest.mark.parametrize('method', ['ptq4vit', 'qhyvit'])
+def test_sites_that_read_parameters_alone_are_searched_too(method):
+    graph = Tiny()
+    graph.decode_head = WithTokens().eval().requires_grad_(False)
+    quantized = quantize(graph, pictures(10), QuantizationSettings(method))
+    assert 'decode_head.query#0:0' in quantized.scheme.inputs
+    assert not quantized.scheme.kept_in_float
