@@ -27,7 +27,6 @@ from ..inference_graphs.images import ImageGraph
 from ..model_info import ModelInfo
 from ..quantization.discovery import find_sites
 from ..quantization.execution import int8_share, site_executions
-from ..quantization.fidelity import ExactHeads, exact_heads, head_sqnr_db
 from ..quantization.quantize import quantize
 from ..quantization.quantized_file import name_nodes, write_quantized
 from ..quantization.quantized_graph import QuantizedGraph
@@ -37,7 +36,6 @@ from .records import FLOAT, NNCF, Candidate, Details
 
 PRECISION = 'fp32'  # of all that is not quantised, for all candidates
 NOISE = 1e-6  # relative to each output of a convolution, as rounding in another order makes
-SQNR_IMAGES = 16
 
 
 @dataclass
@@ -71,7 +69,6 @@ class Subject:
             model.backbone.fuse()
         self.graph = build_graph(model, self.info)
         self.image_size, self.example = image_size, example
-        self._exact: list[ExactHeads] | None = None
 
     def quantize(self, candidate: Candidate, images: Sequence[NamedImage], file: Path, work: Path | None) -> Quantized:
         """Quantise, and write the file if a runtime can execute it.
@@ -102,12 +99,6 @@ class Subject:
             if candidate.is_executed:
                 convert_onnx(path, file, self.info.to_json(), half_weights=False)
         return Quantized(graph, search_s)
-
-    def sqnr_db(self, quantized: QuantizedGraph, batches: Sequence[np.ndarray]) -> dict[str, float]:
-        """Of each output of the heads, in the simulation, on the first images, which are the same in each call."""
-        if self._exact is None:
-            self._exact = exact_heads(self.graph, batches[:SQNR_IMAGES])
-        return head_sqnr_db(self._exact, quantized)  # type: ignore[arg-type]  # a graph in all but name
 
     def details(self, quantized: Quantized, file: Path | None) -> Details:
         """What is measured once for each candidate, on the example.
