@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DATASETS
 from PIL import Image
 
 from projects.building_extraction.datasets import bonai, building_tiles, loading  # noqa: F401 (registers)
@@ -163,6 +164,29 @@ def test_a_config_trains_a_step_and_is_scored(tmp_path, name, write):
         else:
             np.testing.assert_array_equal(sample['building_ids'], building_ids())
             np.testing.assert_array_equal(sample['building_heights_m'], np.float32([np.nan, 8.5, np.nan]))
+
+
+@pytest.mark.parametrize('name', ['shvit_unet_tiles', 'efficientnet_lite0_unet_drone'])
+def test_flipped_views_are_mirrored_back_and_averaged(tmp_path, name):
+    write_tiles(tmp_path / 'data')
+    cfg = load_config(CONFIGS / f'{name}.py', None, lambda cfg: shrink(cfg, tmp_path / 'data'))
+    set_up(cfg, tmp_path / 'run')
+    torch.manual_seed(0)
+    cfg.model = {**cfg.tta_model, 'module': cfg.model}
+    model = Runner.from_cfg(cfg).model.eval()
+    views = DATASETS.build({**cfg.val_dataloader.dataset, 'pipeline': cfg.tta_pipeline})[0]
+    assert [sample.flip_direction for sample in views['data_samples']] == [None, 'horizontal', 'vertical']
+    expected = []
+    for inputs, sample, axes in zip(views['inputs'], views['data_samples'], ([], [-1], [-2]), strict=True):
+        as_it_is = sample.clone()
+        as_it_is.set_metainfo({'flip': False, 'flip_direction': None})
+        (found,) = model.module.test_step({'inputs': [inputs], 'data_samples': [as_it_is]})
+        expected.append(found.seg_logits.data.flip(axes))
+    batch = {'inputs': [[one] for one in views['inputs']], 'data_samples': [[one] for one in views['data_samples']]}
+    (merged,) = model.test_step(batch)
+    torch.testing.assert_close(merged.seg_logits.data, torch.stack(expected).mean(0))
+    assert not torch.allclose(expected[0], expected[1])
+    assert torch.equal(merged.gt_sem_seg.data, views['data_samples'][0].gt_sem_seg.data)
 
 
 def test_a_config_that_an_earlier_run_kept_still_loads(tmp_path):
