@@ -186,3 +186,43 @@ def test_blocks_take_several_mixers_in_turns():
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         MixerPyramid('tiny', **{'image_size': SMALL_IMAGES, **options})
+
+
+@pytest.mark.parametrize(('stem_stride', 'strides'), [(4, (4, 8, 16, 32)), (8, (8, 16, 32, 64))])
+def test_any_size_can_be_described(stem_stride, strides):
+    arch = {'dims': [16, 32, 64, 96], 'depths': [1, 2, 1, 1], 'stem_stride': stem_stride}
+    network = pyramid('convolution', arch=arch).eval()
+    assert (network.out_channels, network.strides) == ((16, 32, 64, 96), strides)
+    assert [sum(hasattr(layer, 'mix') for layer in stage) for stage in network.stages] == [1, 2, 1, 1]
+    images = torch.rand(1, 3, 70, 133)
+    with torch.no_grad():
+        maps = network(images)
+        assert [tuple(x.shape[2:]) for x in maps] == [(-(-70 // s), -(-133 // s)) for s in strides]
+        for fused, plain in zip(network.fuse()(images), maps, strict=True):
+            torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_a_described_size_is_the_named_one():
+    named = pyramid('window')
+    described = pyramid('window', arch={'dims': (32, 64, 160, 256), 'depths': (2, 2, 2, 2)})
+    assert described.state_dict().keys() == named.state_dict().keys()
+    assert all(described.get_parameter(key).shape == value.shape for key, value in named.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ('arch', 'message'),
+    [
+        ({'dims': (32, 64, 160, 256)}, 'or give dims, depths and, if it is not 4, stem_stride'),
+        ({'dims': (32, 64), 'depths': (1, 1)}, r'dims in arch .* four numbers of at least 1, got \(32, 64\)'),
+        ({'dims': (32, 64, 160, 256), 'depths': (1, 0, 1, 1)}, 'depths in arch .* four numbers of at least 1'),
+        (
+            {'dims': (32, 64, 160, 256), 'depths': (1, 1, 1, 1), 'stem_stride': 2},
+            'stem_stride .* must be 4 or 8, got 2',
+        ),
+        ({'dims': (36, 64, 160, 256), 'depths': (1, 1, 1, 1), 'stem_stride': 8}, 'a multiple of stem_stride 8, got 36'),
+        ({'dims': (32, 64, 160, 256), 'depths': (1, 1, 1, 1), 'width': 2}, "got .*'width': 2"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(arch, message):
+    with pytest.raises(ValueError, match=message):
+        pyramid('convolution', arch=arch)

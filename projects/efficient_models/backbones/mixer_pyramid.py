@@ -91,7 +91,7 @@ def hidden_width(mixer: TokenMixer) -> int:
     """
     dim = mixer.channels
     with torch.device('meta'):
-        softmax = _num_parameters(build_token_mixer('softmax', dim))
+        softmax = _num_parameters(build_token_mixer('softmax', dim, head_dim=dim))
     per_channel = 2 * dim + 2  # of the feed-forward network: two weights per channel, and a norm
     allowed = softmax + FFN_RATIO * dim * per_channel
     exact = (allowed - _num_parameters(mixer)) / per_channel
@@ -115,20 +115,24 @@ class Variant(NamedTuple):
     Attributes:
         dims: Channels of the four stages.
         depths: Blocks of the four stages.
+        stem_stride: Pixels per cell of the first stage's map: 4, or 8 for a faster network of strides 8 to 64.
     """
 
     dims: tuple[int, int, int, int]
     depths: tuple[int, int, int, int]
+    stem_stride: int = 4
 
 
 @MODELS.register_module()
 class MixerPyramid(Backbone):
     """A pyramid of any token mixers, in three sizes.
 
-    Levels: strides 4, 8, 16 and 32 from the four stages. The stem is two convolutions of stride 2.
+    Levels: strides 4, 8, 16 and 32 from the four stages. The stem is two convolutions of stride 2, or three for a
+    `stem_stride` of 8, which doubles all strides.
 
     Args:
-        arch: 'tiny', 'small' or 'base': 2.8, 11.2 and 19.8 million parameters.
+        arch: 'tiny', 'small' or 'base': 2.8, 11.2 and 19.8 million parameters; or another size, by the fields of
+            `Variant`: `dict(dims=(32, 64, 128, 192), depths=(1, 2, 4, 1))`.
         mixers: One for each stage: a key of `TOKEN_MIXERS`; a pair of one and its options,
             `('window', dict(window_size=8))`; or several of these, which the stage's blocks take in turns,
             `('window', ('window', dict(shift=3)))`, as Swin does.
@@ -154,7 +158,7 @@ class MixerPyramid(Backbone):
 
     def __init__(
         self,
-        arch: str,
+        arch: str | Mapping[str, Any],
         mixers: Sequence[MixerChoice] = ('convolution', 'convolution', 'softmax', 'softmax'),
         image_size: tuple[int, int] = (800, 1280),
         **options: Any,
@@ -165,17 +169,22 @@ class MixerPyramid(Backbone):
             raise ValueError(f'image_size of MixerPyramid must be height and width in pixels, got {image_size!r}.')
         self.mixers = tuple(_in_turns(mixer) for mixer in mixers)
         self.image_size = tuple(image_size)
-        super().__init__(arch, **options)
+        super().__init__(arch, **options)  # type: ignore[arg-type]
+
+    def find_variant(self, arch: str | Mapping[str, Any]) -> Variant:
+        """Return the variant of a name, or the one that a mapping describes.
+
+        Raises:
+            ValueError: There is none of this name, or the mapping describes none.
+        """
+        return _described(arch) if isinstance(arch, Mapping) else super().find_variant(arch)
 
     def build(self, variant: Variant) -> tuple[Level, ...]:
-        first = variant.dims[0]
-        self.patch_embed = nn.Sequential(
-            ConvNorm(3, first // 2, 3, stride=2), nn.ReLU(inplace=True), ConvNorm(first // 2, first, 3, stride=2)
-        )
+        self.patch_embed = _stem(variant.dims[0], variant.stem_stride)
         self.stages = nn.ModuleList()
         levels: list[Level] = []
         for index, drop_paths in enumerate(self.drop_path_rates(variant.depths)):
-            level = Level(variant.dims[index], 4 * 2**index, stage=index + 1)
+            level = Level(variant.dims[index], variant.stem_stride * 2**index, stage=index + 1)
             if len(self.mixers[index]) > len(drop_paths):
                 raise ValueError(
                     f'stage {level.stage} of MixerPyramid has {len(drop_paths)} blocks to take in turns '
@@ -227,8 +236,40 @@ def score_bytes(name: str, channels: int, height: int, width: int, **options: An
         return BYTES_PER_SCORE * build_token_mixer(name, channels, **options).num_scores(height, width)
 
 
+def _stem(dim: int, stride: int) -> nn.Sequential:
+    """Convolutions of stride 2, each of twice the channels of the one before."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for halved in range(stride.bit_length() - 2, -1, -1):
+        layers += [ConvNorm(channels, dim >> halved, 3, stride=2), nn.ReLU(inplace=True)]
+        channels = dim >> halved
+    return nn.Sequential(*layers[:-1])
+
+
+def _described(arch: Mapping[str, Any]) -> Variant:
+    """The variant whose fields a config gives."""
+    known = Variant._fields
+    if set(arch) - set(known) or not {'dims', 'depths'} <= set(arch):
+        raise ValueError(
+            f'arch of MixerPyramid must be one of {", ".join(MixerPyramid.archs)}, or give dims, depths and, if it is '
+            f'not 4, stem_stride; got {dict(arch)}.'
+        )
+    for name in ('dims', 'depths'):
+        if not isinstance(arch[name], Sequence) or len(arch[name]) != 4 or not all(map(_is_size, arch[name])):
+            raise ValueError(f'{name} in arch of MixerPyramid must be four numbers of at least 1, got {arch[name]!r}.')
+    variant = Variant(tuple(arch['dims']), tuple(arch['depths']), arch.get('stem_stride', 4))
+    if variant.stem_stride not in (4, 8):
+        raise ValueError(f'stem_stride in arch of MixerPyramid must be 4 or 8, got {variant.stem_stride!r}.')
+    if variant.dims[0] % variant.stem_stride:
+        raise ValueError(
+            f'the first of dims in arch of MixerPyramid must be a multiple of stem_stride {variant.stem_stride}, '
+            f'got {variant.dims[0]}.'
+        )
+    return variant
+
+
 def _is_size(side: Any) -> bool:
-    return isinstance(side, int) and side > 0
+    return isinstance(side, int) and not isinstance(side, bool) and side > 0
 
 
 def _fits(name: str, channels: int, height: int, width: int) -> bool:

@@ -1,0 +1,1 @@
+"""Networks for one's own latency budget, processor and data."""
