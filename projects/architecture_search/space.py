@@ -1,6 +1,5 @@
 """Spaces of networks: what may be chosen, and what each choice changes in a config."""
 
-import itertools
 import json
 import math
 from abc import ABC, abstractmethod
@@ -55,7 +54,7 @@ class Space(ABC):
 
     @abstractmethod
     def options(self, point: Point) -> dict[str, Any]:
-        """Dotted keys of the config and the values that make it the network of a point; a dict replaces a dict whole."""
+        """Dotted keys of the config and their values for the network of a point; a dict replaces a dict whole."""
 
     @cached_property
     def choices(self) -> dict[str, tuple[Value, ...]]:
