@@ -1,13 +1,12 @@
 """Any config on a small generated data set: `--sample`."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
 from projects.efficient_models.backbones.weights import has_installed
+from projects.training.image_scale import SPLITS, nodes_of, scale_images
 from projects.training.optim_wrapper import has_bfloat16_units
 from projects.training.run_values import TRAINING, require_parts
 
@@ -19,7 +18,6 @@ NUM_CANDIDATES = 500  # boxes per level that the RPN compares; 2000 in the recip
 MAX_LEARNING_RATE = 1e-3
 KEEP_MIB = 64  # of decoded files, which is all of a sample
 KEEPING = ('LoadImage', 'LoadSegmentation', 'LoadAerialImage', 'LoadBuildingMask')
-SPLITS = ('train', 'val', 'test')
 TRAINED_HERE = re.compile(r'(work_dirs/[^/]+)/(epoch|iter)_\d+\.pth')
 
 
@@ -90,12 +88,8 @@ def _shrink_images(cfg: Config, side_px: int) -> None:
             '--sample scales the image sizes of a config by that of its resizing or cropping, but no transform of '
             f"{cfg.filename} has a scale or crop_size: add dict(type='Resize', scale=(WIDTH, HEIGHT), keep_ratio=True)"
         )
-    factor = side_px / min(scales[0])
-    # a node may belong to several pipelines
-    nodes = {id(node): node for node in (*transforms, cfg.model.data_preprocessor, cfg.model.get('test_cfg', {}))}
-    for node in nodes.values():
-        for key in {'scale', 'crop_size', 'size', 'stride'} & set(node):
-            node[key] = tuple(max(round(length * factor), 1) for length in node[key])
+    scale_images(cfg, side_px / min(scales[0]))
+    for node in transforms:
         if 'ratio_range' in node:
             node.ratio_range = (1.0, 1.0)
 
@@ -147,14 +141,3 @@ def _start_from_samples(cfg: Config, length: int) -> None:
 def _of_sample_run(checkpoint: str | None, length: int) -> str | None:
     match = TRAINED_HERE.fullmatch(checkpoint or '')
     return f'{match[1]}_sample/{match[2]}_{length}.pth' if match else None
-
-
-def nodes_of(node: Any) -> Iterator[ConfigDict]:
-    """All dicts of a nested config."""
-    if isinstance(node, dict):
-        yield node
-        for value in node.values():
-            yield from nodes_of(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from nodes_of(value)

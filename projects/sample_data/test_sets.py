@@ -5,8 +5,10 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from projects.training.image_scale import nodes_of
+
 from .samples import SAMPLES
-from .shrink import SAMPLE_ROOT, nodes_of
+from .shrink import SAMPLE_ROOT
 
 TRAINING_IMAGES = 4  # which come with them and are not read
 
