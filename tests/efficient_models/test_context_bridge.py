@@ -160,10 +160,17 @@ def test_an_exported_graph_takes_any_size(randomize):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'width': 6}, r'width of ContextBridge is 6, .* \[8, 16, 32\]; the largest that does is 8'),
-        ({'width': 8, 'num_heads': 3}, 'num_heads of ContextBridge is 3, which does not divide its width 8'),
-        ({'width': 8, 'reductions': (2, 1)}, r'one positive number for each of its 3 levels, got \[2, 1\]'),
-        ({'width': 8, 'reductions': (2, 1, 0)}, r'one positive number for each of its 3 levels'),
+        ({'width': 6}, r'width of ContextBridge must divide .* \[8, 16, 32\], as 8 does, got 6'),
+        ({'width': 8, 'num_heads': 3}, 'num_heads of ContextBridge must divide its width, 8, got 3'),
+        ({'width': 8, 'reductions': (2, 1)}, r'one for each of its 3 levels, got \[2, 1\]'),
+        (
+            {'width': 8, 'reductions': (2, 1, 0)},
+            r'reductions .* a list of whole numbers .*\(2, 1, 0',
+        ),
+        ({'width': 8, 'num_layers': 0}, 'num_layers of ContextBridge must be a whole number of 1 or more, got 0'),
+        ({'width': '8'}, "width of ContextBridge must be a whole number of 1 or more, got '8'"),
+        ({'width': 8, 'ffn_ratio': 1.5}, 'ffn_ratio of ContextBridge must be a whole number of 1 or more, got 1.5'),
+        ({'width': 8, 'heads': 2}, 'ContextBridge has no option .heads.. Did you mean num_heads'),
     ],
 )
 def test_levels_that_do_not_fit_are_refused(options, message):

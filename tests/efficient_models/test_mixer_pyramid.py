@@ -77,6 +77,18 @@ def test_any_mixer_makes_a_network_that_learns_and_folds(mixer, randomize):
             assert (level - reference).abs().max() / reference.abs().mean() < 1e-10
 
 
+@pytest.mark.parametrize('mixer', TOKEN_MIXERS)
+@pytest.mark.parametrize('size', [(0, 3, 64, 96), (0, 3, 1, 1), (1, 3, 1, 1)])
+def test_no_images_and_single_pixels_pass(mixer, size):
+    with torch.inference_mode():
+        levels = pyramid(mixer).eval()(torch.randn(size))
+    cells = [[-(-side // stride) for side in size[2:]] for stride in (4, 8, 16, 32)]
+    assert [list(level.shape) for level in levels] == [
+        [size[0], channels, *sides] for channels, sides in zip((32, 64, 160, 256), cells, strict=True)
+    ]
+    assert all(level.isfinite().all() for level in levels)
+
+
 def test_an_exported_network_takes_images_of_any_size(randomize):
     network = randomize(pyramid('convolution', 'channel', 'window', 'softmax')).fuse()
     file, names = io.BytesIO(), [f'level{index}' for index in range(4)]
@@ -171,11 +183,13 @@ def test_blocks_take_several_mixers_in_turns():
             {'mixers': (('window', 'softmax', 'pool'),) * 4},
             r'stage 1 .* 2 blocks to take in turns 3 mixers: window, soft',
         ),
-        ({'mixers': (('window', {'head_dim': 64}),) * 4}, r'window in stage 1 .*64, which does not divide its 32'),
+        ({'mixers': (('window', {'head_dim': 64}),) * 4}, 'window in stage 1 .* must divide its 32 channels, got 64'),
         (
             {'mixers': (('window', {'windw_size': 8}),) * 4},
-            r"window in stage 1 .*unexpected keyword argument 'windw_size'",
+            r"window in stage 1 .* has no option 'windw_size'\. Did you mean window_size",
         ),
+        ({'mixers': (('window', {'channels': 8}),) * 4}, "window in stage 1 .* has no option 'channels'"),
+        ({'mixers': (('window', {'height': 8}),) * 4}, "window in stage 1 .* has no option 'height'"),
         ({'mixers': (('single_head', {'qk_dim': 0}),) * 4}, r'single_head in stage 1 .*1 or more, got 0'),
         ({'image_size': (0, 64)}, 'height and width'),
         ({'image_size': 512}, 'height and width'),

@@ -210,7 +210,7 @@ class MixerPyramid(Backbone):
         height, width = (-(-side // level.stride) for side in self.image_size)
         try:
             needed = score_bytes(name, level.channels, height, width, **options)
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise ValueError(f'{name} in stage {level.stage} of MixerPyramid: {error}') from error
         if needed > MAX_SCORE_BYTES:
             fitting = [other for other in TOKEN_MIXERS if _fits(other, level.channels, height, width)]
@@ -222,7 +222,7 @@ class MixerPyramid(Backbone):
             )
 
 
-def score_bytes(name: str, channels: int, height: int, width: int, **options: Any) -> int:
+def score_bytes(name: str, channels: int, height: int, width: int, /, **options: Any) -> int:
     """Return how many bytes the scores of a mixer take for one map, in single precision.
 
     Args:

@@ -21,6 +21,8 @@ from mmengine.registry import MODELS
 from torch import nn
 from torch.nn import functional as F
 
+from ..layers.options import Count, Counts, checks_options
+
 
 class MixFFN(nn.Module):
     """Perceptron with a depthwise convolution and a skip connection between its layers.
@@ -129,7 +131,8 @@ class ContextBridge(BaseModule):
         ffn_ratio: Hidden channels of the perceptrons per channel.
 
     Raises:
-        ValueError: If width, heads or reductions do not fit the levels.
+        ValueError: If there is no such option, a value is of a wrong kind, or width, heads or reductions do not fit the
+            levels.
 
     Example:
         >>> bridge = ContextBridge(in_channels=[32, 64], width=32, num_layers=1)
@@ -137,29 +140,30 @@ class ContextBridge(BaseModule):
         [(1, 32, 9, 6), (1, 64, 5, 3)]
     """
 
+    @checks_options
     def __init__(
         self,
-        in_channels: Sequence[int],
-        width: int,
-        num_layers: int = 4,
-        num_heads: int = 1,
-        reductions: Sequence[int] | None = None,
-        ffn_ratio: int = 4,
+        in_channels: Counts,
+        width: Count,
+        num_layers: Count = 4,
+        num_heads: Count = 1,
+        reductions: Counts | None = None,
+        ffn_ratio: Count = 4,
     ) -> None:
         super().__init__()
-        if width < 1 or any(channels % width for channels in in_channels):
+        if any(channels % width for channels in in_channels):
             raise ValueError(
-                f'width of ContextBridge is {width}, which does not divide all channels of its levels, '
-                f'{list(in_channels)}; the largest that does is {math.gcd(*in_channels)}.'
+                f'width of ContextBridge must divide all channels of its levels, {list(in_channels)}, as '
+                f'{math.gcd(*in_channels)} does, got {width}.'
             )
-        if num_heads < 1 or width % num_heads:
-            raise ValueError(f'num_heads of ContextBridge is {num_heads}, which does not divide its width {width}.')
+        if width % num_heads:
+            raise ValueError(f'num_heads of ContextBridge must divide its width, {width}, got {num_heads}.')
         if reductions is None:
             reductions = [2**exponent for exponent in reversed(range(len(in_channels)))]
-        if len(reductions) != len(in_channels) or min(reductions) < 1:
+        if len(reductions) != len(in_channels):
             raise ValueError(
-                f'reductions of ContextBridge must be one positive number for each of its {len(in_channels)} levels, '
-                f'got {list(reductions)}.'
+                f'reductions of ContextBridge must be one for each of its {len(in_channels)} levels, got '
+                f'{list(reductions)}.'
             )
         self.in_channels = tuple(in_channels)
         self.layers = nn.ModuleList(

@@ -65,7 +65,7 @@ TOKEN_MIXERS: dict[str, type[TokenMixer]] = {
 }
 
 
-def build_token_mixer(name: str, channels: int, **options: Any) -> TokenMixer:
+def build_token_mixer(name: str, channels: int, /, **options: Any) -> TokenMixer:
     """Build a token mixer.
 
     Args:
@@ -74,11 +74,10 @@ def build_token_mixer(name: str, channels: int, **options: Any) -> TokenMixer:
         options: The mixer's own.
 
     Raises:
-        ValueError: If there is no such mixer, or it refuses the channels or an option's value.
-        TypeError: If it has no such option.
+        ValueError: If there is no such mixer, it has no such option, or it refuses the channels or an option's value.
     """
-    if name not in TOKEN_MIXERS:
-        close = get_close_matches(name, TOKEN_MIXERS, n=1)
+    if not isinstance(name, str) or name not in TOKEN_MIXERS:
+        close = get_close_matches(str(name), TOKEN_MIXERS, n=1)
         hint = f' Did you mean {close[0]}?' if close else ''
         raise ValueError(f'there is no token mixer {name!r}.{hint} There are {", ".join(TOKEN_MIXERS)}.')
     return TOKEN_MIXERS[name](channels, **options)

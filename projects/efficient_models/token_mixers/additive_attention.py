@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..layers.options import Count
 from .token_mixer import Mechanism, TokenMixer
 
 
@@ -32,7 +33,7 @@ class AdditiveAttention(TokenMixer):
         source='https://arxiv.org/abs/2303.15446',
     )
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: Count) -> None:
         super().__init__(channels)
         self.to_query = nn.Conv2d(channels, channels, 1)
         self.to_key = nn.Conv2d(channels, channels, 1)

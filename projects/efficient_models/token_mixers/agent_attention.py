@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from ..layers.options import Count
 from .grid_pooling import pool_macs, pool_to_grid
 from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer, attend_pairs
 
@@ -33,10 +34,8 @@ class AgentAttention(MultiHeadMixer):
         source='https://arxiv.org/abs/2312.08874',
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM, grid: int = 7) -> None:
+    def __init__(self, channels: Count, head_dim: Count = HEAD_DIM, grid: Count = 7) -> None:
         super().__init__(channels, head_dim)
-        if grid < 1:
-            raise ValueError(f'grid of AgentAttention must be 1 or more, got {grid}.')
         self.grid = grid
         self.dwc = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
 

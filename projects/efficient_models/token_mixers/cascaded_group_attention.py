@@ -3,12 +3,12 @@
 Paper: https://arxiv.org/abs/2305.07027
 """
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 
 from ..backbones.efficientvit_msra import QK_DIM, WINDOW_SIZE, LocalWindowAttention
+from ..layers.options import Count, OddCounts
 from .token_mixer import Mechanism, TokenMixer
 
 
@@ -29,12 +29,12 @@ class CascadedGroupAttention(TokenMixer):
         source='https://arxiv.org/abs/2305.07027',
     )
 
-    def __init__(self, channels: int, kernels: Sequence[int] = (7, 5, 3, 3)) -> None:
+    def __init__(self, channels: Count, kernels: OddCounts = (7, 5, 3, 3)) -> None:
         super().__init__(channels)
-        if not kernels or channels % len(kernels):
+        if channels % len(kernels):
             raise ValueError(
-                f'CascadedGroupAttention has one head for each of the kernels {tuple(kernels)}; '
-                f'{channels} channels cannot be shared by {len(kernels)}.'
+                f'kernels of CascadedGroupAttention must be as many as can share its {channels} channels, one for each '
+                f'head, got {len(kernels)}: {list(kernels)}.'
             )
         self.kernels = tuple(kernels)
         self.attn = LocalWindowAttention(channels, self.kernels)

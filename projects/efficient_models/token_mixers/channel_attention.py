@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from ..layers.options import Count, Switch
 from ..layers.precision import in_float32
 from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
 
@@ -33,7 +34,7 @@ class ChannelAttention(MultiHeadMixer):
         source='https://arxiv.org/abs/2204.03645',
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM, dynamic_scale: bool = False) -> None:
+    def __init__(self, channels: Count, head_dim: Count = HEAD_DIM, dynamic_scale: Switch = False) -> None:
         super().__init__(channels, head_dim)
         self.dynamic_scale = dynamic_scale
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..layers.conv_norm import ConvNorm
+from ..layers.options import Count
 from .token_mixer import Mechanism, TokenMixer
 
 
@@ -66,7 +67,7 @@ class ConvAdditiveAttention(TokenMixer):
         source='https://arxiv.org/abs/2408.03703',
     )
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: Count) -> None:
         super().__init__(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1, bias=False)
         self.query_gates = nn.Sequential(SpatialGate(channels), ChannelGate(channels))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..layers.options import Count, OddCount
 from .token_mixer import Mechanism, TokenMixer
 
 
@@ -33,12 +34,8 @@ class Convolution(TokenMixer):
         source='https://arxiv.org/abs/2210.13452',
     )
 
-    def __init__(self, channels: int, kernel_size: int = 7, expansion: int = 2) -> None:
+    def __init__(self, channels: Count, kernel_size: OddCount = 7, expansion: Count = 2) -> None:
         super().__init__(channels)
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f'kernel_size of Convolution must be odd, got {kernel_size}.')
-        if expansion < 1:
-            raise ValueError(f'expansion of Convolution must be 1 or more, got {expansion}.')
         hidden = expansion * channels
         self.pwconv1 = nn.Conv2d(channels, hidden, 1, bias=False)
         self.dwconv = nn.Conv2d(hidden, hidden, kernel_size, padding=kernel_size // 2, groups=hidden, bias=False)
@@ -70,7 +67,13 @@ class Pooling(TokenMixer):
     )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, H, W) to the same shape."""
+        """Map (B, C, H, W) to the same shape.
+
+        Raises:
+            ValueError: If the map has another number of channels, which no weight here would notice.
+        """
+        if not torch.jit.is_tracing() and x.shape[1] != self.channels:
+            raise ValueError(f'a map of Pooling must have its {self.channels} channels, got {x.shape[1]}.')
         return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False) - x
 
     def macs(self, height: int, width: int) -> int:

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from ..layers.options import Count
 from ..layers.precision import in_float32
 from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
 
@@ -37,7 +38,7 @@ class CrossCovarianceAttention(MultiHeadMixer):
         source='https://arxiv.org/abs/2106.09681',
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM) -> None:
+    def __init__(self, channels: Count, head_dim: Count = HEAD_DIM) -> None:
         super().__init__(channels, head_dim)
         self.temperature = nn.Parameter(torch.ones(self.num_heads, 1, 1))
 

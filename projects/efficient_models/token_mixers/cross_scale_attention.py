@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
+from ..layers.options import Count
 from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer, attend_pairs
 
 
@@ -36,10 +37,8 @@ class CrossScaleAttention(MultiHeadMixer):
         is_quadratic=True,
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM, cell: int = 8) -> None:
+    def __init__(self, channels: Count, head_dim: Count = HEAD_DIM, cell: Count = 8) -> None:
         super().__init__(channels, head_dim)
-        if cell < 1:
-            raise ValueError(f'cell of CrossScaleAttention must be 1 or more, got {cell}.')
         self.cell = cell
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ from timm.layers import LayerNorm2d
 from torch import nn
 from torch.nn import functional as F
 
+from ..layers.options import Count
 from ..layers.precision import without_autocast
 from .token_mixer import HEAD_DIM, HeadedMixer, Mechanism, attend_pairs
 
@@ -46,14 +47,10 @@ class DeformableAttention(HeadedMixer):
         is_quadratic=True,
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM, stride: int = 4, groups: int = 1) -> None:
+    def __init__(self, channels: Count, head_dim: Count = HEAD_DIM, stride: Count = 4, groups: Count = 1) -> None:
         super().__init__(channels, head_dim)
-        if stride < 1:
-            raise ValueError(f'stride of DeformableAttention must be 1 or more, got {stride}.')
-        if groups < 1 or channels % groups:
-            raise ValueError(
-                f'groups of DeformableAttention is {groups}, which does not divide its {channels} channels.'
-            )
+        if channels % groups:
+            raise ValueError(f'groups of DeformableAttention must divide its {channels} channels, got {groups}.')
         self.stride = stride
         self.groups = groups
         self.kernel_size = 2 * stride.bit_length() + 1  # 3, 5, 7 and 9 at strides 1, 2, 4 and 8, as the authors'

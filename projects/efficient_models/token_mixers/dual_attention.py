@@ -14,12 +14,13 @@ from typing import ClassVar
 
 import torch
 
+from ..layers.options import Count
 from .cross_covariance_attention import CrossCovarianceAttention
 from .efficient_attention import EfficientAttention
-from .token_mixer import HEAD_DIM, Mechanism, TokenMixer
+from .token_mixer import HEAD_DIM, HeadedMixer, Mechanism
 
 
-class DualAttention(TokenMixer):
+class DualAttention(HeadedMixer):
     """Efficient attention over tokens, and cross-covariance attention over the channels of its sum with the input.
 
     Args:
@@ -36,8 +37,8 @@ class DualAttention(TokenMixer):
         source='https://arxiv.org/abs/2212.13504',
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM) -> None:
-        super().__init__(channels)
+    def __init__(self, channels: Count, head_dim: Count = HEAD_DIM) -> None:
+        super().__init__(channels, head_dim)
         self.spatial = EfficientAttention(channels, head_dim)
         self.channel = CrossCovarianceAttention(channels, head_dim)
 

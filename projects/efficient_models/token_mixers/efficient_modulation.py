@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from ..backbones.efficientmod import ModulationMLP
+from ..layers.options import Count
 from .token_mixer import Mechanism, TokenMixer
 
 
@@ -29,10 +30,8 @@ class EfficientModulation(TokenMixer):
         source='https://arxiv.org/abs/2403.19963',
     )
 
-    def __init__(self, channels: int, expansion: int = 1) -> None:
+    def __init__(self, channels: Count, expansion: Count = 1) -> None:
         super().__init__(channels)
-        if expansion < 1:
-            raise ValueError(f'expansion of EfficientModulation must be 1 or more, got {expansion}.')
         self.mlp = ModulationMLP(channels, expansion)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..backbones.turbovit import cut_windows, join_windows
+from ..layers.options import Count, CountOrNone
 from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer, attend_pairs
 
 
@@ -42,12 +43,10 @@ class ExtraTokens(MultiHeadMixer):
         source='https://arxiv.org/abs/2105.15168',
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM, window_size: int = 7, num_extra: int = 4) -> None:
+    def __init__(
+        self, channels: Count, head_dim: Count = HEAD_DIM, window_size: Count = 7, num_extra: CountOrNone = 4
+    ) -> None:
         super().__init__(channels, head_dim)
-        if window_size < 1:
-            raise ValueError(f'window_size of ExtraTokens must be 1 or more, got {window_size}.')
-        if num_extra < 0:
-            raise ValueError(f'num_extra of ExtraTokens must not be negative, got {num_extra}.')
         self.window_size = window_size
         self.extra = nn.Parameter(torch.empty(num_extra, channels))
         nn.init.normal_(self.extra)  # as scattered as queries of normalised tokens

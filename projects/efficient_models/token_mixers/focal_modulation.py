@@ -4,13 +4,13 @@ Paper: https://arxiv.org/abs/2203.11926, Focal Modulation Networks
 Code: https://github.com/microsoft/FocalNet (MIT)
 """
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..layers.options import Count, OddCounts
 from .token_mixer import Mechanism, TokenMixer
 
 
@@ -34,10 +34,8 @@ class FocalModulation(TokenMixer):
         source='https://arxiv.org/abs/2203.11926',
     )
 
-    def __init__(self, channels: int, kernel_sizes: Sequence[int] = (3, 5)) -> None:
+    def __init__(self, channels: Count, kernel_sizes: OddCounts = (3, 5)) -> None:
         super().__init__(channels)
-        if not kernel_sizes or any(side < 1 or side % 2 == 0 for side in kernel_sizes):
-            raise ValueError(f'kernel_sizes of FocalModulation must be odd and at least one, got {kernel_sizes}.')
         self.kernel_sizes = tuple(kernel_sizes)
         self.f = nn.Conv2d(channels, 2 * channels + len(kernel_sizes) + 1, 1)
         self.focal_layers = nn.ModuleList(

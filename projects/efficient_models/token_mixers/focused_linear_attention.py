@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..layers.options import Count, Power
 from ..layers.precision import in_float32
 from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
 
@@ -37,10 +38,8 @@ class FocusedLinearAttention(MultiHeadMixer):
         source='https://arxiv.org/abs/2308.00442',
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM, focus: float = 3) -> None:
+    def __init__(self, channels: Count, head_dim: Count = HEAD_DIM, focus: Power = 3) -> None:
         super().__init__(channels, head_dim)
-        if focus < 1:
-            raise ValueError(f'focus of FocusedLinearAttention must be 1 or more, got {focus}.')
         self.focus = focus
         self.scale = nn.Parameter(torch.zeros(channels))
         self.dwc = nn.Conv2d(head_dim, head_dim, 5, padding=2, groups=head_dim)  # shared by all heads

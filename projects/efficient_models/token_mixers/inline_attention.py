@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..layers.options import Count
 from ..layers.precision import in_float32
 from .token_mixer import Mechanism, MultiHeadMixer
 
@@ -36,7 +37,7 @@ class InLineAttention(MultiHeadMixer):
         source='https://arxiv.org/abs/2412.06590',
     )
 
-    def __init__(self, channels: int, head_dim: int = 16) -> None:
+    def __init__(self, channels: Count, head_dim: Count = 16) -> None:
         super().__init__(channels, head_dim)
         self.residual = nn.Sequential(
             nn.Conv2d(channels, channels, 1, groups=self.num_heads),
@@ -73,10 +74,10 @@ def convolve_each(x: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
         kernels: Shape (B, 9 * C, 1, 1).
     """
     batch, channels, height, width = x.shape
-    if not torch.jit.is_tracing():
+    if batch and not torch.jit.is_tracing():
         images = x.reshape(1, batch * channels, height, width)
         return F.conv2d(images, kernels.reshape(-1, 1, 3, 3), padding=1, groups=batch * channels).view_as(x)
-    # the groups of an exported convolution cannot follow the number of images
+    # the groups of an exported convolution cannot follow the number of images, nor can there be none
     padded = F.pad(x, (1, 1, 1, 1))
     shifted = [padded[:, :, row : row + height, column : column + width] for row in range(3) for column in range(3)]
     products = kernels.unflatten(1, (channels, 9)).flatten(2)[:, :, None] @ torch.stack(shifted, dim=2).flatten(3)

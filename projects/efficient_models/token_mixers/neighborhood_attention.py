@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import torch
 
+from ..layers.options import Count, OddCount, Switch
 from .tiles import cut_tiles, join_tiles, pair_axes
 from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer, attend_pairs
 
@@ -39,11 +40,9 @@ class NeighborhoodAttention(MultiHeadMixer):
     )
 
     def __init__(
-        self, channels: int, head_dim: int = HEAD_DIM, kernel_size: int = 7, shifts_at_borders: bool = True
+        self, channels: Count, head_dim: Count = HEAD_DIM, kernel_size: OddCount = 7, shifts_at_borders: Switch = True
     ) -> None:
         super().__init__(channels, head_dim)
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f'kernel_size of NeighborhoodAttention must be odd and positive, got {kernel_size}.')
         self.kernel_size, self.tile_size = kernel_size, (kernel_size + 1) // 2
         self.reach = self.tile_size + kernel_size - 1  # side of the keys of a tile
         self.shifts_at_borders = shifts_at_borders

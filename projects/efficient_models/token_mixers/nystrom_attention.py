@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import torch
 
+from ..layers.options import Count
 from ..layers.precision import in_float32
 from .grid_pooling import pool_macs, pool_to_grid
 from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer
@@ -41,10 +42,8 @@ class NystromAttention(MultiHeadMixer):
         source='https://arxiv.org/abs/2102.03902',
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM, grid: int = 7) -> None:
+    def __init__(self, channels: Count, head_dim: Count = HEAD_DIM, grid: Count = 7) -> None:
         super().__init__(channels, head_dim)
-        if grid < 1:
-            raise ValueError(f'grid of NystromAttention must be 1 or more, got {grid}.')
         self.grid = grid
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

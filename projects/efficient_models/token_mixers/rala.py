@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..layers.options import Count
 from ..layers.precision import in_float32
 from .token_mixer import HEAD_DIM, HeadedMixer, Mechanism
 
@@ -36,11 +37,12 @@ class RALA(HeadedMixer):
         source='https://arxiv.org/abs/2411.07635',
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM) -> None:
+    def __init__(self, channels: Count, head_dim: Count = HEAD_DIM) -> None:
         super().__init__(channels, head_dim)
         if head_dim % 4:
             raise ValueError(
-                f'RALA turns pairs of channels by row and by column: head_dim {head_dim} must be a multiple of 4.'
+                'head_dim of RALA, which turns pairs of channels by row and by column, must be a multiple of 4, '
+                f'got {head_dim}.'
             )
         self.qkvo = nn.Conv2d(channels, 4 * channels, 1)
         self.lepe = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)

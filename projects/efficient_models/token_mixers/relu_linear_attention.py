@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from ..backbones.efficientvit_mit import LiteMLA
+from ..layers.options import Count
 from .token_mixer import HEAD_DIM, Mechanism, TokenMixer, split_heads
 
 
@@ -28,7 +29,7 @@ class ReLULinearAttention(TokenMixer):
         source='https://arxiv.org/abs/2205.14756',
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM) -> None:
+    def __init__(self, channels: Count, head_dim: Count = HEAD_DIM) -> None:
         super().__init__(channels)
         self.num_heads = 2 * split_heads('ReLULinearAttention', channels, head_dim)  # of both scales
         self.attn = LiteMLA(channels, head_dim)

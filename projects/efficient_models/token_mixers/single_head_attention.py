@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from ..backbones.shvit import SHSA
+from ..layers.options import Count
 from .token_mixer import Mechanism, TokenMixer
 
 PARTIAL_RATIO = 0.214  # rounded, it gives the widths of all variants of SHViT
@@ -34,13 +35,11 @@ class SingleHeadAttention(TokenMixer):
         is_quadratic=True,
     )
 
-    def __init__(self, channels: int, qk_dim: int = 16) -> None:
+    def __init__(self, channels: Count, qk_dim: Count = 16) -> None:
         super().__init__(channels)
         self.partial_dim = round(PARTIAL_RATIO * channels)
         if not self.partial_dim:
-            raise ValueError(f'SingleHeadAttention expects at least 3 channels, got {channels}.')
-        if qk_dim < 1:
-            raise ValueError(f'qk_dim of SingleHeadAttention must be 1 or more, got {qk_dim}.')
+            raise ValueError(f'channels of SingleHeadAttention must be 3 or more, got {channels}.')
         self.qk_dim = qk_dim
         self.attn = SHSA(channels, self.partial_dim, qk_dim)
 

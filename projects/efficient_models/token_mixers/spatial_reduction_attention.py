@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..layers.options import Count, Switch
 from .token_mixer import HEAD_DIM, HeadedMixer, Mechanism, attend_pairs
 
 
@@ -36,10 +37,10 @@ class SpatialReductionAttention(HeadedMixer):
         is_quadratic=True,
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM, reduction: int = 2, depthwise: bool = False) -> None:
+    def __init__(
+        self, channels: Count, head_dim: Count = HEAD_DIM, reduction: Count = 2, depthwise: Switch = False
+    ) -> None:
         super().__init__(channels, head_dim)
-        if reduction < 1:
-            raise ValueError(f'reduction of SpatialReductionAttention must be 1 or more, got {reduction}.')
         self.reduction = reduction
         self.q = nn.Conv2d(channels, channels, 1)
         self.kv = nn.Conv2d(channels, 2 * channels, 1)

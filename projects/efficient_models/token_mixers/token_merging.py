@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
+from ..layers.options import Count, Percent
 from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer, attend_pairs
 
 
@@ -37,10 +38,8 @@ class TokenMerging(MultiHeadMixer):
         is_quadratic=True,
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM, merged_percent: int = 75) -> None:
+    def __init__(self, channels: Count, head_dim: Count = HEAD_DIM, merged_percent: Percent = 75) -> None:
         super().__init__(channels, head_dim)
-        if not 0 <= merged_percent <= 100:
-            raise ValueError(f'merged_percent of TokenMerging must be in 0..100, got {merged_percent}.')
         self.merged_percent = merged_percent
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

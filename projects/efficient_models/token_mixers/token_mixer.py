@@ -2,11 +2,13 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from ..layers.options import Count, checks_options
 
 HEAD_DIM = 32  # channels of a head where a mixer's authors say nothing else
 
@@ -51,22 +53,31 @@ DESIGNS = {
 class TokenMixer(nn.Module):
     """Base class of all token mixers.
 
-    A mixer maps (B, C, H, W) to the same shape, at any size of at least 1x1 and in any precision; nothing in it depends
-    on the size of the map. Residual connection, normalisation and position encoding are outside.
+    A mixer maps (B, C, H, W) to the same shape, at any size of at least 1x1, for any number of images and in any
+    precision; nothing in it depends on the size of the map. Residual connection, normalisation and position encoding
+    are outside. What its options may be stands in the signature of its `__init__`, and is checked before that runs.
 
     Args:
         channels: Channels of input and output.
 
     Attributes:
         mechanism: What it is.
+
+    Raises:
+        ValueError: If there is no such option, or its value is of a wrong kind or out of range; this and what else
+            each mixer refuses is said in one sentence.
     """
 
     mechanism: ClassVar[Mechanism]
 
-    def __init__(self, channels: int) -> None:
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if '__init__' in vars(cls):
+            cls.__init__ = checks_options(cls.__init__)  # type: ignore[method-assign]
+
+    @checks_options
+    def __init__(self, channels: Count) -> None:
         super().__init__()
-        if channels < 1:
-            raise ValueError(f'channels of {type(self).__name__} must be 1 or more, got {channels}.')
         self.channels = channels
 
     @abstractmethod
@@ -103,7 +114,7 @@ class HeadedMixer(TokenMixer):
         head_dim: Channels of each head.
     """
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM) -> None:
+    def __init__(self, channels: Count, head_dim: Count = HEAD_DIM) -> None:
         super().__init__(channels)
         self.head_dim = head_dim
         self.num_heads = split_heads(type(self).__name__, channels, head_dim)
@@ -125,7 +136,7 @@ class MultiHeadMixer(HeadedMixer):
         head_dim: Channels of each head.
     """
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM) -> None:
+    def __init__(self, channels: Count, head_dim: Count = HEAD_DIM) -> None:
         super().__init__(channels, head_dim)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.proj = nn.Conv2d(channels, channels, 1)
@@ -154,6 +165,6 @@ def split_heads(mixer: str, channels: int, head_dim: int) -> int:
     Raises:
         ValueError: If they cannot.
     """
-    if head_dim < 1 or channels % head_dim:
-        raise ValueError(f'head_dim of {mixer} is {head_dim}, which does not divide its {channels} channels.')
+    if channels % head_dim:
+        raise ValueError(f'head_dim of {mixer} must divide its {channels} channels, got {head_dim}.')
     return channels // head_dim

@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from ..layers.options import Count, CountOrNone
 from .tiles import cut_tiles, join_tiles, pair_axes
 from .token_mixer import HEAD_DIM, Mechanism, MultiHeadMixer, attend_pairs
 
@@ -36,13 +37,12 @@ class WindowAttention(MultiHeadMixer):
         source='https://arxiv.org/abs/2103.14030',
     )
 
-    def __init__(self, channels: int, head_dim: int = HEAD_DIM, window_size: int = 7, shift: int = 0) -> None:
+    def __init__(
+        self, channels: Count, head_dim: Count = HEAD_DIM, window_size: Count = 7, shift: CountOrNone = 0
+    ) -> None:
         super().__init__(channels, head_dim)
-        if window_size < 1 or not 0 <= shift < window_size:
-            raise ValueError(
-                f'WindowAttention expects window_size >= 1 and shift in 0 ... window_size - 1, '
-                f'got window_size={window_size}, shift={shift}.'
-            )
+        if shift >= window_size:
+            raise ValueError(f'shift of WindowAttention must be less than its window_size, {window_size}, got {shift}.')
         self.window_size = window_size
         self.padding = -shift % window_size  # rows and columns of the first window that are outside
         self.bias_table = nn.Parameter(torch.zeros((2 * window_size - 1) ** 2, self.num_heads))

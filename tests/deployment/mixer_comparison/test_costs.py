@@ -44,7 +44,7 @@ def test_macs_are_those_of_the_formula():
         ({'device': 'cuda', 'kernels': ('openvino',)}, 'unknown openvino; expected some of eager'),
         ({'mixers': ('softmax', 'softmax')}, r"mixers are \['softmax', 'softmax'\]; expected one or more, each once"),
         ({'tokens': ()}, r'tokens are \[\]; expected one or more'),
-        ({'channels': 100}, 'does not divide its 100 channels'),
+        ({'channels': 100}, 'must divide its 100 channels'),
         ({'tokens': (256, 1000)}, r'tokens are \[1000\]; expected squares'),
     ],
 )

@@ -278,31 +278,3 @@ def test_single_head_attention_leaves_other_channels_to_the_projection(randomize
     nn.init.zeros_(mixer.attn.proj[1].c.weight[:, 14:])
     with torch.inference_mode():
         assert torch.equal(mixer(x), mixer(shuffled))
-
-
-# what they refuse
-
-
-@pytest.mark.parametrize(
-    ('name', 'options', 'message'),
-    [
-        ('window', {'window_size': 0}, 'window_size >= 1'),
-        ('window', {'window_size': 4, 'shift': 4}, 'shift=4'),
-        ('neighborhood', {'kernel_size': 4}, 'odd and positive, got 4'),
-        ('spatial_reduction', {'reduction': 0}, '1 or more, got 0'),
-        ('nystrom', {'grid': 0}, '1 or more, got 0'),
-        ('agent', {'grid': 0}, '1 or more, got 0'),
-        ('focused_linear', {'focus': 0.5}, '1 or more, got 0.5'),
-        ('rala', {'head_dim': 2}, 'head_dim 2 must be a multiple of 4'),
-        ('cascaded_group', {'kernels': (3, 3, 3)}, '64 channels cannot be shared by 3'),
-        ('efficient', {'head_dim': 48}, 'does not divide its 64 channels'),
-    ],
-)
-def test_impossible_options_are_refused(name, options, message):
-    with pytest.raises(ValueError, match=message):
-        build_token_mixer(name, CHANNELS, **options)
-
-
-def test_single_head_attention_needs_channels_to_attend_to():
-    with pytest.raises(ValueError, match='at least 3 channels, got 2'):
-        build_token_mixer('single_head', 2)

@@ -58,6 +58,22 @@ def test_the_shape_is_kept_at_any_size(mixer, size):
     assert torch.equal(x, before)
 
 
+@pytest.mark.parametrize('size', [(0, CHANNELS, 6, 9), (0, CHANNELS, 1, 1), (2, CHANNELS, 1, 1)])
+def test_no_images_and_single_tokens_pass_forwards_and_backwards(mixer, size):
+    x = torch.randn(size, requires_grad=True)
+    y = mixer(x)
+    assert y.shape == x.shape
+    y.sum().backward()
+    assert x.grad.shape == x.shape
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize('channels', [CHANNELS // 2, 2 * CHANNELS])
+def test_a_map_of_other_channels_is_refused(mixer, channels):
+    with pytest.raises((ValueError, RuntimeError), match=str(channels)):
+        mixer(torch.randn(1, channels, 4, 4))
+
+
 def test_an_image_is_mixed_as_if_it_were_alone(mixer):
     x = torch.randn(3, CHANNELS, 6, 9)
     with torch.inference_mode():

@@ -37,16 +37,3 @@ def test_modulation_is_that_of_the_backbone(expansion, randomize):
         update = block(tokens) - tokens
         normed = block.norm(tokens).permute(0, 3, 1, 2)
         torch.testing.assert_close(mixer(normed), update.permute(0, 3, 1, 2), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ('mixer', 'options', 'message'),
-    [
-        (Convolution, {'kernel_size': 4}, 'kernel_size of Convolution must be odd, got 4'),
-        (Convolution, {'expansion': 0}, 'expansion of Convolution must be 1 or more, got 0'),
-        (EfficientModulation, {'expansion': 0}, 'expansion of EfficientModulation must be 1 or more, got 0'),
-    ],
-)
-def test_impossible_sizes_are_refused(mixer, options, message):
-    with pytest.raises(ValueError, match=message):
-        mixer(16, **options)

@@ -46,8 +46,3 @@ def test_moving_whole_cells_moves_the_result(randomize):
         torch.testing.assert_close(mixer(x.roll(4, 3)), y.roll(4, 3), rtol=0, atol=1e-6)
         torch.testing.assert_close(mixer(x.flip(2)), y.flip(2), rtol=0, atol=1e-6)
         assert (mixer(x.roll(1, 3)) - y.roll(1, 3)).abs().max() > 1e-3
-
-
-def test_cells_without_tokens_are_refused():
-    with pytest.raises(ValueError, match='cell of CrossScaleAttention must be 1 or more, got 0'):
-        CrossScaleAttention(32, cell=0)

@@ -40,9 +40,3 @@ def test_without_the_gate_of_the_whole_map_context_is_local(randomize):
         torch.testing.assert_close(shifted[inner], expected[inner], rtol=0, atol=1e-6)
         x[..., 0, 0] += 1
         assert torch.equal(mixer(x)[..., 6:, 6:], expected.roll((-2, -3), (2, 3))[..., 6:, 6:])
-
-
-@pytest.mark.parametrize('kernel_sizes', [(), (4,), (3, -1)])
-def test_kernels_without_a_center_are_refused(kernel_sizes):
-    with pytest.raises(ValueError, match='kernel_sizes of FocalModulation must be odd'):
-        FocalModulation(16, kernel_sizes)

@@ -82,9 +82,3 @@ def test_moving_whole_cells_moves_the_result(merging):
         torch.testing.assert_close(mixer(x.roll(2, 3)), y.roll(2, 3), rtol=0, atol=1e-6)
         assert (mixer(x.roll(1, 3)) - y.roll(1, 3)).abs().max() > 1e-3
         assert (mixer(x.flip(3)) - y.flip(3)).abs().max() > 1e-3  # another token is first in its cell
-
-
-@pytest.mark.parametrize('percent', [-1, 101])
-def test_impossible_shares_are_refused(percent):
-    with pytest.raises(ValueError, match=r'merged_percent of TokenMerging must be in 0\.\.100'):
-        TokenMerging(32, merged_percent=percent)
