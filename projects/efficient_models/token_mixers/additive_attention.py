@@ -22,6 +22,9 @@ class AdditiveAttention(TokenMixer):
 
     Args:
         channels: Channels of input and output.
+
+    Raises:
+        ValueError: If the channels are of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

@@ -23,6 +23,9 @@ class AgentAttention(MultiHeadMixer):
         channels: Channels of input and output, a multiple of `head_dim`.
         head_dim: Channels of each head.
         grid: Rows and columns of agents; maps of fewer have as many as they have tokens.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, or an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

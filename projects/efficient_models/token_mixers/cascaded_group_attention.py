@@ -18,6 +18,10 @@ class CascadedGroupAttention(TokenMixer):
     Args:
         channels: Channels of input and output, a multiple of the number of heads.
         kernels: Side of the depthwise convolution on the queries of each head; by default those of the variant M4.
+
+    Raises:
+        ValueError: If the channels cannot be shared by as many heads as there are kernels, or an option is of a wrong
+            kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

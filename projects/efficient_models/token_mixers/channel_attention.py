@@ -23,6 +23,9 @@ class ChannelAttention(MultiHeadMixer):
         head_dim: Channels of each head; the paper's groups.
         dynamic_scale: Whether scores are divided by √N, as in the second version of the authors' code, which Florence-2
             uses, and not by √d as in the paper. The latter grow with the size of the map.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, or an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

@@ -56,6 +56,9 @@ class ConvAdditiveAttention(TokenMixer):
 
     Args:
         channels: Channels of input and output.
+
+    Raises:
+        ValueError: If the channels are of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

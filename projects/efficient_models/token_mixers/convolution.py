@@ -23,6 +23,9 @@ class Convolution(TokenMixer):
         channels: Channels of input and output.
         kernel_size: Side of the convolution, odd.
         expansion: Hidden channels per channel, 1 or more.
+
+    Raises:
+        ValueError: If an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(
@@ -55,6 +58,9 @@ class Pooling(TokenMixer):
 
     Args:
         channels: Channels of input and output.
+
+    Raises:
+        ValueError: If the channels are of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(
@@ -67,13 +73,7 @@ class Pooling(TokenMixer):
     )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, H, W) to the same shape.
-
-        Raises:
-            ValueError: If the map has another number of channels, which no weight here would notice.
-        """
-        if not torch.jit.is_tracing() and x.shape[1] != self.channels:
-            raise ValueError(f'a map of Pooling must have its {self.channels} channels, got {x.shape[1]}.')
+        """Map (B, C, H, W) to the same shape."""
         return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False) - x
 
     def macs(self, height: int, width: int) -> int:

@@ -25,6 +25,9 @@ class CrossScaleAttention(MultiHeadMixer):
         channels: Channels of input and output, a multiple of `head_dim`.
         head_dim: Channels of each head.
         cell: Side of a cell in tokens; cells at the lower and right border may be smaller.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, or an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

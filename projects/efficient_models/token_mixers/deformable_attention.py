@@ -35,6 +35,10 @@ class DeformableAttention(HeadedMixer):
         head_dim: Channels of each head.
         stride: Tokens between reference points along each side. The authors take 8, 4, 2 and 1 at strides 4 to 32.
         groups: Groups of channels, each of which is sampled at points of its own.
+
+    Raises:
+        ValueError: If `head_dim` or `groups` does not divide the channels, or an option is of a wrong kind or out of
+            range.
     """
 
     mechanism: ClassVar = Mechanism(

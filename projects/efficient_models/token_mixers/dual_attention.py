@@ -26,6 +26,9 @@ class DualAttention(HeadedMixer):
     Args:
         channels: Channels of input and output, a multiple of `head_dim`.
         head_dim: Channels of each head, in both.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, or an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

@@ -20,6 +20,9 @@ class EfficientAttention(MultiHeadMixer):
     Args:
         channels: Channels of input and output, a multiple of `head_dim`.
         head_dim: Channels of each head.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, or an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

@@ -19,6 +19,9 @@ class EfficientModulation(TokenMixer):
         channels: Channels of input and output.
         expansion: Hidden channels per channel, 1 or more. The authors alternate 1 and 4 or 6; with 1, the hidden
             channels have no activation.
+
+    Raises:
+        ValueError: If an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

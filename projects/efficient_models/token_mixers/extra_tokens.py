@@ -32,6 +32,9 @@ class ExtraTokens(MultiHeadMixer):
         head_dim: Channels of each head.
         window_size: Side of a window in tokens; windows begin at the upper left corner and may stick out of the map.
         num_extra: Messengers.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, or an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

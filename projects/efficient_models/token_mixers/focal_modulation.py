@@ -23,6 +23,9 @@ class FocalModulation(TokenMixer):
     Args:
         channels: Channels of input and output.
         kernel_sizes: Sides of the convolutions, odd; the authors take (3, 5) or (3, 5, 7), and 6 more for detection.
+
+    Raises:
+        ValueError: If an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

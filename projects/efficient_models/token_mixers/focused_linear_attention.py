@@ -27,6 +27,9 @@ class FocusedLinearAttention(MultiHeadMixer):
         channels: Channels of input and output, a multiple of `head_dim`.
         head_dim: Channels of each head.
         focus: Power p of the features; 1 is ReLU linear attention.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, or an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

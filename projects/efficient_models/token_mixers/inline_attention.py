@@ -26,6 +26,9 @@ class InLineAttention(MultiHeadMixer):
         channels: Channels of input and output, a multiple of `head_dim`.
         head_dim: Channels d of each head. What predicts the kernels has 10 d weights for each channel; the authors have
             32 channels in a head, and at least 64 in all.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, or an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

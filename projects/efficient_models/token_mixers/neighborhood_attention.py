@@ -28,6 +28,9 @@ class NeighborhoodAttention(MultiHeadMixer):
         kernel_size: Side of the square, in tokens; odd.
         shifts_at_borders: Whether the square moves inside at borders, so that each token sees as many (NATTEN). If not,
             what is outside is missing.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, or an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

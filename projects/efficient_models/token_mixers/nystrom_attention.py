@@ -31,6 +31,9 @@ class NystromAttention(MultiHeadMixer):
         channels: Channels of input and output, a multiple of `head_dim`.
         head_dim: Channels of each head.
         grid: Rows and columns of landmarks; maps of fewer have as many as they have tokens.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, or an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

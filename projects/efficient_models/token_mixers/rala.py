@@ -26,6 +26,10 @@ class RALA(HeadedMixer):
     Args:
         channels: Channels of input and output, a multiple of `head_dim`.
         head_dim: Channels of each head, a multiple of 4.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels or is no multiple of 4, or an option is of a wrong kind
+            or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

@@ -23,6 +23,9 @@ class SingleHeadAttention(TokenMixer):
     Args:
         channels: Channels of input and output, at least 3.
         qk_dim: Channels of queries and keys.
+
+    Raises:
+        ValueError: If there are fewer than 3 channels, or an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

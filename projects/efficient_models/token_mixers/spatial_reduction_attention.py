@@ -25,6 +25,9 @@ class SpatialReductionAttention(HeadedMixer):
         head_dim: Channels of each head.
         reduction: Side s of a cell, in tokens; 1 leaves the convolution and its normalisation out.
         depthwise: Whether the convolution mixes no channels; it has s²C weights then, and s²C² if it does.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, or an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

@@ -26,6 +26,9 @@ class TokenMerging(MultiHeadMixer):
         channels: Channels of input and output, a multiple of `head_dim`.
         head_dim: Channels of each head.
         merged_percent: How many of the tokens that may merge do so, 0 to 100; three in four may.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, or an option is of a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(

@@ -64,8 +64,8 @@ class TokenMixer(nn.Module):
         mechanism: What it is.
 
     Raises:
-        ValueError: If there is no such option, or its value is of a wrong kind or out of range; this and what else
-            each mixer refuses is said in one sentence.
+        ValueError: If there is no such option, its value is of a wrong kind or out of range, or the mixer refuses it
+            beside others; in use, if a map has other channels. Each is said in one sentence.
     """
 
     mechanism: ClassVar[Mechanism]
@@ -79,6 +79,14 @@ class TokenMixer(nn.Module):
     def __init__(self, channels: Count) -> None:
         super().__init__()
         self.channels = channels
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to the same shape, if these are the mixer's channels."""
+        if not torch.jit.is_tracing() and (x.dim() != 4 or x.shape[1] != self.channels):
+            raise ValueError(
+                f'a map of {type(self).__name__} must be (B, {self.channels}, H, W), got {tuple(x.shape)}.'
+            )
+        return super().__call__(x)
 
     @abstractmethod
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -112,6 +120,9 @@ class HeadedMixer(TokenMixer):
     Args:
         channels: Channels of input and output, a multiple of `head_dim`.
         head_dim: Channels of each head.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, or an option is of a wrong kind or out of range.
     """
 
     def __init__(self, channels: Count, head_dim: Count = HEAD_DIM) -> None:
@@ -134,6 +145,9 @@ class MultiHeadMixer(HeadedMixer):
     Args:
         channels: Channels of input and output, a multiple of `head_dim`.
         head_dim: Channels of each head.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, or an option is of a wrong kind or out of range.
     """
 
     def __init__(self, channels: Count, head_dim: Count = HEAD_DIM) -> None:

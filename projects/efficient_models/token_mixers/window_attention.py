@@ -26,6 +26,10 @@ class WindowAttention(MultiHeadMixer):
         head_dim: Channels of each head.
         window_size: Side of the windows, in tokens.
         shift: How far the windows start inside the map, in tokens; Swin alternates 0 and half a window.
+
+    Raises:
+        ValueError: If `head_dim` does not divide the channels, the shift is no less than the window, or an option is of
+            a wrong kind or out of range.
     """
 
     mechanism: ClassVar = Mechanism(
