@@ -3,7 +3,7 @@ import timm
 import torch
 from timm.layers import DropPath
 
-from projects.efficient_models.backbones import SHViT
+from projects.efficient_models.backbones import SHViT, shvit
 from projects.efficient_models.checkpoint_keys import rename_keys
 
 ARCHS = ('s1', 's2', 's3', 's4')
@@ -48,6 +48,21 @@ def test_training_equals_timm(pair):
     buffers = dict(reference.named_buffers())
     for name, buffer in network.named_buffers():
         torch.testing.assert_close(buffer, buffers[name], rtol=1e-12, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize('partial_dim', [20, 8], ids=lambda dim: f'values of {dim}')
+def test_attention_without_scores_is_that_with_scores(partial_dim, randomize, monkeypatch):
+    """One kernel computes it on large maps, with queries and keys, here of 16 channels, or values filled up."""
+    module = randomize(shvit.SHSA(32, partial_dim)).double()
+    x = torch.randn(2, 32, 5, 7, dtype=torch.double, requires_grad=True)
+    results = []
+    for above in (35, 34):
+        monkeypatch.setattr(shvit, 'FUSED_ABOVE', above)
+        y = module(x)
+        results.append((y, *torch.autograd.grad(y.square().sum(), [x, *module.parameters()])))
+    assert (results[0][0].std(dim=(2, 3)) > 1e-3).all()
+    for fused, with_scores in zip(*reversed(results), strict=True):
+        torch.testing.assert_close(fused, with_scores, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize('arch', ARCHS)
