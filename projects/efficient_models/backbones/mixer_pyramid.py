@@ -180,7 +180,7 @@ class MixerPyramid(Backbone):
         return _described(arch) if isinstance(arch, Mapping) else super().find_variant(arch)
 
     def build(self, variant: Variant) -> tuple[Level, ...]:
-        self.patch_embed = _stem(variant.dims[0], variant.stem_stride)
+        self.patch_embed = stem(variant.dims[0], variant.stem_stride)
         self.stages = nn.ModuleList()
         levels: list[Level] = []
         for index, drop_paths in enumerate(self.drop_path_rates(variant.depths)):
@@ -236,7 +236,7 @@ def score_bytes(name: str, channels: int, height: int, width: int, /, **options:
         return BYTES_PER_SCORE * build_token_mixer(name, channels, **options).num_scores(height, width)
 
 
-def _stem(dim: int, stride: int) -> nn.Sequential:
+def stem(dim: int, stride: int) -> nn.Sequential:
     """Convolutions of stride 2, each of twice the channels of the one before."""
     layers: list[nn.Module] = []
     channels = 3
