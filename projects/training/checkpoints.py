@@ -116,5 +116,5 @@ def refuse(misfits: Sequence[str], reason: str) -> None:
 
 def switch_off_pretrained(model: dict[str, Any]) -> None:
     """Let the backbone in the config of a model download no weights that a checkpoint is about to replace."""
-    if 'pretrained' in model['backbone']:
+    if 'pretrained' in model.get('backbone', {}):  # a supernet has many
         model['backbone']['pretrained'] = False

@@ -23,8 +23,15 @@ MISSING = inspect.Parameter.empty
 
 
 def build_network(cfg: Any, registry: Registry, default_args: Any = None) -> nn.Module:
-    """Build what mmengine's `build_model_from_cfg` builds, once `read_levels` has put numbers into it."""
-    return build_model_from_cfg(read_levels(cfg, registry), registry, default_args)
+    """Build what mmengine's `build_model_from_cfg` builds, once `read_levels` has put numbers into it.
+
+    A class whose attribute `builds_networks` is true gets its config as it is: the networks that it builds read theirs.
+    """
+    kind = cfg.get('type') if isinstance(cfg, Mapping) else None
+    kind = registry.get(kind) if isinstance(kind, str) else kind
+    if not getattr(kind, 'builds_networks', False):
+        cfg = read_levels(cfg, registry)
+    return build_model_from_cfg(cfg, registry, default_args)
 
 
 for _registry in (MODELS, *MODELS.children.values()):  # those that come later take it from the root
