@@ -163,7 +163,7 @@ def measure_written(writers: Sequence[Callable[[], Path]], conditions: Condition
     latencies: list[Latency] = []
     for index, write in enumerate(track(writers, 'networks exported')):
         try:
-            call = _opened(write(), conditions.runtime, conditions.threads)
+            call = opened(write(), conditions.runtime, conditions.threads)
             call()
         except Exception as error:  # networks and runtimes fail in any way; the search goes on without them
             reason = f'{type(error).__name__}: {" ".join(str(error).split())[:REASON_CHARS]}'
@@ -184,7 +184,7 @@ def measure(files: Sequence[Path], conditions: Conditions) -> list[Quartiles]:
         FileNotFoundError: There is no such file.
         ValueError: There are none, or one that the runtime does not run.
     """
-    return _in_turns([_opened(file, conditions.runtime, conditions.threads) for file in files], conditions)
+    return _in_turns([opened(file, conditions.runtime, conditions.threads) for file in files], conditions)
 
 
 def _in_turns(calls: Sequence[Callable[[], object]], conditions: Conditions) -> list[Quartiles]:
@@ -195,7 +195,7 @@ def _in_turns(calls: Sequence[Callable[[], object]], conditions: Conditions) -> 
     return [Measurement(case, 1, conditions.threads, calls_s).latency_ms for calls_s in times]
 
 
-def _opened(file: Path, runtime: str, threads: int) -> Callable[[], object]:
+def opened(file: Path, runtime: str, threads: int) -> Callable[[], object]:
     """What predicts the benchmark's image once."""
     predictor = open_predictor(file, runtime=runtime, threads=threads)
     assert predictor.info.input_size is not None

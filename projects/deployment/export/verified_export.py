@@ -100,7 +100,7 @@ def export(
         ModelInfo.from_config(cfg), precision=settings.precision, output=settings.output, strides=()
     )
     if not settings.dynamic:
-        size = settings.size or _usual_size(info, _images(cfg, settings.images, info, most=1)[0])
+        size = settings.size or usual_size(cfg, settings.images)
         info = dataclasses.replace(info, input_size=size, batch_size=settings.batch_size or 1)
     images = _images(cfg, settings.images, info)
     quantization = settings.quantization()
@@ -176,11 +176,21 @@ def _images(cfg: Config, given: Sequence[str], info: ModelInfo, most: int | None
     return images_of_test_set(cfg, info, most or NUM_IMAGES)
 
 
-def _usual_size(info: ModelInfo, image: NamedImage) -> tuple[int, int]:
-    """Height and width of a graph for one size: where images keep their proportions, the customary or the first's."""
+def usual_size(cfg: Config, images: Sequence[str] = ()) -> tuple[int, int]:
+    """Height and width of a graph for one size: where images keep their proportions, the customary or the first's.
+
+    Args:
+        cfg: Of the network.
+        images: Files, folders or globs; empty: the config's test set.
+
+    Raises:
+        FileNotFoundError: There are no images.
+    """
+    info = ModelInfo.from_config(cfg)
+    height, width = _images(cfg, images, info, most=1)[0].pixels.shape[:2]
     if info.scale is None or not info.keep_ratio:
-        return fit_size(info, image.pixels.shape[:2])
-    return CUSTOMARY_SIZES.get(info.scale, image.pixels.shape[:2])
+        return fit_size(info, (height, width))
+    return CUSTOMARY_SIZES.get(info.scale, (height, width))
 
 
 def _strides(model: Any) -> tuple[int, ...]:

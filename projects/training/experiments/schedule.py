@@ -27,6 +27,7 @@ from .workers import CONSOLE, start
 
 SCOPE_PARTS = ('models', 'datasets', 'evaluation', 'engine', 'structures', 'visualization')
 STOP_TIMEOUT_S = 60
+CLAIM = '.claim'  # lock of who executes a run
 ERROR_LINES = 30  # of a failed run's output that are kept
 POLL_S = 0.2
 
@@ -40,7 +41,11 @@ class Outcome:
 
 
 def run_all(
-    runs: Sequence[Run], folder: Path, num_processes: int, accepted: Callable[[], None] = lambda: None
+    runs: Sequence[Run],
+    folder: Path,
+    num_processes: int,
+    accepted: Callable[[], None] = lambda: None,
+    shared: bool = False,
 ) -> Outcome:
     """Execute runs, each in a process of its own with its share of the cores (or OMP_NUM_THREADS), GPUs in turn.
 
@@ -52,22 +57,26 @@ def run_all(
         folder: Where each run has a folder of its name.
         num_processes: How many run at once.
         accepted: Called once the runs have been found to fit what the folder holds.
+        shared: Whether other calls, of this machine or of others that see the folder, may execute its runs at the same
+            time. What another one executes is waited for.
 
     Returns:
         How they ended.
 
     Raises:
         ValueError: A finished or interrupted run in `folder` was made by other settings, another config or from other
-            data; `num_processes` is below 1; or another process executes the runs of this folder.
+            data; `num_processes` is below 1; or another process executes the runs of this folder, and it is not shared.
     """
     if num_processes < 1:
         raise ValueError(f'num_processes must be 1 or more, got {num_processes}.')
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / '.lock', timeout=0):
+        with FileLock(folder / '.lock', timeout=-1 if shared else 0) as lock:
             for run, made_from in zip(runs, fingerprints(runs), strict=True):
                 _prepare(run, made_from, folder / run.name)
             accepted()
+            if shared:
+                lock.release()
             return _execute(runs, folder, num_processes)
     except Timeout:
         raise ValueError(f'{folder} is in use: another process executes its runs') from None
@@ -128,6 +137,7 @@ def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
     gpus = visible_gpus()
     slots = list(range(num_processes))[::-1]
     slot_of: dict[str, int] = {}
+    claims: dict[str, FileLock] = {}
     with progress_bars(TextColumn('{task.fields[now]}')) as progress:
         task = progress.add_task('runs', total=len(runs), completed=len(outcome.finished), now='')
         try:
@@ -140,7 +150,16 @@ def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
                 for run in [run for run in waiting if run.needs is None or run.needs in there]:
                     if not slots:
                         break
+                    if not (claim := _claim(folder / run.name)):
+                        continue  # another call executes it
                     waiting.remove(run)
+                    if (folder / run.name / RESULT).is_file():  # another call has executed it
+                        claim.release()
+                        outcome.finished.append(run.name)
+                        there.add(run.name)
+                        progress.advance(task)
+                        continue
+                    claims[run.name] = claim
                     slot_of[run.name] = slots.pop()
                     (folder / run.name / ERROR).unlink(missing_ok=True)
                     environment = environment_of(num_processes, slot_of[run.name], gpus)
@@ -148,6 +167,7 @@ def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
                 progress.update(task, now=', '.join(running))
                 for name in [name for name, process in running.items() if process.exitcode is not None]:
                     process = running.pop(name)
+                    claims.pop(name).release()
                     slots.append(slot_of.pop(name))
                     if process.exitcode == 0 and (folder / name / RESULT).is_file():
                         outcome.finished.append(name)
@@ -159,7 +179,19 @@ def _execute(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
                 time.sleep(POLL_S)
         finally:
             _stop(running.values())
+            for claim in claims.values():
+                claim.release()
     return outcome
+
+
+def _claim(folder: Path) -> FileLock | None:
+    """The right to execute the run of a folder, which ends with this process; None if another one has it."""
+    claim = FileLock(folder / CLAIM)
+    try:
+        claim.acquire(timeout=0)
+    except Timeout:
+        return None
+    return claim
 
 
 def _finished_before(runs: Sequence[Run], folder: Path) -> set[str]:

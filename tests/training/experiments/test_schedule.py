@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -152,6 +153,24 @@ def test_two_studies_do_not_share_a_folder_at_the_same_time(tmp_path):
 
     schedule.run_all([run('a')], tmp_path, 1, accepted=again)
     assert not (tmp_path / 'b').exists()
+
+
+def test_two_calls_share_the_runs_of_a_folder(tmp_path):
+    runs = [run(str(index), seconds=0.2) for index in range(6)]
+    outcomes = {}
+
+    def call(name):
+        outcomes[name] = schedule.run_all(runs, tmp_path, 1, shared=True)
+
+    threads = [threading.Thread(target=call, args=(name,)) for name in 'ab']
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(sorted(outcome.finished) == list('012345') for outcome in outcomes.values())
+    assert [(tmp_path / name / 'attempts.txt').read_text() for name in '012345'] == ['x'] * 6
+    spans = sorted(json.loads((tmp_path / name / 'result.json').read_text()) for name in '012345')
+    assert any(later[0] < earlier[1] for earlier, later in pairwise(spans))  # both worked
 
 
 def test_an_interrupted_study_ends_its_runs(tmp_path, monkeypatch):
