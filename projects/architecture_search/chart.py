@@ -1,5 +1,6 @@
 """The chart of a search: score against latency."""
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -44,6 +45,7 @@ def draw_networks(
             for one in chosen:
                 place = (one.latency_ms, values[one.candidate.deployed])
                 whole.annotate(one.candidate.name, place, fontsize=6, xytext=(4, 3), textcoords='offset points')
+    _refused(whole, [one for one in networks if one.hand_made and one not in trained])
     whole.set_title('after the whole training, held-out images', fontsize=9, loc='left')
     for axes in (cheap, whole):
         axes.axvline(limit_ms, color=BLACK, linewidth=0.8, linestyle='--')
@@ -52,7 +54,7 @@ def draw_networks(
     handles = {
         text: handle for axes in (cheap, whole) for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    add_legend(figure, [*handles.values()])
+    add_legend(figure, [*handles.values()], columns=4)
     return figure
 
 
@@ -63,6 +65,21 @@ def _scatter(
         size = 130 if marker == '*' else 16
         latencies = [network.latency_ms for network in networks]
         axes.scatter(latencies, scores, size, color, marker=marker, label=title, linewidths=0.8, zorder=size)
+
+
+def _refused(axes: Axes, networks: Sequence[Network]) -> None:
+    """Mark at the lower edge where networks stand that were not trained."""
+    known = [network for network in networks if math.isfinite(network.latency_ms)]
+    for height, one in enumerate(sorted(known, key=lambda one: one.latency_ms)):
+        place = {'xy': (one.latency_ms, 0.03), 'xycoords': axes.get_xaxis_transform()}
+        up = {'xytext': (0, 10 + 9 * (height % 5)), 'textcoords': 'offset points'}
+        axes.annotate(one.candidate.name, **place, **up, fontsize=6, color=GRAY, ha='center')  # type: ignore[arg-type]
+    if known:
+        heights = [0.03] * len(known)
+        latencies = [one.latency_ms for one in known]
+        label = 'made by hand, above a limit'
+        axes.scatter(latencies, heights, 16, GRAY, marker='x', label=label, transform=axes.get_xaxis_transform())
+        axes.set_xlim(right=max(axes.get_xlim()[1], 1.08 * max(latencies)))
 
 
 def _front(axes: Axes, networks: Sequence[Network], scores: Sequence[float]) -> None:

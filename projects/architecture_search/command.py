@@ -61,6 +61,8 @@ def run(command: Command, prepare: Prepare, work_dir: Path) -> Path:
         precision = command.problem.space.precisions[0]
         findings.latency_check = check_predictions(search.indicators.table, precision).table()
     findings.duels = _duels(search, command)
+    if findings.duels:
+        findings.random = search.propose(RANDOM, command.seeds[0])
     if not command.propose_only:
         finalists = search.climb(findings.proposed)
         if command.correlate:

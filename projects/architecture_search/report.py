@@ -47,6 +47,7 @@ class Findings:
         correlations: Of cheap scores with the last one.
         duels: Against random search.
         latency_check: How well latencies are predicted; None if it was not looked at.
+        random: Proposals of random search, of the first seed.
         command: What reproduces it all.
     """
 
@@ -56,6 +57,7 @@ class Findings:
     correlations: list[Correlation] = field(default_factory=list)
     duels: list[Duel] = field(default_factory=list)
     latency_check: Table | None = None
+    random: list[Network] = field(default_factory=list)
     command: str = ''
 
 
@@ -76,7 +78,9 @@ def write_report(search: Search, findings: Findings) -> Path:
     }
     write_file(folder / 'front.json', json.dumps(_without_infinity(content), indent=1))
     limit_ms = search.requirements.limits['latency_ms']
-    figure = draw_networks(networks, best.network.candidate.deployed if best else '', limit_ms, f'{problem.score}, %')
+    chosen = best.network.candidate.deployed if best else ''
+    random = [network for network in unique(findings.random) if network.proposal_score is not None]
+    figure = draw_networks(networks, chosen, limit_ms, f'{problem.score}, %', random)
     picture = png(figure)
     write_file(folder / 'front.png', picture)
     tables = {
