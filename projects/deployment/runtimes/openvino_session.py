@@ -1,15 +1,19 @@
 """OpenVINO, on processors."""
 
+import io
 import threading
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from ..model_info import KEY
+from .grouped_convolutions import join_groups
 
 try:
+    import onnx
     import openvino
 except ImportError as error:
     raise ImportError(f"{error}; OpenVINO needs the extra 'deploy': pip install -e '.[deploy]'") from error
@@ -81,7 +85,7 @@ class ExecutedLayer(NamedTuple):
 
 
 def convert_onnx(onnx_path: str | Path, path: str | Path, description: str, half_weights: bool) -> None:
-    """Write an `.onnx` file as OpenVINO's `.xml` and `.bin`.
+    """Write an `.onnx` file as OpenVINO's `.xml` and `.bin`, in the form that its int8 kernels compute right.
 
     Args:
         onnx_path: What to convert.
@@ -89,7 +93,8 @@ def convert_onnx(onnx_path: str | Path, path: str | Path, description: str, half
         description: JSON of the `ModelInfo`.
         half_weights: Store weights in fp16, as precisions below fp32 may.
     """
-    model = openvino.convert_model(str(onnx_path))
+    joined = _joined_groups(Path(onnx_path))
+    model = openvino.convert_model(str(onnx_path) if joined is None else io.BytesIO(joined))
     model.set_rt_info(description, [KEY])
     openvino.save_model(model, str(path), compress_to_fp16=half_weights)
 
@@ -105,7 +110,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 
 def read_model(path: str | Path) -> openvino.Model:
-    """The graph of an `.xml` or `.onnx` file, not compiled.
+    """The graph of an `.xml` or `.onnx` file, not compiled, the latter in the form that int8 kernels compute right.
 
     Raises:
         FileNotFoundError: The `.bin` beside an `.xml` is missing.
@@ -114,10 +119,17 @@ def read_model(path: str | Path) -> openvino.Model:
     if Path(path).suffix == '.xml' and not Path(path).with_suffix('.bin').is_file():
         raise FileNotFoundError(f'{path} has its weights in {Path(path).with_suffix(".bin").name}, which is missing')
     try:
-        return _core().read_model(path)
-    except RuntimeError as error:
+        joined = _joined_groups(Path(path)) if Path(path).suffix == '.onnx' else None
+        return _core().read_model(path if joined is None else joined)
+    except (RuntimeError, DecodeError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise ValueError(f'{path} is damaged, or no model that OpenVINO reads: {reason}') from error
+
+
+def _joined_groups(path: Path) -> bytes | None:
+    """An `.onnx` file with groups of convolutions joined; None if nothing was to be done."""
+    model = onnx.load(path)
+    return model.SerializeToString() if join_groups(model) else None
 
 
 @cache
