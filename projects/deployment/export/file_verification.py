@@ -12,12 +12,15 @@ import numpy as np
 from ..inference_graphs import build_graph
 from ..model_info import ModelInfo
 from ..predictor import open_predictor
+from ..quantization.agreement import site_deviations
 from ..quantization.quantized_graph import QuantizedGraph
 from ..quantization.settings import QuantizationSettings
+from ..runtimes import BY_SUFFIX, open_file_session
 from .calibration_images import NamedImage
 from .comparison import verify
 from .detection_matching import Cutoffs
 from .exported_file import write_exported
+from .onnx_files import FORMATS
 from .pytorch_reference import PyTorchReference
 from .verification import BOUNDS, Verification
 
@@ -67,6 +70,24 @@ def verify_file(reference: PyTorchReference, path: Path, info: ModelInfo, images
         batches += others
     test_cfg = reference.model.test_cfg
     return verify(reference, exported, batches, info, BOUNDS[info.precision], cutoffs_of(test_cfg))
+
+
+def verify_sites(quantized: QuantizedGraph, info: ModelInfo, image: NamedImage, format_name: str) -> dict[str, float]:
+    """How far a format's runtime strays from the simulation at each site, see `site_deviations`.
+
+    In what a whole network says in few bits a wrong kernel may hide behind the rounding; here it cannot.
+
+    Args:
+        quantized: What was written.
+        info: Its description.
+        image: That all sites read.
+        format_name: Of `FORMATS`.
+    """
+    runtime = BY_SUFFIX[FORMATS[format_name]]
+    precision = 'fp32' if runtime == 'openvino' else None
+    return site_deviations(
+        quantized, info, image.pixels[None], lambda path: open_file_session(runtime, path, precision=precision)
+    )
 
 
 def verify_twin(

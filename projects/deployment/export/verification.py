@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MIN_DETECTIONS = 5  # fewer prove nothing
+SITE_DEVIATION = 0.05  # the order of sums makes 1e-4, saturation without VNNI 0.02, a wrong kernel 0.1 to 1.2
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Verification:
         mask_iou: Mean IoU of the masks of partners; None without masks.
         worst: The gravest deviations.
         note: How the comparison was made, where it was not the usual way.
+        sites: In int8, how far the runtime strays from the simulation at each site alone, see `site_deviations`.
     """
 
     bounds: Bounds
@@ -97,6 +99,7 @@ class Verification:
     worst: list[Case] = field(default_factory=list)
     is_detection: bool = False
     note: str = ''
+    sites: dict[str, float] = field(default_factory=dict)
 
     @property
     def share(self) -> float:
@@ -136,6 +139,15 @@ class Verification:
             problems.append(f'probabilities differ by {self.probability:.2g} on average, not {bounds.probability}')
         if self.mask_iou is not None and self.mask_iou < bounds.mask_iou:
             problems.append(f'masks have a mean IoU of {self.mask_iou:.3f}, not {bounds.mask_iou}')
+        wrong = {site: value for site, value in self.sites.items() if not value <= SITE_DEVIATION}
+        if wrong:
+            named = ', '.join(
+                f'{site} by {value:.2g}' for site, value in sorted(wrong.items(), key=lambda one: -one[1])
+            )
+            problems.append(
+                f'{len(wrong)} of {len(self.sites)} sites run on kernels that compute other numbers on this processor, '
+                f'off by more than {SITE_DEVIATION} of their size: {named}; try the other --format'
+            )
         return problems
 
     @property
@@ -157,6 +169,10 @@ class Verification:
         if self.mask_iou is not None:
             parts.append(f'mean IoU of masks {self.mask_iou:.4f}')
         parts += [f'largest difference of {name} {value:.2g}' for name, value in self.largest.items()]
+        if self.sites:
+            parts.append(
+                f'{len(self.sites)} sites as simulated, the worst to {max(self.sites.values()):.2g} of its size'
+            )
         return '; '.join([*parts, *([self.note] if self.note else [])])
 
 

@@ -26,7 +26,7 @@ from ..scoring import scores_of
 from .calibration_images import NamedImage, calibration_images, images_of_files, images_of_test_set
 from .detection_matching import Cutoffs
 from .exported_file import move_exported, write_description
-from .file_verification import batches_of, cutoffs_of, verify_file, verify_twin, write
+from .file_verification import batches_of, cutoffs_of, verify_file, verify_sites, verify_twin, write
 from .onnx_files import FORMATS
 from .pytorch_reference import PyTorchReference
 from .settings import ExportSettings
@@ -126,6 +126,9 @@ def export(
             report('nothing to compare; verifying a twin without threshold')
             verification = verify_twin(model, reference, written, info, images, calibration, quantization, search)
         shutil.rmtree(search, ignore_errors=True)  # it is complete, whatever comes of it
+        if quantized is not None:
+            report(f'verifying {len(quantized.scheme.sites)} sites one by one')
+            verification.sites = verify_sites(quantized, info, images[0], settings.format)
         if not verification.passed:
             raise DeviationError(verification)
         predictor = open_predictor(written)

@@ -23,8 +23,8 @@ from ..export.file_verification import batches_of
 from ..export.onnx_files import write_onnx
 from ..export.quantization import quantize_onnx
 from ..inference_graphs import build_graph, load_model
-from ..inference_graphs.images import ImageGraph
 from ..model_info import ModelInfo
+from ..quantization.agreement import HeadsOfRegions, relative_difference
 from ..quantization.discovery import find_sites
 from ..quantization.execution import int8_share, site_executions
 from ..quantization.quantize import quantize
@@ -158,32 +158,8 @@ class Subject:
         return relative_difference(_arrays(disturbed), _arrays(exact))
 
 
-class HeadsOfRegions(nn.Module):
-    """A graph whose outputs are those of the heads, for the regions of one image.
-
-    Regions take part in what is computed, with a zero of the image added: constants are sorted into levels by the
-    exporter, and OpenVINO refuses the constant of a level that has none of them.
-    """
-
-    def __init__(self, graph: ImageGraph | QuantizedGraph, regions: Any, images: Tensor) -> None:
-        super().__init__()
-        self.graph, self.regions = graph, regions
-        self.output_names = tuple(graph.head_outputs(images, regions))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        zero = 0 * images[0, 0, 0, 0].float()
-        regions = None if self.regions is None else tuple(region + zero for region in self.regions)
-        return tuple(self.graph.head_outputs(images, regions).values())
-
-
 def _arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in tensors.items()}
-
-
-def relative_difference(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
-    """The mean over outputs of mean |a - b| / mean |b|."""
-    ratios = [np.abs(one[name] - value).mean() / max(np.abs(value).mean(), 1e-12) for name, value in other.items()]
-    return float(np.mean(ratios))
 
 
 def trained_checkpoint(folder: Path) -> Path:

@@ -2,8 +2,9 @@
 
 On processors with AMX two of its kernels (2026.4) give wrong numbers for convolutions of several groups, silently:
 
-- 1x1 at stride 1, over groups of more than 64 channels that are no multiple of 64: half of each result is lost;
-- wider ones that read a grid whose zero point is not 0, over groups of 13 to 31 channels: all groups but the first.
+- 1x1 at stride 1, over groups of more than 64 channels that are no multiple of 64: in all groups;
+- wider ones that read a grid whose zero point is not 0, over groups of less than 32 channels whose products with the
+  width exceed 64, or that are no multiple of 4: in all groups but the first.
 
 Zeros are exact in int8: joined groups, with weights of 0 between them, give the same numbers, by other kernels.
 """
@@ -19,8 +20,8 @@ try:
 except ImportError as error:
     raise ImportError(f"{error}; exports need the extra 'deploy': pip install -e '.[deploy]'") from error
 
-BLOCK = 64  # 8-bit channels that AMX multiplies at once
-FEW, ENOUGH = 13, 32  # channels of a group that kernels wider than 1 compute wrongly, and from which on rightly
+BLOCK = 64  # 8-bit numbers that AMX multiplies at once
+PACKED = 4  # channels that lie side by side for it
 PASSED = ('QuantizeLinear', 'DequantizeLinear', 'Identity', 'Max', 'Min', 'Clip')  # between weights and a convolution
 
 
@@ -37,16 +38,19 @@ def groups_at_once(groups: int, channels: int, kernel: tuple[int, ...], zero_poi
         >>> groups_at_once(4, 96, (1, 1), 0), groups_at_once(4, 144, (1, 1), 0), groups_at_once(4, 64, (1, 1), 0)
         (2, 4, 1)
     """
-    sizes = [joined for joined in range(1, groups + 1) if groups % joined == 0]
-    if groups == 1 or channels == 1:
-        return 1
-    if all(side == 1 for side in kernel):
-        if channels <= BLOCK or channels % 4:  # the latter run on a kernel without AMX, which is right
-            return 1
-        return next((joined for joined in sizes if joined * channels % BLOCK == 0), groups)
-    if not zero_point or not FEW <= channels < ENOUGH:
-        return 1
-    return next((joined for joined in sizes if joined * channels >= ENOUGH), groups)
+    for joined in range(1, groups):
+        if groups % joined == 0 and not _is_wrong(joined * channels, kernel, zero_point):
+            return joined
+    return groups
+
+
+def _is_wrong(channels: int, kernel: tuple[int, ...], zero_point: int) -> bool:
+    """Whether one of several groups is computed wrongly: as measured, over all shapes of a grid and random ones."""
+    is_packed = channels % PACKED == 0  # of others the 1x1 kernel does without AMX
+    if max(kernel) == 1:
+        return is_packed and channels > BLOCK and channels % BLOCK > 0
+    is_copied = not is_packed or channels * kernel[-1] > BLOCK  # a row of the kernel for all channels in one piece
+    return zero_point != 0 and kernel[-1] > 1 and 1 < channels < BLOCK // 2 and is_copied
 
 
 def join_groups(model: onnx.ModelProto) -> bool:

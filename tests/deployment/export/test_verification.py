@@ -244,3 +244,15 @@ def test_a_verification_is_json():
     found = detections(masks=True)
     content = json.loads(json.dumps(compare(found, found.select(np.arange(20) > 0), task=INSTANCES).to_dict()))
     assert (content['checked'], content['equal'], content['passed']) == (20, 19, False)
+
+
+@pytest.mark.parametrize('value', [0.9, np.nan])
+def test_a_site_that_a_kernel_computes_wrongly_is_refused_and_named(value):
+    found = compare(detections(), detections(), precision='int8')
+    found.sites = {'head.conv#0': value, 'neck.conv#1': 1e-4}
+    assert not found.passed
+    assert '1 of 2 sites' in found.problems[0]
+    assert 'head.conv#0' in str(DeviationError(found))
+    assert 'neck.conv#1' not in str(DeviationError(found))
+    found.sites['head.conv#0'] = 0.01
+    assert found.passed

@@ -9,12 +9,12 @@ from torchvision.ops import box_iou
 from projects.deployment.export.onnx_files import write_onnx
 from projects.deployment.inference_graphs import build_graph, load_model
 from projects.deployment.model_info import ModelInfo
+from projects.deployment.quantization.agreement import HeadsOfRegions, relative_difference
 from projects.deployment.quantization.execution import int8_share, site_executions
 from projects.deployment.quantization.fidelity import exact_heads, head_sqnr_db
 from projects.deployment.quantization.quantize import quantize
 from projects.deployment.quantization.quantized_file import write_quantized
 from projects.deployment.quantization.settings import QuantizationSettings
-from projects.deployment.quantization_study.subject import HeadsOfRegions, relative_difference
 from projects.deployment.runtimes.onnxruntime_session import OnnxRuntimeSession
 from projects.deployment.runtimes.openvino_session import OpenVINOSession
 from projects.training.config import load_config
