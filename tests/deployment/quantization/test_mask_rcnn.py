@@ -7,9 +7,10 @@ import torch
 from torchvision.ops import box_iou
 
 from projects.deployment.export.onnx_files import write_onnx
+from projects.deployment.export.verification import SITE_DEVIATION
 from projects.deployment.inference_graphs import build_graph, load_model
 from projects.deployment.model_info import ModelInfo
-from projects.deployment.quantization.agreement import HeadsOfRegions, relative_difference
+from projects.deployment.quantization.agreement import HeadsOfRegions, relative_difference, site_deviations
 from projects.deployment.quantization.execution import int8_share, site_executions
 from projects.deployment.quantization.fidelity import exact_heads, head_sqnr_db
 from projects.deployment.quantization.quantize import quantize
@@ -83,6 +84,14 @@ def test_both_runtimes_compute_the_file_in_integers(detector, tmp_path):
         assert found['masks'].shape[1:] == masks.shape[1:]
         overlaps = box_iou(boxes[:3], torch.from_numpy(found['boxes']))
         assert overlaps.max(dim=1).values.min() > 0.5, 'the best boxes are found again'
+
+
+def test_every_site_runs_as_it_was_simulated(detector):
+    _, info, quantized = detector
+    image = pictures(1, seed=4, size=SIZE)[0]
+    found = site_deviations(quantized, info, image, lambda path: OpenVINOSession(path, 'fp32'))
+    assert {site.name for site in quantized.scheme.sites} == set(found), 'those that read regions, too'
+    assert max(found.values()) < SITE_DEVIATION / 2, found
 
 
 def test_heads_are_executed_for_regions_of_which_a_level_has_none(detector, tmp_path):
