@@ -1,8 +1,10 @@
 """The command line, on two mixers and two sizes."""
 
+import html
 import importlib.util
 import json
 import re
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -52,9 +54,10 @@ def test_mixers_are_measured_and_reported(tool, tmp_path, capsys):
     page = (folder / 'report.html').read_text()
     assert '<script' not in page
     assert set(re.findall(r'href="#(mixer-\w+)"', page)) == set(re.findall(r'<article id="([^"]+)"', page))
-    sources = re.findall(r'<a href="([^"]+)">source</a>', page)
-    assert [Path(folder, source).resolve().name for source in sources] == ['softmax_attention.py', 'convolution.py']
-    assert all(Path(folder, source).is_file() for source in sources)
+    assert not re.search(r'(?:href|src)="(?!#|data:image/png|https://arxiv\.org/)', page)  # so that it may be moved
+    sources = re.findall(r'<summary>Source, <code>([^<]+)</code>.*?<pre>(.*?)</pre>', page, re.DOTALL)
+    assert [Path(file).name for file, _ in sources] == ['softmax_attention.py', 'convolution.py']
+    assert all(html.unescape(source) == (ROOT / file).read_text() for file, source in sources)
     assert page.count('data:image/png') == 4  # two classes, two mixers
     assert 'Nothing has been trained yet' in page
 
@@ -82,15 +85,20 @@ def test_networks_learn_and_are_compared(tool, tmp_path, monkeypatch):
     folder = tmp_path / 'comparison'
     command = ['--mixers', 'softmax', 'convolution', '--tokens', '16', '--kernels', 'eager', '--channels', '32']
     command += ['--seconds', '0.01', '--no-memory', '--learn', 'ade20k', '--seeds', '0', '--images', '2']
+    command += ['--learn-mixers', 'convolution']
     with pytest.raises(SystemExit) as end:
         tool.main([*command, '--work-dir', str(folder)])
     assert end.value.code == 0
-    learned = json.loads((folder / 'results.json').read_text())['learned']
-    assert {one['mixer'] for one in learned} == {'softmax', 'convolution'}
-    assert all(0 <= one['scores']['0'] <= 100 for one in learned)
+    (learned,) = json.loads((folder / 'results.json').read_text())['learned']
+    assert learned['mixer'] == 'convolution'
+    assert 0 <= learned['scores']['0'] <= 100
     page = (folder / 'report.html').read_text()
-    assert 'Semantic FPN on the twin of ADE20K' in page
-    assert page.count('(1 seed') == 2
+    assert f'Semantic FPN on the twin of ADE20K, {learned["length"]} iteration' in page
+    assert page.count('(1 seed') == 1
+    (written,) = re.findall(r'<pre class="wrapped">tools/compare_mixers.py (.*)\n</pre>', page)
+    again = tool.parse_args(shlex.split(written))
+    assert again.learn_mixers == ['convolution']
+    assert (again.seeds, again.images, again.length) == ([0], 2, learned['length'])
 
 
 def test_errors_are_one_line(tool, tmp_path, capsys):
@@ -99,6 +107,11 @@ def test_errors_are_one_line(tool, tmp_path, capsys):
         (['--report-only'], 'run it without --report-only first'),
         (['--tokens', '1000'], 'expected squares'),
         (['--cpu-time', '--threads', '2'], 'measured on one of its threads'),
+        (['--learn-mixers', 'pool'], '--learn-mixers trains only with --learn'),
+        (
+            ['--mixers', 'pool', '--learn', 'coco', '--learn-mixers', 'window'],
+            '--learn-mixers has window; expected some of',
+        ),
     ):
         with pytest.raises(SystemExit) as end:
             tool.main([*command, '--work-dir', str(tmp_path / 'none')])

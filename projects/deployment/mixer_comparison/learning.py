@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
+from projects.reporting.number_format import counted
 from projects.training.config import load_config
 from projects.training.experiments.intervals import Interval, Spread, student_interval, summarize
 from projects.training.experiments.runs import RESULT, Run
@@ -28,6 +29,7 @@ class Task:
         config: Config file of a `MixerPyramid` under a head.
         key: Of the validation's score.
         score: Its name for people.
+        unit: What the length of a training counts.
         image_size: Height and width in pixels that images have at most.
     """
 
@@ -35,13 +37,20 @@ class Task:
     config: str
     key: str
     score: str
+    unit: str
     image_size: tuple[int, int] = (160, 160)
 
 
 TASKS = {
-    'ade20k': Task('Semantic FPN on the twin of ADE20K', 'configs/mixer_softmax_fpn_ade20k.py', 'mIoU', 'mIoU'),
+    'ade20k': Task(
+        'Semantic FPN on the twin of ADE20K', 'configs/mixer_softmax_fpn_ade20k.py', 'mIoU', 'mIoU', 'iteration'
+    ),
     'coco': Task(
-        'Mask R-CNN on the twin of COCO', 'configs/mixer_softmax_maskrcnn_coco.py', 'coco/bbox_mAP_50', 'box AP50'
+        'Mask R-CNN on the twin of COCO',
+        'configs/mixer_softmax_maskrcnn_coco.py',
+        'coco/bbox_mAP_50',
+        'box AP50',
+        'epoch',
     ),
 }
 
@@ -52,7 +61,8 @@ def plan_runs(
     mixers: Sequence[str],
     seeds: Sequence[int],
     prepare: Callable[[Config], None],
-    iterations: int | None = None,
+    images: int,
+    length: int | None = None,
 ) -> list[Run]:
     """Plan a training for each task, mixer and seed; those of the first seed come first.
 
@@ -62,7 +72,8 @@ def plan_runs(
         mixers: Each stands in all four stages.
         seeds: Of weights and of the order of images.
         prepare: Changes a config in place, to data that fits the time there is.
-        iterations: Length of each training, of epochs where the task counts these; None: as it was prepared.
+        images: How many the prepared config scores on.
+        length: Of each training, in the task's unit; None: as it was prepared.
     """
     folder.mkdir(parents=True, exist_ok=True)
     runs = []
@@ -71,8 +82,9 @@ def plan_runs(
             backbone = {'mixers': (mixer,) * 4, 'image_size': TASKS[task].image_size}
             options = {f'model.backbone.{key}': value for key, value in backbone.items()}
             cfg = load_config(TASKS[task].config, options, prepare)
-            if iterations is not None:
-                _shorten(cfg, iterations)
+            if length is not None:
+                _shorten(cfg, length)
+            budget = {'length': cfg.train_cfg[_length_key(cfg)], 'images': images}
             file = (folder / f'{task}_{mixer}.py').absolute()
             cfg.dump(file)
             runs += [
@@ -80,7 +92,7 @@ def plan_runs(
                     name=f'{task}_{mixer}_seed{seed}',
                     config=str(file),
                     options={'randomness.seed': seed},
-                    about={'task': task, 'mixer': mixer, 'seed': seed},
+                    about={'task': task, 'mixer': mixer, 'seed': seed, **budget},
                     curves={SCORE: TASKS[task].key},
                     tested=False,  # there is one set to score on, on which nothing is chosen
                 )
@@ -89,15 +101,31 @@ def plan_runs(
     return sorted(runs, key=lambda run: list(seeds).index(run.about['seed']))
 
 
+def _length_key(cfg: Config) -> str:
+    return 'max_epochs' if 'max_epochs' in cfg.train_cfg else 'max_iters'
+
+
 def _shorten(cfg: Config, length: int) -> None:
-    by_epoch = 'max_epochs' in cfg.train_cfg
-    cfg.train_cfg.update({'max_epochs' if by_epoch else 'max_iters': length, 'val_interval': length})
+    cfg.train_cfg.update({_length_key(cfg): length, 'val_interval': length})
     cfg.default_hooks.checkpoint.interval = length
     cfg.param_scheduler[-1].update(end=length, T_max=length)
 
 
 def learn(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
-    """Train what is not trained yet; see `run_all`."""
+    """Train what is not trained yet; see `run_all`.
+
+    Raises:
+        ValueError: The folder holds trainings of another length, or scored on other images, at one of the tasks; or
+            `run_all` refuses.
+    """
+    budgets = {run.about['task']: (run.about['length'], run.about['images']) for run in runs}
+    for one in read_learned(folder):
+        if (one.length, one.images) != (budget := budgets.get(one.task, (one.length, one.images))):
+            unit = TASKS[one.task].unit
+            raise ValueError(
+                f'{folder} holds trainings at {one.task} of {counted(one.length, unit)}, scored on {one.images} '
+                f'images, not of {counted(budget[0], unit)} and {budget[1]} images; choose another --work-dir'
+            )
     return run_all(runs, folder / FOLDER, num_processes)
 
 
@@ -108,6 +136,8 @@ class Learned:
     Attributes:
         task: Key of `TASKS`.
         mixer: Its name.
+        length: Of each training, in the task's unit.
+        images: Each was scored on.
         scores: By seed, in percent.
         spread: Of them.
         beside: Mean difference from softmax attention over the seeds that both have, with its interval; None of softmax
@@ -116,6 +146,8 @@ class Learned:
 
     task: str
     mixer: str
+    length: int
+    images: int
     scores: dict[int, float]
     spread: Spread
     beside: Interval | None
@@ -124,15 +156,24 @@ class Learned:
 def read_learned(folder: Path) -> list[Learned]:
     """Return what was trained and scored, by task, the best mean first."""
     scores: dict[tuple[str, str], dict[int, float]] = {}
+    budgets: dict[str, tuple[int, int]] = {}
     for path in sorted((folder / FOLDER).glob(f'*/{RESULT}')):
         result = json.loads(path.read_text())
         about, curve = result['run'], result[f'{SCORE}_curve']
         value = curve[-1][SCORE] if curve else None
+        budgets[about['task']] = (about['length'], about['images'])
         if value is not None:
             percent = value * (100 if TASKS[about['task']].key.startswith('coco/') else 1)
             scores.setdefault((about['task'], about['mixer']), {})[about['seed']] = percent
     found = [
-        Learned(task, mixer, own, summarize(own.values()), _beside(own, scores.get((task, REFERENCE), {}), mixer))
+        Learned(
+            task,
+            mixer,
+            *budgets[task],
+            own,
+            summarize(own.values()),
+            _beside(own, scores.get((task, REFERENCE), {}), mixer),
+        )
         for (task, mixer), own in scores.items()
     ]
     return sorted(found, key=lambda one: (list(TASKS).index(one.task), -(one.spread.mean or 0)))

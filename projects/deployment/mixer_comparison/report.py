@@ -3,7 +3,6 @@
 import dataclasses
 import inspect
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from projects.storage.parameters import differences
 from .charts import draw_class, draw_mixer
 from .costs import Cost, Plan, count_macs, describe_machine, read_costs, read_failures
 from .learning import TASKS, Learned, read_learned
+from .reproduce import ROOT, commands
 from .tables import LIMITS, RULE, learning_table, memory_table, scope, stopped, time_table
 
 TITLE = 'Token mixers side by side'
@@ -33,7 +33,8 @@ class Node:
     Attributes:
         name: Key of `TOKEN_MIXERS`.
         mechanism: What it is.
-        file: Its source, from the page's folder.
+        file: Its source file, from the project's folder.
+        source: What stands in it.
         macs: Multiply-adds at each number of tokens, for people.
         scores: At each task that it was trained at, for people.
         curve: Its costs, as PNG; None if they were not measured.
@@ -42,6 +43,7 @@ class Node:
     name: str
     mechanism: Any
     file: str
+    source: str
     macs: str
     scores: list[str]
     curve: bytes | None
@@ -131,7 +133,8 @@ def write_report(plan: Plan, folder: Path) -> Path:
         scores=scores,
         rule=RULE,
         limits=LIMITS,
-        nodes=[describe(name, plan, costs, learned, folder) for name in plan.mixers],
+        nodes=[describe(name, plan, costs, learned) for name in plan.mixers],
+        commands=commands(plan, learned, folder),
     )
     write_file(folder / 'report.html', page)
     return folder / 'report.html'
@@ -148,8 +151,9 @@ def taxonomy(mixers: Sequence[str]) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def describe(name: str, plan: Plan, costs: Sequence[Cost], learned: Sequence[Learned], folder: Path) -> Node:
+def describe(name: str, plan: Plan, costs: Sequence[Cost], learned: Sequence[Learned]) -> Node:
     """Gather all that is known of a mixer."""
+    file = Path(inspect.getfile(TOKEN_MIXERS[name])).resolve()
     curve = draw_mixer(costs, name)
     macs = ', '.join(
         f'{count_macs(name, plan.channels, number) / 1e9:.3g} G at {number:,} tokens' for number in plan.tokens
@@ -157,7 +161,8 @@ def describe(name: str, plan: Plan, costs: Sequence[Cost], learned: Sequence[Lea
     return Node(
         name=name,
         mechanism=TOKEN_MIXERS[name].mechanism,
-        file=Path(os.path.relpath(inspect.getfile(TOKEN_MIXERS[name]), folder.absolute())).as_posix(),
+        file=file.relative_to(ROOT).as_posix(),
+        source=file.read_text(encoding='utf-8'),
         macs=macs,
         scores=[_score_text(one) for one in learned if one.mixer == name],
         curve=None if curve is None else png(curve),

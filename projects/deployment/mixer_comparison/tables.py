@@ -97,7 +97,12 @@ def learning_table(task: str, learned: Sequence[Learned]) -> Table:
                 verdict(one, own),
             ]
         )
-    return Table(TASKS[task].title, columns, rows, numeric=columns[1:-1])
+    return Table(f'{TASKS[task].title}, {budget(own[0])}', columns, rows, numeric=columns[1:-1])
+
+
+def budget(one: Learned) -> str:
+    """How long it was trained, and on what it was scored."""
+    return f'{counted(one.length, TASKS[one.task].unit)} each, scored on {counted(one.images, "new image")}'
 
 
 def verdict(one: Learned, of_task: Sequence[Learned]) -> str:
