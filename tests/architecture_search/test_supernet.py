@@ -169,6 +169,15 @@ def test_a_backbone_without_widths_is_refused(fpn):
         MODELS.build({'type': 'Supernet', 'space': asdict(space_of()), 'model': model})
 
 
+def test_anchors_on_other_maps_are_refused():
+    model = load_config('configs/mixer_softmax_maskrcnn_coco.py').model
+    message = (
+        r'at the strides \[4, 8, 16, 32, 64\], but with a stem_stride of 8 there are maps at .*\[8, 16, 32, 64, 128\]'
+    )
+    with DefaultScope.overwrite_default_scope('mmdet'), pytest.raises(ValueError, match=message):
+        WeightStore(space_of(dims=(32,), depths=(1,), mixers=(('convolution',),) * 4), model)
+
+
 def batch_of(num_classes, size=IMAGE_SIZE):
     samples = []
     for _ in range(2):

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -23,6 +23,7 @@ from ..space import IMAGE_SCALE, GrowSpace, Point
 from .recalibration import recalibrate
 from .supernet import digest_of, space_config
 
+MAX_KEPT_BYTES = 2**31
 NUM_BATCHES = 10  # of training images, to recompute the statistics of batch norms on
 
 
@@ -44,7 +45,7 @@ class _Data:
 
     model: Mapping[str, Any]
     training_batches: list[Any]
-    validation_batches: list[Any]
+    validation_batches: Iterable[Any]
     num_images: int
     evaluator: Any
 
@@ -52,7 +53,8 @@ class _Data:
 class SupernetScores:
     """Scores networks with the weights that they share.
 
-    The checkpoint is read once; images are loaded once for each scale, and kept in memory as the pipelines give them.
+    The checkpoint is read once. Images are loaded once for each scale, and kept in memory as the pipelines give them,
+    unless those of a scale take more than 2 GiB.
 
     Args:
         cfg: Of the task, as `supernet_config` was given it; `val_dataloader` and `val_evaluator` say what is scored.
@@ -140,7 +142,18 @@ class SupernetScores:
         return _Data(
             model=cfg.model,
             training_batches=list(islice(training, self.num_batches)),
-            validation_batches=list(validation),
+            validation_batches=_kept(validation),
             num_images=len(validation.dataset),
             evaluator=evaluator,
         )
+
+
+def _kept(loader: Iterable[Any]) -> Iterable[Any]:
+    """The batches of a loader, in memory if they fit there."""
+    batches, size = [], 0
+    for batch in loader:
+        batches.append(batch)
+        size += sum(image.numel() * image.element_size() for image in batch['inputs'])
+        if size > MAX_KEPT_BYTES:
+            return loader
+    return batches

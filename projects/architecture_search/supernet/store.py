@@ -21,6 +21,7 @@ from .layouts import Layout, measure_layouts
 BACKBONE = 'MixerPyramid'
 CACHED = 64  # networks without parameters
 STAGES = 4
+PROBE_SIDE = 256  # pixels
 IN_STAGE = re.compile(r'backbone\.stages\.(\d+)\.(\d+)\.(.+)')
 STEM = 'backbone.patch_embed.'
 DRAWING = (torch.Tensor.normal_, torch.Tensor.uniform_)
@@ -53,7 +54,8 @@ class WeightStore(nn.Module):
         parts: What stores parameters: `network`, the largest with the first mixers, and what others have beside it.
 
     Raises:
-        ValueError: The backbone is another, or the largest network cannot be built.
+        ValueError: The backbone is another; the largest network cannot be built; or heads that state the strides of
+            their maps, as those of detectors with anchors do, state others than a stem gives.
     """
 
     def __init__(self, space: GrowSpace, model: Mapping[str, Any]) -> None:
@@ -143,6 +145,7 @@ class WeightStore(nn.Module):
         """The largest network, and what those of coarser stems have that is different."""
         largest = self.space.extreme(largest=True)
         self.parts['network'] = network = MODELS.build(network_config(self.model, self.space, largest))
+        _check_strides(network, self._finest)
         layouts = measure_layouts(self.space, largest, self._shapes)
         self.layouts |= {f'network.{name}': layout for name, layout in layouts.items()}
         for stride in self.space.stem_strides:
@@ -150,6 +153,7 @@ class WeightStore(nn.Module):
                 continue
             point = {**largest, 'stem_stride': stride}
             other = MODELS.build(network_config(self.model, self.space, point))
+            _check_strides(other, stride)
             layouts = measure_layouts(self.space, point, self._shapes)
             self.parts[f'stem{stride}'] = other.backbone.patch_embed
             self.layouts |= {
@@ -167,10 +171,10 @@ class WeightStore(nn.Module):
                 }
 
     def _add_mixers(self) -> None:
-        """The blocks of all mixers but the first of each stage."""
+        """The blocks of all mixers but the first of each stage, in networks of the fewest tokens: all fit in memory."""
         for number in range(1, max(map(len, self.space.mixers))):
             chosen = [names[min(number, len(names) - 1)] for names in self.space.mixers]
-            largest = self.space.extreme(largest=True, mixers=chosen)
+            largest = {**self.space.extreme(largest=True, mixers=chosen), 'stem_stride': max(self.space.stem_strides)}
             backbone = MODELS.build(network_config(self.model, self.space, largest)['backbone'])
             layouts = measure_layouts(self.space, largest, self._shapes_of_backbone)
             for stage, (mixer, names) in enumerate(zip(chosen, self.space.mixers, strict=True)):
@@ -207,6 +211,23 @@ class _Uninitialized(TorchFunctionMode):
         if getattr(func, '__module__', None) == 'torch.nn.init' or func in DRAWING:
             return kwargs['tensor'] if 'tensor' in kwargs else args[0]
         return func(*args, **kwargs)
+
+
+@torch.no_grad()
+def _check_strides(network: Any, stem_stride: Any) -> None:
+    """Refuse a detector whose anchors lie on other maps than it has, which no shape of a parameter shows."""
+    stated = [module.prior_generator.strides for module in network.modules() if hasattr(module, 'prior_generator')]
+    if not stated:
+        return
+    maps = network.eval().extract_feat(torch.zeros(1, 3, PROBE_SIDE, PROBE_SIDE))
+    network.train()
+    found = [round(PROBE_SIDE / one.shape[2]) for one in maps]
+    for expected in ([rows for _, rows in strides] for strides in stated):
+        if expected != found:
+            raise ValueError(
+                f'heads of this config place anchors at the strides {expected}, but with a stem_stride of '
+                f'{stem_stride} there are maps at the strides {found}: leave this stem_stride out of the space'
+            )
 
 
 def _shapes_of_heads(network: nn.Module) -> dict[str, torch.Size]:
