@@ -14,6 +14,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from projects.efficient_models.backbones.mixer_pyramid import Block
+from projects.training.levels import read_levels
 
 from ..space import GrowSpace, Point
 from .layouts import Layout, measure_layouts
@@ -200,7 +201,16 @@ class WeightStore(nn.Module):
 def build(config: Mapping[str, Any]) -> Any:
     """Build a network whose parameters are about to be replaced: without initial values, nor random numbers."""
     with torch.random.fork_rng(devices=[]), _Uninitialized():
-        return MODELS.build(config)
+        return MODELS.build(_with_numbers(config))
+
+
+def _with_numbers(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a model whose necks and heads have read their numbers from the quickest backbone of its widths."""
+    if 'backbone' not in config:
+        return dict(config)
+    backbone = config['backbone']
+    quickest = {**backbone, 'arch': {**backbone['arch'], 'depths': (1,) * STAGES}, 'mixers': ('pool',) * STAGES}
+    return {**read_levels({**config, 'backbone': quickest}), 'backbone': backbone}
 
 
 class _Uninitialized(TorchFunctionMode):

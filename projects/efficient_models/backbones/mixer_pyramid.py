@@ -15,6 +15,7 @@ one: each stage keeps to within 1% what it has with softmax attention and a netw
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import cycle
 from typing import Any, ClassVar, NamedTuple
 
@@ -90,8 +91,7 @@ def hidden_width(mixer: TokenMixer) -> int:
         ValueError: If the mixer alone has as many parameters as the whole block may have.
     """
     dim = mixer.channels
-    with torch.device('meta'):
-        softmax = _num_parameters(build_token_mixer('softmax', dim, head_dim=dim))
+    softmax = _softmax_parameters(dim)
     per_channel = 2 * dim + 2  # of the feed-forward network: two weights per channel, and a norm
     allowed = softmax + FFN_RATIO * dim * per_channel
     exact = (allowed - _num_parameters(mixer)) / per_channel
@@ -103,6 +103,12 @@ def hidden_width(mixer: TokenMixer) -> int:
         f'{type(mixer).__name__} of {dim} channels has {_num_parameters(mixer):,} parameters, where softmax attention '
         f'and a feed-forward network have {allowed:,} together. Choose another mixer, or options that make it smaller.'
     )
+
+
+@cache
+def _softmax_parameters(dim: int) -> int:
+    with torch.device('meta'):
+        return _num_parameters(build_token_mixer('softmax', dim, head_dim=dim))
 
 
 def _num_parameters(module: nn.Module) -> int:
