@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ class Search:
         settings: Settings,
         prepare: Prepare,
         work_dir: Path,
-        note: Note = print,
+        note: Note = partial(print, flush=True),
     ) -> None:
         if 'latency_ms' not in requirements.limits:
             raise ValueError('a search needs a limit of latency_ms')
