@@ -31,6 +31,7 @@ UNKNOWN_MS = 1e9  # told of what cannot be deployed; no number that can be told 
 FIRST_SEED = 0  # of the weights of all trainings but the last ones
 
 Note = Callable[[str], None]
+SAY: Note = partial(print, flush=True)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Search:
         settings: Settings,
         prepare: Prepare,
         work_dir: Path,
-        note: Note = partial(print, flush=True),
+        note: Note = SAY,
     ) -> None:
         if 'latency_ms' not in requirements.limits:
             raise ValueError('a search needs a limit of latency_ms')
