@@ -125,7 +125,12 @@ class Unit:
         return grid_of_range(low * part, high * part, self.bits, symmetric)
 
     def can_have_channels(self, site: Site) -> bool:
-        """Whether what the site reads may have a grid per channel."""
+        """Whether what the site reads may have a grid per channel.
+
+        Where a channel has several outputs, OpenVINO 2026.4 computes other numbers if zero points differ.
+        """
+        if self.is_executable and self.weight is not None and len(self.weight) != site.groups:
+            return False
         return self.channelwise and site.kind in ((DEPTHWISE,) if self.is_executable else (CONV, DEPTHWISE, LINEAR))
 
     def channel_grid(self, site: Site, parts: Tensor | float, symmetric: bool) -> Grid:

@@ -144,6 +144,15 @@ def test_depthwise_inputs_get_grids_per_channel_where_ranges_differ(units):
     assert np.ptp(grid.scale) > 0
 
 
+def test_grids_per_channel_are_for_channels_with_one_output(units):
+    unit = next(unit for unit in units if unit.kind == 'depthwise conv')
+    (site,) = unit.sites
+    several = dataclasses.replace(unit, weight=unit.weight.repeat(4, 1, 1, 1))
+    assert unit.can_have_channels(site)
+    assert not several.can_have_channels(site)
+    assert dataclasses.replace(several, is_executable=False).can_have_channels(site)
+
+
 def test_biases_take_over_the_mean_error(units):
     """With them the mean of each output is that of the exact weights on the rounded inputs."""
     for unit in units:
