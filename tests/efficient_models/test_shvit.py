@@ -3,6 +3,7 @@ import timm
 import torch
 from timm.layers import DropPath
 
+from projects.deployment.multiply_adds import count_macs
 from projects.efficient_models.backbones import SHViT, shvit
 from projects.efficient_models.checkpoint_keys import rename_keys
 
@@ -150,3 +151,13 @@ def test_outputs_survive_the_next_stage(randomize):
         outputs = network(x)
     for output, reference in zip(outputs, expected, strict=True):
         torch.testing.assert_close(output, reference, rtol=0, atol=0)
+
+
+def test_multiply_adds_are_those_of_the_formula_at_any_number_of_positions():
+    attention = shvit.SHSA(64, 32).eval()
+    for height, width in ((8, 8), (40, 40)):  # of the latter, one kernel computes with wider queries and keys
+        with torch.no_grad():
+            _, macs = count_macs(attention, torch.rand(1, 64, height, width))
+        positions = height * width
+        assert macs.attention == positions**2 * (16 + 32)
+        assert macs.total == macs.attention + positions * (32 * (16 + 16 + 32) + 64 * 64)
