@@ -124,3 +124,11 @@ def test_images_are_scaled_as_the_recipe_is():
 def test_conditions_that_cannot_be_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Conditions(image_size=SIZE, **options)
+
+
+@pytest.mark.parametrize(('high', 'said'), [(2.1, False), (3.0, True)])
+def test_latencies_that_vary_from_round_to_round_are_named(tmp_path, monkeypatch, logged, high, said):
+    quartiles = Quartiles(1.9, 2.0, high)
+    monkeypatch.setattr(measuring, 'measure_written', lambda writers, _: [Latency(quartiles), Latency(None, 'fails')])
+    meter_of(tmp_path).measure([SMALLEST, {**SMALLEST, 'depth1': 2}])
+    assert any('1 of 1 latencies vary by more than 20%' in message for message in logged) == said

@@ -163,8 +163,25 @@ def test_lines_by_hand():
     np.testing.assert_allclose(fit_line([[1, 1], [2, 1], [5, 1]], [5, 7, 13]), [2, 3])
     # a falling line is refused: a constant of least relative errors is left, sum(1/y) / sum(1/y²)
     np.testing.assert_allclose(fit_line([[0, 1], [1, 1]], [2, 1]), [0, 1.2], atol=1e-12)
+    # with a slope of at least 1/2, the constant c of least (c - 1.5)² / 4 + c²
+    slope, constant = fit_line([[1, 1], [2, 1]], [2, 1], least=[0.5, 0])
+    assert (slope, constant) == pytest.approx((0.5, 0.3))
     with pytest.raises(ValueError, match='no values'):
         fit_line([], [])
+
+
+def test_a_busy_machine_does_not_hide_which_network_is_faster(tmp_path, measured):
+    generator = np.random.default_rng(0)
+
+    class Busy(PretendedMeter):
+        def _time(self, group, folder):
+            return [latency(generator.uniform(20, 40)) for _ in group]
+
+    space = small_space(stem_strides=(8,))
+    table = BlockTable(space, Busy(partial(config_of, space), Conditions('onnxruntime', SIZE), tmp_path))
+    points = [space.at(index) for index in range(0, len(space), 37)]
+    predicted, exact = table.predict(points), [network_ms(point) for point in points]
+    assert Errors.of(predicted, exact).tau > 0.95
 
 
 def test_errors_by_hand():
@@ -191,4 +208,4 @@ def test_predictions_are_checked_on_networks_that_nothing_was_fitted_to(tmp_path
     assert found.errors[MACS].mean > 0.05
     assert found.passed
     assert [row[0] for row in found.table().rows] == [TABLE, MACS, AGAIN]
-    assert found.measured_ms == tuple(network_ms(point) for point in asked)
+    assert found.measured_ms == pytest.approx([network_ms(point) for point in asked])

@@ -1,17 +1,25 @@
-"""Lines with coefficients of at least 0, by relative errors."""
+"""Lines through latencies, by relative errors."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import nnls
+from scipy.optimize import lsq_linear
 
 
-def fit_line(features: Sequence[Sequence[float]], values: Sequence[float]) -> np.ndarray:
-    """Coefficients, none below 0, of the least sum of squared relative errors.
+def fit_line(
+    features: Sequence[Sequence[float]],
+    values: Sequence[float],
+    least: Sequence[float] | float = 0.0,
+    most: Sequence[float] | float = math.inf,
+) -> np.ndarray:
+    """Coefficients of the least sum of squared relative errors.
 
     Args:
         features: (N, F).
         values: (N,), above 0.
+        least: What coefficients are not below, (F,) or one for all.
+        most: What they are not above.
 
     Returns:
         (F,).
@@ -23,7 +31,7 @@ def fit_line(features: Sequence[Sequence[float]], values: Sequence[float]) -> np
     if not len(target):
         raise ValueError('there are no values to fit a line to')
     rows = rows / target[:, None]
-    scale = np.abs(rows).max(axis=0)
+    scale = np.abs(rows).max(axis=0)  # channels of maps are millions, where ms are few
     scale[scale == 0] = 1.0
-    coefficients, _ = nnls(rows / scale, np.ones(len(target)))
-    return coefficients / scale
+    bounds = (np.asarray(least) * scale, np.asarray(most) * scale)
+    return lsq_linear(rows / scale, np.ones(len(target)), bounds, tol=1e-14).x / scale

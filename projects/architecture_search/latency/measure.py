@@ -2,6 +2,7 @@
 
 import gc
 import json
+import logging
 import math
 import tempfile
 import time
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from projects.deployment.benchmark.subjects import benchmark_pixels
 from projects.deployment.benchmark.timing import Case, Measurement, Quartiles, clock, time_in_turns
@@ -25,6 +27,8 @@ from .journal import Journal, describe
 FILE = 'latency.json'  # in a work dir
 AT_ONCE = 8  # networks that take turns, all of which are in memory; more go in several groups
 REASON_CHARS = 300
+DIGITS = 6  # of ms, after the point
+UNSTEADY = 0.2  # of a median: how far apart the quartiles are where other work disturbs
 
 ConfigOf = Callable[[Point], Config]
 """Makes the config of a network; of a grow space also of widths and depths that it has not."""
@@ -85,7 +89,7 @@ class Latency:
 
     def to_json(self) -> list[float] | str:
         """What `from_json` reads."""
-        return self.failure or list(self.quartiles_ms or ())
+        return self.failure or [round(ms, DIGITS) for ms in self.quartiles_ms or ()]
 
     @classmethod
     def from_json(cls, data: list[float] | str) -> 'Latency':
@@ -123,6 +127,7 @@ class LatencyMeter:
             measured = self._time(group, folder)
             found = zip(group, measured, strict=True)
             self.journal.add({name: latency.to_json() for (name, _), latency in found})
+            self._warn(measured)
         return [Latency.from_json(self.journal.entries[name]) for name in names]
 
     def measured_ms(self, point: Point) -> float:
@@ -143,6 +148,17 @@ class LatencyMeter:
         model = json.dumps(self.config_of(point).model, sort_keys=True, default=str)
         height, width = self.conditions.size_of(point)
         return f'network {point[PRECISION]} {height}x{width} {digest([model.encode()])}'
+
+    def _warn(self, latencies: Sequence[Latency]) -> None:
+        found = [latency.quartiles_ms for latency in latencies if latency.quartiles_ms is not None]
+        unsteady = sum(high - low > UNSTEADY * median for low, median, high in found)
+        if unsteady:
+            print_log(
+                f'{unsteady} of {len(found)} latencies vary by more than {UNSTEADY:.0%} from round to round, as other '
+                f'work runs on this machine; to measure them anew when it has ended, delete {self.journal.path}',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def _time(self, group: Sequence[tuple[str, Point]], folder: Path | None) -> list[Latency]:
         with tempfile.TemporaryDirectory() as temporary:

@@ -13,11 +13,12 @@ from projects.reporting.progress import track
 
 from ..space import IMAGE_SCALE, PRECISION, GrowSpace, Point, Space, Value
 from .fit import fit_line
-from .measure import LatencyMeter, measure_written
+from .measure import DIGITS, LatencyMeter, measure_written
 from .parts import Part, Size, differences_of, maps_of, parts_of
 
 PARTS_AT_ONCE = 6  # whose small networks take turns
 NUM_FITTED, PER_CELL = 14, 3  # whole networks; at least so many for each image scale and stem stride
+SLOPES = (0.5, 2.0)  # a part takes about as long in a whole network as in a small one, whatever a busy machine says
 ATTEMPTS = 50  # to draw a network that was not drawn before
 
 Cell = tuple[float, int]
@@ -61,8 +62,9 @@ class BlockTable:
 
     The first term adds up entries of the table, each of which is measured on this machine when it is first needed, from
     the difference of two small networks, and is shared by all places with the same map. The second is what a neck or
-    head takes to read the maps, the third is the rest of both and the post-processing. The three coefficients are not
-    below 0 and are fitted to some whole networks, which the meter measures. Everything is kept in the meter's journal.
+    head takes to read the maps, the third is the rest of both and the post-processing. The coefficients are
+    fitted to some whole networks, which the meter measures; none is below 0, and the slope is about 1 (`SLOPES`).
+    Everything is kept in the meter's journal.
 
     Args:
         space: The space.
@@ -120,7 +122,13 @@ class BlockTable:
         self.measure_parts([point for point, _ in usable])
         features = [self._features(point) for point, _ in usable]
         known = [index for index, row in enumerate(features) if np.isfinite(row).all()]
-        return fit_line([features[index] for index in known], [usable[index][1] for index in known])
+        (low, high), others = SLOPES, 1 + len(self.cells)
+        return fit_line(
+            [features[index] for index in known],
+            [usable[index][1] for index in known],
+            least=[low, *[0.0] * others],
+            most=[high, *[math.inf] * others],
+        )
 
     def _features(self, point: Point) -> list[float]:
         """Of the line: sum of the parts, channels times cells of the maps, and 1 for the network's cell."""
@@ -156,7 +164,7 @@ class BlockTable:
                     break
                 total += factor * latency.ms
             else:
-                found[name] = max(total, 0.0)
+                found[name] = round(max(total, 0.0), DIGITS)
         self.meter.journal.add(found)
 
     def _name(self, precision: str, part: Part) -> str:
