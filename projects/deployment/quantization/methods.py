@@ -59,7 +59,15 @@ class Method:
 
 EASYQUANT = OutputSearch(cosine_error, evenly(0.5, 2.0, 16), rounds=3, by_channel=False, symmetric=True)
 PTQ4VIT = OutputSearch(weighted_error, evenly(0.3, 1.15, 18), rounds=2, symmetric=True, biases=True)
-QHYVIT = OutputSearch(weighted_error, evenly(0.3, 1.15, 18), rounds=2, schemes=True, channelwise=True, bridges=True)
+QHYVIT = OutputSearch(
+    weighted_error,
+    evenly(0.3, 1.15, 18),
+    rounds=2,
+    schemes=True,
+    channelwise=True,
+    bridges=True,
+    start=least_error_ranges,
+)
 
 METHODS = {
     method.name: method

@@ -44,6 +44,7 @@ class OutputSearch:
         bridges: Whether errors count at the end of the bridge block.
         biases: Whether biases take over the mean of what rounding adds to each output.
         special: Grids that an activation has in place of those, if any.
+        start: Grids to begin with, which only those of a smaller error replace; None: of whole ranges.
     """
 
     error: Error
@@ -56,17 +57,11 @@ class OutputSearch:
     bridges: bool = False
     biases: bool = False
     special: Callable[[Unit, Site, int, Sequence[float]], Sequence[AnyGrid]] | None = None
+    start: Callable[[Unit], Grids] | None = None
 
     def __call__(self, unit: Unit) -> Grids:
         """Search."""
-        grids = Grids(
-            {
-                key: unit.input_grid(site, index, symmetric=next(self._symmetries(unit, site, index)))
-                for site in unit.sites
-                for index, key in enumerate(site.inputs)
-            },
-            {} if unit.weight is None else {str(unit.sites[0].weight): unit.weight_grid()},
-        )
+        grids = self._whole_ranges(unit) if self.start is None else self.start(unit)
         exact = {site.name: unit.output(site, unit.observed[site.name].samples, unit.weight) for site in unit.sites}
         for _ in range(self.rounds):
             before = dict(grids.inputs), dict(grids.weights)
@@ -83,11 +78,19 @@ class OutputSearch:
             grids.biases[unit.sites[0].bias] = tuple(_bias_correction(unit, grids).tolist())
         return grids
 
+    def _whole_ranges(self, unit: Unit) -> Grids:
+        inputs: dict[str, AnyGrid] = {
+            key: unit.input_grid(site, index, symmetric=next(self._symmetries(unit, site, index)))
+            for site in unit.sites
+            for index, key in enumerate(site.inputs)
+        }
+        return Grids(inputs, {} if unit.weight is None else {str(unit.sites[0].weight): unit.weight_grids((1.0,))[0]})
+
     def _weights(self, unit: Unit, grids: Grids, exact: dict[str, Tensor]) -> Grid:
         """The best part: for each output channel, as no other one's output depends on it, or for all."""
         assert unit.weight is not None
         rounded = {site.name: unit.rounded(site, grids) for site in unit.sites}
-        errors, grids_tried = [], unit.weight_grids(self.parts)
+        errors, grids_tried = [], [grids.weights[str(unit.sites[0].weight)], *unit.weight_grids(self.parts)]
         for grid in grids_tried:
             weight = fake_quantize(unit.weight, grid)
             rows = [
@@ -117,6 +120,7 @@ class OutputSearch:
         everything = tuple(range(exact.dim()))
         candidates: list[AnyGrid] = [] if self.special is None else [*self.special(unit, site, index, self.parts)]
         if not candidates:
+            candidates.append(grids.inputs[site.inputs[index]])
             for symmetric in self._symmetries(unit, site, index):
                 candidates += [unit.input_grid(site, index, part, symmetric) for part in self.parts]
                 if self.channelwise and unit.can_have_channels(site):

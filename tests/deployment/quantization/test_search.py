@@ -95,10 +95,22 @@ def test_searches_by_outputs_find_less_error_than_ranges(units, method, error):
         if unit.passages:
             continue
         mine = errors(unit, METHODS[method].search(unit), error)
-        whole = dataclasses.replace(METHODS[method].search, parts=(1.0,))
+        whole = dataclasses.replace(METHODS[method].search, parts=(1.0,), start=None)
         theirs = errors(unit, whole(unit), error)
         assert mine <= theirs * 1.001 + 1e-9, unit.name
         better += mine < 0.9 * theirs
+    assert better >= 3
+
+
+def test_a_search_by_curvature_ends_with_no_more_error_than_the_grids_that_it_began_with(units):
+    """Without them it scales both ends of ranges alike, which is worse where one of them is far from 0."""
+    search, better = METHODS['qhyvit'].search, 0
+    for unit in units:
+        if unit.passages:
+            continue
+        mine, began = (errors(unit, grids, weighted_error) for grids in (search(unit), METHODS['mse'].search(unit)))
+        assert mine <= began * 1.001 + 1e-9, unit.name
+        better += mine < 0.95 * began
     assert better >= 3
 
 
