@@ -8,11 +8,6 @@ Pair = tuple[float, float]
 """A cost, the lower the better, and a utility, the higher the better."""
 
 
-def dominates(one: Pair, other: Pair) -> bool:
-    """Whether a pair is better in one respect and worse in none."""
-    return one[0] <= other[0] and one[1] >= other[1] and one != other
-
-
 def pareto_ranks(pairs: Sequence[Pair]) -> list[int]:
     """Return the rank of each pair: 0 on the front, 1 on the front of the rest, and so on (non-dominated sorting).
 

@@ -12,6 +12,7 @@ from projects.deployment.scoring import scores_of
 from projects.storage.atomic_files import write_file
 from projects.training.experiments.runs import RESULT, Run, chosen_checkpoint
 from projects.training.experiments.schedule import run_all
+from projects.training.hooks import NOT_GIVEN
 from projects.training.launch import set_up
 from projects.training.run_length import length_of, set_length
 
@@ -95,8 +96,10 @@ class Trainings:
     def check_score(self, candidate: Candidate) -> None:
         """Train a network for one step and score some images, to see that the evaluator gives the score.
 
+        A network that fails otherwise is none of this: its training counts it.
+
         Raises:
-            ValueError: It does not, or the network cannot be trained.
+            ValueError: It does not.
         """
         file = (self.configs / f'{TRIAL}.py').absolute()
         if not file.is_file():
@@ -108,7 +111,7 @@ class Trainings:
             write_file(file, cfg.pretty_text)
         run = Run(TRIAL, str(file), {}, {'network': TRIAL, 'seed': 0}, curves={SCORE: self.score}, tested=False)
         outcome = run_all([run], self.folder, 1, shared=True)
-        if TRIAL in outcome.failed:
+        if NOT_GIVEN in outcome.failed.get(TRIAL, ''):
             raise ValueError(f'{candidate.config} cannot be searched for {self.score}: {outcome.failed[TRIAL]}')
 
     def supernet(self) -> SupernetScores:

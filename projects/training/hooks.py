@@ -18,6 +18,8 @@ from projects.storage.file_names import picture_names
 
 from .datasets import image_loader
 
+NOT_GIVEN = 'the validation gives no'  # how the message of a score that is absent begins
+
 
 @HOOKS.register_module()
 class PredictionPictures(Hook):
@@ -142,7 +144,7 @@ class RecordScores(Hook):
         scores = metrics or {}
         for name, key in self.keys.items():
             if key not in scores:
-                raise ValueError(f'the validation gives no {key!r} to record, but {sorted(scores)}')
+                raise ValueError(f'{NOT_GIVEN} {key!r} to record, but {sorted(scores)}')
             earlier = recorded_scores(runner.message_hub, name)
             runner.message_hub.update_info(_info(name), earlier | {runner.iter: float(scores[key])})
 

@@ -2,15 +2,18 @@
 
 import json
 import math
+from contextlib import nullcontext
 
 import pytest
 
 from projects.architecture_search import search as search_module
+from projects.architecture_search import trainings as trainings_module
 from projects.architecture_search.candidates import candidate_of
 from projects.architecture_search.networks import Network
 from projects.architecture_search.problem import Problem, Requirements
 from projects.architecture_search.search import Search, Settings
-from projects.architecture_search.trainings import Scores
+from projects.architecture_search.trainings import Scores, Trainings
+from projects.training.experiments.schedule import Outcome
 
 CONFIG = 'configs/mixer_softmax_fpn_ade20k.py'
 
@@ -173,3 +176,19 @@ def test_what_is_stated_can_be_read(lawful, tmp_path):
     stated = json.loads((tmp_path / 'work' / 'search.json').read_text())
     assert stated['limits'] == {'latency_ms': 6.0}
     assert stated['config']['file'] == CONFIG
+
+
+@pytest.mark.parametrize(
+    ('reason', 'refused'),
+    [("trial: the validation gives no 'mIoU' to record, but []", True), ('killed by SIGKILL', False)],
+)
+def test_the_trial_refuses_an_absent_score_and_no_network_that_fails(grow, tmp_path, monkeypatch, reason, refused):
+    failed = Outcome([], {trainings_module.TRIAL: reason})
+    monkeypatch.setattr(trainings_module, 'run_all', lambda *_, **__: failed)
+    problem = Problem('T', CONFIG, 'mIoU', grow, 48, 12, 0.1, {1.0: 3}, (0,), 0.25, ())
+    trainings = Trainings(tmp_path, None, problem, 1)
+    trainings.configs.mkdir(parents=True)
+    (trainings.configs / f'{trainings_module.TRIAL}.py').touch()
+    candidate = candidate_of(grow, CONFIG, grow.at(0), {})
+    with pytest.raises(ValueError, match='cannot be searched for mIoU') if refused else nullcontext():
+        trainings.check_score(candidate)
