@@ -22,7 +22,6 @@ from projects.training.launch import set_up
 from .candidates import leaf_config
 from .indicators import FORMAT_OF
 from .latency.graphs import SUFFIX_OF
-from .latency.measure import measure
 from .networks import Network, in_percent
 from .search import FIRST_SEED, Search
 
@@ -80,9 +79,9 @@ def finish(search: Search, finalists: Sequence[Network], hand_made: Sequence[Net
     }
     compared = [network for network in [*trained, *rivals] if network.candidate.deployed in files]
     if compared:
-        quartiles = measure([files[network.candidate.deployed] for network in compared], search.indicators.conditions)
-        for network, measured in zip(compared, quartiles, strict=True):
-            network.indicators['latency_ms'] = measured.median
+        latencies = search.indicators.meter.time_files([files[network.candidate.deployed] for network in compared])
+        for network, latency in zip(compared, latencies, strict=True):
+            network.indicators['latency_ms'] = latency.ms
             network.violated = search.requirements.violated(network.indicators)
     keeping = [network for network in compared if network in trained and network.is_feasible]
     if not keeping:

@@ -51,12 +51,12 @@ def measured(monkeypatch):
     """Small networks that were timed."""
     networks = []
 
-    def measure_written(writers, conditions):
+    def time_written(self, writers):
         found = [writer.func.__self__ for writer in writers]
         networks.extend(found)
         return [latency(small_network_ms(network)) for network in found]
 
-    monkeypatch.setattr(tables, 'measure_written', measure_written)
+    monkeypatch.setattr(LatencyMeter, 'time_written', time_written)
     return networks
 
 
@@ -88,16 +88,16 @@ def test_entries_are_measured_once_and_by_those_who_need_them(tmp_path, measured
 
 def test_what_was_measured_before_a_kill_is_kept(tmp_path, measured, monkeypatch):
     table = table_of(tmp_path)
-    whole, count = tables.measure_written, 0
+    whole, count = LatencyMeter.time_written, 0
 
-    def killed(writers, conditions):
+    def killed(self, writers):
         nonlocal count
         count += 1
         if count == 2:
             raise KeyboardInterrupt
-        return whole(writers, conditions)
+        return whole(self, writers)
 
-    monkeypatch.setattr(tables, 'measure_written', killed)
+    monkeypatch.setattr(LatencyMeter, 'time_written', killed)
     with pytest.raises(KeyboardInterrupt):
         table.measure_parts([table.space.extreme(largest=False)])
     entries = table_of(tmp_path).meter.journal.entries
@@ -105,22 +105,24 @@ def test_what_was_measured_before_a_kill_is_kept(tmp_path, measured, monkeypatch
 
 
 def test_noise_does_not_make_a_part_cheaper_than_nothing(tmp_path, measured, monkeypatch):
-    monkeypatch.setattr(tables, 'measure_written', lambda writers, _: [latency(1.0 + i) for i in range(len(writers))])
+    monkeypatch.setattr(
+        LatencyMeter, 'time_written', lambda self, writers: [latency(1.0 + i) for i in range(len(writers))]
+    )
     table = table_of(tmp_path)
     table.measure_parts([table.space.extreme(largest=False)])
     assert min(table.meter.journal.entries.values()) == 0
 
 
 def test_networks_with_a_part_that_cannot_be_exported_meet_no_budget(tmp_path, measured, monkeypatch):
-    whole = tables.measure_written
+    whole = LatencyMeter.time_written
 
-    def without_windows(writers, conditions):
+    def without_windows(self, writers):
         failure = Latency(None, 'ValueError: no windows')
-        found = whole(writers, conditions)
+        found = whole(self, writers)
         names = [writer.func.__self__.part.what for writer in writers]
         return [failure if name == 'window' else one for name, one in zip(names, found, strict=True)]
 
-    monkeypatch.setattr(tables, 'measure_written', without_windows)
+    monkeypatch.setattr(LatencyMeter, 'time_written', without_windows)
     table = table_of(tmp_path)
     plain = table.space.extreme(largest=False)
     windows = {**plain, 'mixer2': 'window'}

@@ -13,7 +13,7 @@ from projects.deployment.benchmark.machine import describe_machine
 from projects.storage.atomic_files import write_file
 from projects.storage.parameters import differences, digest
 
-FORMAT = 1
+FORMAT = 2
 LIBRARIES = ('torch', 'onnx', 'onnxruntime', 'openvino')  # whose versions change what is measured
 
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 
 from projects.deployment.benchmark.subjects import benchmark_pixels
-from projects.deployment.benchmark.timing import Case, Measurement, Quartiles, clock, time_in_turns
+from projects.deployment.benchmark.timing import Quartiles, clock
 from projects.deployment.predictor import open_predictor
 from projects.reporting.progress import track
 from projects.storage.parameters import digest
@@ -23,12 +24,16 @@ from projects.storage.parameters import digest
 from ..space import IMAGE_SCALE, PRECISION, Point
 from .graphs import SUFFIX_OF, graph_file
 from .journal import Journal, describe
+from .parts import Part, SmallNetwork
+from .quiet import QUIET, Call, fastest_gauge, time_in_quiet
 
 FILE = 'latency.json'  # in a work dir
 AT_ONCE = 8  # networks that take turns, all of which are in memory; more go in several groups
 REASON_CHARS = 300
 DIGITS = 6  # of ms, after the point
-UNSTEADY = 0.2  # of a median: how far apart the quartiles are where other work disturbs
+GAUGE = SmallNetwork(Part('block', 'convolution', (128, 128), (16, 20), 1), 4)  # a few ms, on all machines
+GAUGE_NAME = 'gauge'  # in the journal
+PROBE_S = 1.0  # for each round: how long the gauge is looked at first
 
 ConfigOf = Callable[[Point], Config]
 """Makes the config of a network; of a grow space also of widths and depths that it has not."""
@@ -45,7 +50,7 @@ class Conditions:
         cpu_time: Whether time of the processor is measured, which other work hardly prolongs, and not the time that
             passes; on one thread they are the same where there is no other work.
         output: Of a segmentor, 'labels' or 'probabilities'.
-        rounds: In each of which every network is timed; the median counts.
+        rounds: In which every network is timed while nothing disturbs; the median counts.
 
     Raises:
         ValueError: A runtime that runs no files, or time of the processor on several threads.
@@ -77,24 +82,30 @@ class Latency:
     Attributes:
         quartiles_ms: Over the rounds; None if it failed.
         failure: Why it could not be built, exported or run; '' if it could.
+        disturbed: Whether there were too few rounds in which nothing disturbed it.
     """
 
     quartiles_ms: Quartiles | None
     failure: str = ''
+    disturbed: bool = False
 
     @property
     def ms(self) -> float:
         """The median; infinite if it failed, so that it meets no budget."""
         return self.quartiles_ms.median if self.quartiles_ms else math.inf
 
-    def to_json(self) -> list[float] | str:
+    def to_json(self) -> dict[str, Any] | str:
         """What `from_json` reads."""
-        return self.failure or [round(ms, DIGITS) for ms in self.quartiles_ms or ()]
+        if self.quartiles_ms is None:
+            return self.failure
+        return {'quartiles_ms': [round(ms, DIGITS) for ms in self.quartiles_ms], 'disturbed': self.disturbed}
 
     @classmethod
-    def from_json(cls, data: list[float] | str) -> 'Latency':
+    def from_json(cls, data: dict[str, Any] | str) -> 'Latency':
         """Read what `to_json` gave."""
-        return cls(None, data) if isinstance(data, str) else cls(Quartiles(*data))
+        if isinstance(data, str):
+            return cls(None, data)
+        return cls(Quartiles(*data['quartiles_ms']), disturbed=data['disturbed'])
 
 
 class LatencyMeter:
@@ -149,21 +160,67 @@ class LatencyMeter:
         height, width = self.conditions.size_of(point)
         return f'network {point[PRECISION]} {height}x{width} {digest([model.encode()])}'
 
+    def time_written(self, writers: Sequence[Callable[[], Path]]) -> list[Latency]:
+        """Write files and time them in turns; one that cannot be written, opened or run has the reason instead."""
+        calls: dict[int, Call] = {}
+        latencies: list[Latency] = []
+        for index, write in enumerate(track(writers, 'networks exported')):
+            try:
+                call = opened(write(), self.conditions.runtime, self.conditions.threads)
+                call()
+            except Exception as error:  # networks and runtimes fail in any way; the search goes on without them
+                reason = f'{type(error).__name__}: {" ".join(str(error).split())[:REASON_CHARS]}'
+                latencies.append(Latency(None, reason))
+            else:
+                calls[index] = call
+                latencies.append(Latency(None))
+        for index, latency in zip(calls, self._in_turns(list(calls.values())), strict=True):
+            latencies[index] = latency
+        return latencies
+
+    def time_files(self, files: Sequence[Path]) -> list[Latency]:
+        """Time exported files in turns, all of them in memory at once, for one image.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: One is of a runtime that does not run it.
+        """
+        return self._in_turns([opened(file, self.conditions.runtime, self.conditions.threads) for file in files])
+
+    def _in_turns(self, calls: Sequence[Call]) -> list[Latency]:
+        if not calls:
+            return []
+        gc.collect()
+        rounds, timer = self.conditions.rounds, time.process_time if self.conditions.cpu_time else clock
+        with tempfile.TemporaryDirectory() as folder:
+            path = GAUGE.write(Path(folder, f'{GAUGE_NAME}.onnx'), 'fp32')
+            gauge = opened(path, self.conditions.runtime, self.conditions.threads)
+        known_ms = self.journal.entries.get(GAUGE_NAME)
+        known_s = fastest_gauge(gauge, PROBE_S * rounds, timer) if known_ms is None else known_ms / 1e3
+        all_turns, fastest_s = time_in_quiet(calls, gauge, rounds, timer, known_s)
+        if known_ms is None or fastest_s < known_s:
+            self.journal.add({GAUGE_NAME: round(1e3 * fastest_s, DIGITS)})
+        return [
+            Latency(turns.quartiles_ms(rounds, fastest_s), disturbed=turns.num_quiet(fastest_s) < rounds)
+            for turns in all_turns
+        ]
+
     def _warn(self, latencies: Sequence[Latency]) -> None:
-        found = [latency.quartiles_ms for latency in latencies if latency.quartiles_ms is not None]
-        unsteady = sum(high - low > UNSTEADY * median for low, median, high in found)
-        if unsteady:
+        disturbed = sum(latency.disturbed for latency in latencies)
+        if disturbed:
             print_log(
-                f'{unsteady} of {len(found)} latencies vary by more than {UNSTEADY:.0%} from round to round, as other '
-                f'work runs on this machine; to measure them anew when it has ended, delete {self.journal.path}',
+                f'{disturbed} of {len(latencies)} latencies were measured while this machine was more than '
+                f'{QUIET - 1:.0%} slower than at its fastest, as other work runs on it; to measure them anew when that '
+                f'has ended, delete {self.journal.path}',
                 logger='current',
                 level=logging.WARNING,
             )
 
     def _time(self, group: Sequence[tuple[str, Point]], folder: Path | None) -> list[Latency]:
         with tempfile.TemporaryDirectory() as temporary:
-            writers = [partial(self._write, name, point, folder or Path(temporary)) for name, point in group]
-            return measure_written(writers, self.conditions)
+            return self.time_written(
+                [partial(self._write, name, point, folder or Path(temporary)) for name, point in group]
+            )
 
     def _write(self, name: str, point: Point, folder: Path) -> Path:
         path = folder / f'{name.replace(" ", "_")}{SUFFIX_OF[self.conditions.runtime]}'
@@ -173,45 +230,7 @@ class LatencyMeter:
         return graph_file(self.config_of(point), path, str(point[PRECISION]), size, self.conditions.output)
 
 
-def measure_written(writers: Sequence[Callable[[], Path]], conditions: Conditions) -> list[Latency]:
-    """Write files and time them in turns; one that cannot be written, opened or run has the reason instead."""
-    calls: dict[int, Callable[[], object]] = {}
-    latencies: list[Latency] = []
-    for index, write in enumerate(track(writers, 'networks exported')):
-        try:
-            call = opened(write(), conditions.runtime, conditions.threads)
-            call()
-        except Exception as error:  # networks and runtimes fail in any way; the search goes on without them
-            reason = f'{type(error).__name__}: {" ".join(str(error).split())[:REASON_CHARS]}'
-            latencies.append(Latency(None, reason))
-        else:
-            calls[index] = call
-            latencies.append(Latency(None))
-    times = _in_turns(list(calls.values()), conditions) if calls else []
-    for index, quartiles in zip(calls, times, strict=True):
-        latencies[index] = Latency(quartiles)
-    return latencies
-
-
-def measure(files: Sequence[Path], conditions: Conditions) -> list[Quartiles]:
-    """Time exported files in turns, all of them in memory at once: ms for one image, over the rounds.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: There are none, or one that the runtime does not run.
-    """
-    return _in_turns([opened(file, conditions.runtime, conditions.threads) for file in files], conditions)
-
-
-def _in_turns(calls: Sequence[Callable[[], object]], conditions: Conditions) -> list[Quartiles]:
-    gc.collect()
-    timer = time.process_time if conditions.cpu_time else clock
-    times = time_in_turns(calls, rounds=conditions.rounds, clock=timer)
-    case = Case('', conditions.runtime, 'file')
-    return [Measurement(case, 1, conditions.threads, calls_s).latency_ms for calls_s in times]
-
-
-def opened(file: Path, runtime: str, threads: int) -> Callable[[], object]:
+def opened(file: Path, runtime: str, threads: int) -> Call:
     """What predicts the benchmark's image once."""
     predictor = open_predictor(file, runtime=runtime, threads=threads)
     assert predictor.info.input_size is not None

@@ -13,7 +13,7 @@ from projects.reporting.progress import track
 
 from ..space import IMAGE_SCALE, PRECISION, GrowSpace, Point, Space, Value
 from .fit import fit_line
-from .measure import DIGITS, LatencyMeter, measure_written
+from .measure import DIGITS, LatencyMeter
 from .parts import Part, Size, differences_of, maps_of, parts_of
 
 PARTS_AT_ONCE = 6  # whose small networks take turns
@@ -147,13 +147,12 @@ class BlockTable:
         networks = dict.fromkeys(
             (network, precision) for _, part, precision in entries for network in differences_of(part)
         )
-        conditions = self.meter.conditions
         with TemporaryDirectory() as folder:
             writers = [
                 partial(network.write, Path(folder, f'{index}.onnx'), precision)
                 for index, (network, precision) in enumerate(networks)
             ]
-            latencies = dict(zip(networks, measure_written(writers, conditions), strict=True))
+            latencies = dict(zip(networks, self.meter.time_written(writers), strict=True))
         found: dict[str, float | str] = {}
         for name, part, precision in entries:
             total = 0.0

@@ -120,13 +120,13 @@ def time_in_turns(
     usual = [0.0] * len(calls)
     for index, call in enumerate(calls):
         for _ in range(max(warm_up, 1)):
-            usual[index] = _timed(call, clock)
+            usual[index] = timed(call, clock)
     times: list[list[list[float]]] = [[] for _ in calls]
     begin, done, count = clock(), 0.0, 0
     while done < 1:
         for step in range(len(calls)):
             index = (count + step) % len(calls)
-            times[index].append(_turn(calls[index], usual[index] > SLOW_S, clock))
+            times[index].append(turn(calls[index], usual[index], clock))
         count += 1
         if rounds is not None:
             done = count / rounds
@@ -152,17 +152,25 @@ def ratios(base: Measurement, other: Measurement) -> Quartiles:
     return Quartiles.of([images * base_s / other_s for base_s, other_s in pairs])
 
 
-def _turn(call: Callable[[], object], is_slow: bool, clock: Callable[[], float]) -> list[float]:
-    if is_slow:
-        return [_timed(call, clock)]
+def turn(call: Callable[[], object], usual_s: float, clock: Callable[[], float] = clock) -> list[float]:
+    """Call a function for a while, as `time_in_turns` does in each round, and return the seconds of the timed calls.
+
+    Args:
+        call: Returns when its work is done.
+        usual_s: About what it takes.
+        clock: Seconds.
+    """
+    if usual_s > SLOW_S:
+        return [timed(call, clock)]
     call()
     times: list[float] = []
     while sum(times) < BURST_S:
-        times.append(_timed(call, clock))
+        times.append(timed(call, clock))
     return times
 
 
-def _timed(call: Callable[[], object], clock: Callable[[], float]) -> float:
+def timed(call: Callable[[], object], clock: Callable[[], float] = clock) -> float:
+    """Seconds of one call."""
     begin = clock()
     call()
     return clock() - begin
