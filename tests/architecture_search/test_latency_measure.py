@@ -137,3 +137,10 @@ def test_latencies_that_were_disturbed_are_named_and_stay_so(tmp_path, monkeypat
     meter_of(tmp_path).measure(points)
     assert any('1 of 2 latencies were measured while' in message for message in logged) == disturbed
     assert meter_of(tmp_path).measure(points) == found
+
+
+def test_a_machine_that_was_busy_when_it_was_first_looked_at_is_named(tmp_path, monkeypatch, logged):
+    meter = meter_of(tmp_path)
+    meter.journal.add({GAUGE_NAME: 1e4})
+    assert not meter.measure([SMALLEST])[0].failure
+    assert any('times as fast now as when its latencies were first measured' in message for message in logged)

@@ -25,7 +25,7 @@ from ..space import IMAGE_SCALE, PRECISION, Point
 from .graphs import SUFFIX_OF, graph_file
 from .journal import Journal, describe
 from .parts import Part, SmallNetwork
-from .quiet import QUIET, Call, fastest_gauge, time_in_quiet
+from .quiet import QUIET, Call, time_in_quiet, usual_seconds
 
 FILE = 'latency.json'  # in a work dir
 AT_ONCE = 8  # networks that take turns, all of which are in memory; more go in several groups
@@ -33,7 +33,8 @@ REASON_CHARS = 300
 DIGITS = 6  # of ms, after the point
 GAUGE = SmallNetwork(Part('block', 'convolution', (128, 128), (16, 20), 1), 4)  # a few ms, on all machines
 GAUGE_NAME = 'gauge'  # in the journal
-PROBE_S = 1.0  # for each round: how long the gauge is looked at first
+PROBE_S = 2.0  # for each round: how long the gauge is looked at first
+MUCH_FASTER = 1.25  # than when the gauge was looked at first, which was disturbed then
 
 ConfigOf = Callable[[Point], Config]
 """Makes the config of a network; of a grow space also of widths and depths that it has not."""
@@ -195,26 +196,37 @@ class LatencyMeter:
         with tempfile.TemporaryDirectory() as folder:
             path = GAUGE.write(Path(folder, f'{GAUGE_NAME}.onnx'), 'fp32')
             gauge = opened(path, self.conditions.runtime, self.conditions.threads)
-        known_ms = self.journal.entries.get(GAUGE_NAME)
-        known_s = fastest_gauge(gauge, PROBE_S * rounds, timer) if known_ms is None else known_ms / 1e3
-        all_turns, fastest_s = time_in_quiet(calls, gauge, rounds, timer, known_s)
-        if known_ms is None or fastest_s < known_s:
-            self.journal.add({GAUGE_NAME: round(1e3 * fastest_s, DIGITS)})
+        usual_s = self._usual_s(partial(usual_seconds, gauge, PROBE_S * rounds, timer))
+        all_turns = time_in_quiet(calls, gauge, usual_s, rounds, timer)
+        fastest_s = min(seconds for turns in all_turns for seconds in turns.gauge_s)
+        if fastest_s * MUCH_FASTER < usual_s:
+            self._say(
+                f'this machine is {usual_s / fastest_s:.1f} times as fast now as when its latencies were first '
+                f'measured for {self.journal.path}: those are too high; to measure them anew, delete it'
+            )
         return [
-            Latency(turns.quartiles_ms(rounds, fastest_s), disturbed=turns.num_quiet(fastest_s) < rounds)
+            Latency(turns.quartiles_ms(rounds, usual_s), disturbed=turns.num_quiet(usual_s) < rounds)
             for turns in all_turns
         ]
+
+    def _usual_s(self, find: Callable[[], float]) -> float:
+        """What the gauge takes on this machine while nothing disturbs: the same for all latencies of the journal."""
+        if GAUGE_NAME not in self.journal.entries:
+            self.journal.add({GAUGE_NAME: round(1e3 * find(), DIGITS)})
+        return self.journal.entries[GAUGE_NAME] / 1e3
 
     def _warn(self, latencies: Sequence[Latency]) -> None:
         disturbed = sum(latency.disturbed for latency in latencies)
         if disturbed:
-            print_log(
+            self._say(
                 f'{disturbed} of {len(latencies)} latencies were measured while this machine was more than '
                 f'{QUIET - 1:.0%} slower than at its fastest, as other work runs on it; to measure them anew when that '
-                f'has ended, delete {self.journal.path}',
-                logger='current',
-                level=logging.WARNING,
+                f'has ended, delete {self.journal.path}'
             )
+
+    @staticmethod
+    def _say(text: str) -> None:
+        print_log(text, logger='current', level=logging.WARNING)
 
     def _time(self, group: Sequence[tuple[str, Point]], folder: Path | None) -> list[Latency]:
         with tempfile.TemporaryDirectory() as temporary:

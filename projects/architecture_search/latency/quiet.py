@@ -12,7 +12,8 @@ import numpy as np
 
 from projects.deployment.benchmark.timing import Quartiles, timed, turn
 
-QUIET = 1.12  # times of the gauge at its fastest, up to which a machine is undisturbed
+QUIET = 1.12  # times of the gauge on an undisturbed machine, up to which one is undisturbed
+USUAL = 0.1  # quantile of the gauge's times that are looked at first: as on an undisturbed machine, without its luck
 PATIENCE_S = 1.0  # for each turn that a call is to have
 PAUSE_S = 0.05  # where a whole round was disturbed: what disturbs may end
 GAUGE_CALLS = 2  # the faster of which counts
@@ -40,67 +41,56 @@ class Turns:
         self.gauge_s.append((before_s + after_s) / 2)
         self.slowest_s.append(max(before_s, after_s))
 
-    def num_quiet(self, fastest_s: float) -> int:
-        """How many were undisturbed, if the gauge takes `fastest_s` on an undisturbed machine."""
-        return sum(slowest_s <= QUIET * fastest_s for slowest_s in self.slowest_s)
+    def num_quiet(self, usual_s: float) -> int:
+        """How many were undisturbed, if the gauge takes `usual_s` on an undisturbed machine."""
+        return sum(slowest_s <= QUIET * usual_s for slowest_s in self.slowest_s)
 
-    def quartiles_ms(self, number: int, fastest_s: float) -> Quartiles:
-        """Over the `number` least disturbed turns, in ms of a machine on which the gauge takes `fastest_s`."""
-        chosen = np.argsort(self.slowest_s, kind='stable')[: max(number, self.num_quiet(fastest_s))]
-        return Quartiles.of([1e3 * self.call_s[index] * fastest_s / self.gauge_s[index] for index in chosen])
+    def quartiles_ms(self, number: int, usual_s: float) -> Quartiles:
+        """Over the `number` least disturbed turns, in ms of a machine on which the gauge takes `usual_s`."""
+        chosen = np.argsort(self.slowest_s, kind='stable')[: max(number, self.num_quiet(usual_s))]
+        return Quartiles.of([1e3 * self.call_s[index] * usual_s / self.gauge_s[index] for index in chosen])
 
 
 def time_in_quiet(
-    calls: Sequence[Call],
-    gauge: Call,
-    rounds: int,
-    clock: Callable[[], float],
-    fastest_s: float = float('inf'),
-) -> tuple[list[Turns], float]:
+    calls: Sequence[Call], gauge: Call, usual_s: float, rounds: int, clock: Callable[[], float]
+) -> list[Turns]:
     """Time functions in turns until each had enough undisturbed ones, or patience ends.
 
     Args:
         calls: Functions; each returns when its work is done.
         gauge: A function that always does the same.
+        usual_s: What it takes on an undisturbed machine, see `usual_seconds`.
         rounds: Undisturbed turns of each.
         clock: Seconds.
-        fastest_s: The least that the gauge ever took, as far as is known.
 
     Returns:
-        The turns of each, and the least that the gauge ever took.
+        The turns of each.
     """
-    usual = [min(timed(call, clock) for _ in range(2)) for call in calls]
-
-    def look() -> float:
-        nonlocal fastest_s
-        seconds = look_at(gauge, clock)
-        fastest_s = min(fastest_s, seconds)
-        return seconds
-
+    call_s = [min(timed(call, clock) for _ in range(2)) for call in calls]
     all_turns = [Turns() for _ in calls]
     end = time.monotonic() + PATIENCE_S * rounds * len(calls)
-    before_s = look()
-    while waiting := [index for index, turns in enumerate(all_turns) if turns.num_quiet(fastest_s) < rounds]:
+    before_s = look_at(gauge, clock)
+    while waiting := [index for index, turns in enumerate(all_turns) if turns.num_quiet(usual_s) < rounds]:
         if time.monotonic() > end and min(len(turns.call_s) for turns in all_turns) >= rounds:
             break
-        quiet_before = sum(turns.num_quiet(fastest_s) for turns in all_turns)
+        quiet_before = sum(turns.num_quiet(usual_s) for turns in all_turns)
         for index in waiting:
-            call_s = float(np.median(turn(calls[index], usual[index], clock)))
-            after_s = look()
-            all_turns[index].add(call_s, before_s, after_s)
+            median_s = float(np.median(turn(calls[index], call_s[index], clock)))
+            after_s = look_at(gauge, clock)
+            all_turns[index].add(median_s, before_s, after_s)
             before_s = after_s
-        if sum(turns.num_quiet(fastest_s) for turns in all_turns) <= quiet_before:
+        if sum(turns.num_quiet(usual_s) for turns in all_turns) == quiet_before:
             time.sleep(PAUSE_S)
-    return all_turns, fastest_s
+    return all_turns
 
 
-def fastest_gauge(gauge: Call, seconds: float, clock: Callable[[], float]) -> float:
-    """Look at a gauge now and then for some seconds, and return the least that it took, in seconds."""
-    end, fastest_s = time.monotonic() + seconds, look_at(gauge, clock)
+def usual_seconds(gauge: Call, seconds: float, clock: Callable[[], float]) -> float:
+    """Look at a gauge now and then for some seconds, and return what it takes while nothing disturbs, in seconds."""
+    end, found = time.monotonic() + seconds, [look_at(gauge, clock)]
     while time.monotonic() < end:
-        fastest_s = min(fastest_s, look_at(gauge, clock))
         time.sleep(PAUSE_S)
-    return fastest_s
+        found.append(look_at(gauge, clock))
+    return float(np.quantile(found, USUAL))
 
 
 def look_at(gauge: Call, clock: Callable[[], float]) -> float:
