@@ -24,6 +24,7 @@ TORCH_RUNTIMES = ('eager', 'traced', 'compile', 'cudagraphs')  # of a benchmark,
 TIMED_RUNTIMES = (*TORCH_RUNTIMES, 'onnxruntime', 'openvino')
 PRECISIONS = ('fp32', 'bf16', 'fp16')  # to compute in
 EXPORTED_PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')  # of files
+OUTPUTS = ('probabilities', 'labels', 'logits')  # of segmentors
 NNCF = 'nncf'
 QUANTIZERS = ('minmax', 'mse', 'easyquant', 'ptq4vit', 'fqvit', 'repqvit', 'qhyvit', 'trio', NNCF)  # of int8
 DEFAULT_QUANTIZER = 'mse'

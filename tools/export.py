@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projec
 from projects.command_line import (
     DEFAULT_QUANTIZER,
     EXPORTED_PRECISIONS,
+    OUTPUTS,
     QUANTIZERS,
     ConfigOptions,
     file_to_write,
@@ -37,7 +38,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--dynamic', action='store_true', help='leave height, width and number of images open')
     add('--size', type=image_size, metavar='HxW', help="fixed height and width (default: the recipe's)")
     add('--batch-size', type=whole_number(), help='fixed number of images per call (default: 1)')
-    add('--output', choices=['probabilities', 'labels'], default='probabilities', help='of a segmentor')
+    add(
+        '--output',
+        choices=OUTPUTS,
+        default=OUTPUTS[0],
+        help='of a segmentor; logits are resized outside of the file, which is the fastest',
+    )
     add('--images', nargs='+', default=[], metavar='PATH', help='to verify with (default: of the test set)')
     add(
         '--calibration',

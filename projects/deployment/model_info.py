@@ -36,7 +36,7 @@ class ModelInfo:
         strides: Of the maps that the heads work on, in pixels.
         config: Name of the config.
         precision: Of weights and activations: 'fp32', 'fp16', 'bf16' or 'int8'.
-        output: Of a segmentor: 'probabilities' or 'labels'.
+        output: Of a segmentor: 'probabilities', 'labels', or 'logits', which are resized outside of the graph.
         input_size: Height and width that the graph is fixed to; None: any of at least `MIN_SIDE_PX`.
         batch_size: Images per call that the graph is fixed to; None: any.
         accuracy: Scores of verification and data set, before and after the export.
@@ -59,6 +59,13 @@ class ModelInfo:
     input_size: tuple[int, int] | None = None
     batch_size: int | None = None
     accuracy: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def found(self) -> str:
+        """Of a segmentor, what is found in the end: 'probabilities' or 'labels'."""
+        if self.output != 'logits':
+            return self.output
+        return 'labels' if self.threshold is None else 'probabilities'
 
     @property
     def is_segmentor(self) -> bool:

@@ -161,4 +161,14 @@ def _open_exported(path: Path, runtime: str, device: str, precision: str | None,
         info = dataclasses.replace(info, precision=precision)
     elif runtime != 'openvino' and precision not in (None, info.precision):
         raise UsageError(f'{path.name} computes in {info.precision}; for {precision}, export it with --precision')
-    return Predictor(open_file_session(runtime, path, device, precision, threads), info)
+    session = open_file_session(runtime, path, device, precision, threads)
+    return Predictor(finished(session, info), dataclasses.replace(info, output=info.found))
+
+
+def finished(session: Session, info: ModelInfo) -> Session:
+    """A session that gives what `Predictor` takes: logits that leave a graph are resized, and labels found."""
+    if info.output != 'logits':
+        return session
+    from .runtimes.full_size import FullSizeSession
+
+    return FullSizeSession(session, info)

@@ -84,6 +84,23 @@ def test_a_segmentor_is_written_with_its_description_and_report(folder, tmp_path
     assert 'times as fast' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('arguments', [('--size', '61x97'), ('--dynamic',)])
+@pytest.mark.parametrize('suffix', ['onnx', 'xml'])
+def test_logits_that_leave_the_file_give_the_labels_of_one_that_stands_alone(folder, tmp_path, suffix, arguments):
+    predicted = []
+    for output in ('labels', 'logits'):
+        out = tmp_path / f'{output}.{suffix}'
+        format_ = 'onnx' if suffix == 'onnx' else 'openvino'
+        run(folder, 'segmentor', '--format', format_, '--output', output, *arguments, out=out)
+        assert read_info(out).output == output
+        predictor = open_predictor(out)
+        assert predictor.info.output == 'labels'
+        image = np.random.default_rng(1).integers(0, 256, (61, 97, 3), dtype=np.uint8)
+        predicted.append(predictor.predict_image(image).labels)
+    assert predicted[0].shape == (61, 97)
+    assert (predicted[0] != predicted[1]).mean() < 1e-3
+
+
 def test_an_untrained_detector_is_verified_without_its_threshold(folder, tmp_path, capsys):
     out = tmp_path / 'model.onnx'
     run(folder, 'detector', '--format', 'onnx', '--size', '64x96', out=out)

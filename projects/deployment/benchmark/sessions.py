@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from projects.command_line import TORCH_RUNTIMES
 
+from ..export.onnx_files import read_info
+from ..predictor import finished
 from ..runtimes import open_file_session
 from ..runtimes.torch_session import DTYPES
 from .machine import synchronize
@@ -72,7 +74,10 @@ def open_case(
     if case.runtime not in TORCH_RUNTIMES:
         path = subject.file or export_network(subject, batch_size, folder)
         precision = None if case.precision == 'file' else case.precision
-        return functools.partial(open_file_session(case.runtime, path, device, precision, threads), images)
+        session = open_file_session(case.runtime, path, device, precision, threads)
+        if subject.file is not None:
+            session = finished(session, read_info(path))
+        return functools.partial(session, images)
     return _torch_call(subject, case, torch.from_numpy(images), device, channels_last)
 
 

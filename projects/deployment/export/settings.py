@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from projects.command_line import DEFAULT_QUANTIZER, EXPORTED_PRECISIONS, NNCF
+from projects.command_line import DEFAULT_QUANTIZER, EXPORTED_PRECISIONS, NNCF, OUTPUTS
 
 from ..model_info import MIN_SIDE_PX
 from ..quantization.settings import QuantizationSettings
@@ -19,7 +19,7 @@ class ExportSettings:
         dynamic: Leave height, width and number of images open.
         size: Height and width to fix the graph to; None: the recipe's.
         batch_size: Number of images per call to fix it to; None: 1.
-        output: Of a segmentor, 'probabilities' or 'labels'.
+        output: Of a segmentor, one of `OUTPUTS`.
         images: Files, folders or globs to verify with; empty: the config's test set.
         calibration: The same for int8, or a config (`.py`), whose training set is used; empty: that of the config.
         with_scores: Score the test set before and after.
@@ -56,6 +56,8 @@ class ExportSettings:
                 'ONNX Runtime computes fp16 on processors by converting to fp32 and back, slower than fp32: use '
                 '--format openvino, or int8'
             )
+        if self.output not in OUTPUTS:
+            raise ValueError(f'output {self.output!r}: expected one of {", ".join(OUTPUTS)}')
         if self.dynamic and (self.size or self.batch_size):
             raise ValueError('--dynamic leaves size and batch open; leave out --size and --batch-size')
         if self.size is not None and min(self.size) < MIN_SIDE_PX:

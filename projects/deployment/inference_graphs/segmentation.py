@@ -15,7 +15,8 @@ class SegmentationGraph(ImageGraph):
 
     Args:
         model: An EncoderDecoder.
-        output: 'probabilities' (B, C, H, W) float32, or 'labels' (B, H, W), uint8 (int32 beyond 256 classes).
+        output: 'probabilities' (B, C, H, W) float32, or 'labels' (B, H, W), uint8 (int32 beyond 256 classes), or
+            'logits' (B, h, w, C) float32 at the head's own scale, which `FullSizeSession` resizes.
         threshold: Of a network with one logit.
         images: See `ImageGraph`.
 
@@ -31,12 +32,19 @@ class SegmentationGraph(ImageGraph):
         self.decode_head, self.threshold = model.decode_head, threshold
         free_sizes(self.decode_head)
         self.output_names = (output,)
+        if output == 'logits' and self.decode_head.align_corners:
+            raise ValueError(
+                f'{type(self.decode_head).__name__} aligns corners, which labels of logits are not found for: choose '
+                'another --output'
+            )
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         features = self.extract_features(images)
         height, width = images.shape[1:3]
         size = (_padded(height, self.size_divisor), _padded(width, self.size_divisor))
         logits = self.decode_head(features)
+        if self.output_names == ('logits',):
+            return (logits.permute(0, 2, 3, 1).float(),)
         logits = F.interpolate(logits, size, mode='bilinear', align_corners=self.decode_head.align_corners).float()
         if self.size_divisor > 1:
             logits = logits[..., :height, :width]
