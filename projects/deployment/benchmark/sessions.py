@@ -75,7 +75,7 @@ def open_case(
         path = subject.file or export_network(subject, batch_size, folder)
         precision = None if case.precision == 'file' else case.precision
         session = open_file_session(case.runtime, path, device, precision, threads)
-        if subject.file is not None:
+        if subject.takes_pixels and subject.file is not None:
             session = finished(session, read_info(path))
         return functools.partial(session, images)
     return _torch_call(subject, case, torch.from_numpy(images), device, channels_last)
