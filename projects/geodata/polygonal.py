@@ -26,6 +26,32 @@ def translate(polygons: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return shapely.set_coordinates(np.array(polygons, dtype=object), coordinates + offsets[owner])
 
 
+def mask_outline(mask: np.ndarray) -> shapely.Geometry:
+    """What a mask covers, exactly: outlined along the edges of its pixels, holes and all.
+
+    Args:
+        mask: (H, W) bool.
+
+    Returns:
+        A valid Polygon or MultiPolygon in pixels (column, row), pixel (0, 0) covering 0 to 1; empty without pixels.
+
+    Example:
+        >>> mask_outline(np.array([[False, True, True]])).bounds
+        (1.0, 0.0, 3.0, 1.0)
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return shapely.Polygon()
+    top, left = rows[0], columns[0]
+    inside = np.pad(mask[top : rows[-1] + 1, left : columns[-1] + 1], 1).astype(np.int8)
+    row, column = np.nonzero(np.diff(inside, axis=0))
+    level = np.stack([column - 1, row, column, row], axis=1)
+    row, column = np.nonzero(np.diff(inside, axis=1))
+    upright = np.stack([column, row - 1, column, row], axis=1)
+    edges = np.concatenate([level, upright]).reshape(-1, 2, 2) + np.array([left, top])
+    return shapely.simplify(shapely.build_area(shapely.multilinestrings(shapely.linestrings(edges))), 0)
+
+
 def mend_outlines(outlines: np.ndarray) -> tuple[np.ndarray, Counter[str]]:
     """Make polygons of outlines, in two dimensions; one that cannot be used does not concern the others.
 

@@ -45,23 +45,23 @@ def read_labels(sample: dict[str, Any]) -> Labels:
         ids = np.asarray(sample['building_ids'])
         heights_m = np.asarray(sample['building_heights_m'], float)
         if mask is not None and mask.shape != ids.shape:
-            raise ValueError(f'{_name(sample)}: building_ids are of {ids.shape}, gt_sem_seg is of {mask.shape}')
+            raise ValueError(f'{name_of(sample)}: building_ids are of {ids.shape}, gt_sem_seg is of {mask.shape}')
         if ids.min(initial=0) < 0 or ids.max(initial=0) >= len(heights_m):
             raise ValueError(
-                f'{_name(sample)}: building_ids are {ids.min()} to {ids.max()}; building_heights_m has '
+                f'{name_of(sample)}: building_ids are {ids.min()} to {ids.max()}; building_heights_m has '
                 f'{len(heights_m)} entries, expected one more than the largest id'
             )
     elif mask is not None:
         ids, heights_m = np.zeros(mask.shape, np.int32), np.full(1, np.nan)
     elif 'gt_instances' in sample:
-        ids, heights_m = _number(_masks(sample['gt_instances']))
+        ids, heights_m = _number(masks_of(sample['gt_instances']))
     else:
         raise ValueError(
-            f'{_name(sample)} has no labels: expected gt_sem_seg, building_ids or gt_instances. Load annotations in '
+            f'{name_of(sample)} has no labels: expected gt_sem_seg, building_ids or gt_instances. Load annotations in '
             'the test pipeline, and name building_ids and building_heights_m in the meta_keys of its last transform'
         )
     if mask is None:
-        ignored = _masks(sample['ignored_instances']).any(axis=0) if _has_masks(sample, 'ignored_instances') else None
+        ignored = masks_of(sample['ignored_instances']).any(axis=0) if has_masks(sample, 'ignored_instances') else None
         return Labels(ids, heights_m, np.zeros(ids.shape, bool) if ignored is None else ignored & (ids == 0))
     return _complete(ids, heights_m, mask)
 
@@ -77,17 +77,17 @@ def read_objects(sample: dict[str, Any], ignored: np.ndarray, score_threshold: f
     Raises:
         ValueError: There are no masks, or of another size than the labels; names the image.
     """
-    detected = _has_masks(sample, 'pred_instances')
+    detected = has_masks(sample, 'pred_instances')
     if detected:
         scores = array(sample['pred_instances']['scores'])
-        found = _masks(sample['pred_instances'], np.flatnonzero(scores >= score_threshold))
+        found = masks_of(sample['pred_instances'], np.flatnonzero(scores >= score_threshold))
     elif 'pred_sem_seg' in sample:
         found = array(sample['pred_sem_seg']['data']) == BUILDING
     else:
-        raise ValueError(f'{_name(sample)} has no predicted masks: expected pred_sem_seg, or masks in pred_instances')
+        raise ValueError(f'{name_of(sample)} has no predicted masks: expected pred_sem_seg, or masks in pred_instances')
     if len(found) and found.shape[1:] != ignored.shape:
         raise ValueError(
-            f'{_name(sample)}: predictions are of {found.shape[1:]}, labels of {ignored.shape}. Labels must have the '
+            f'{name_of(sample)}: predictions are of {found.shape[1:]}, labels of {ignored.shape}. Labels must have the '
             'size of the image file: load them behind Resize in the test pipeline'
         )
     return Objects.of_masks(found, ~ignored) if detected else Objects.of_parts(found[0] & ~ignored)
@@ -113,11 +113,12 @@ def _number(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ids, np.full(len(masks) + 1, np.nan)
 
 
-def _has_masks(sample: dict[str, Any], instances: str) -> bool:
+def has_masks(sample: dict[str, Any], instances: str) -> bool:
+    """Whether a sample states the masks of its `pred_instances`, `gt_instances` or `ignored_instances`."""
     return instances in sample and 'masks' in sample[instances]
 
 
-def _masks(instances: dict[str, Any], chosen: np.ndarray | None = None) -> np.ndarray:
+def masks_of(instances: dict[str, Any], chosen: np.ndarray | None = None) -> np.ndarray:
     """(N, H, W) bool masks of instances, of a tensor, an array, or mmdet's bitmaps or polygons."""
     masks = instances['masks']
     if chosen is not None:
@@ -130,5 +131,6 @@ def array(values: Any) -> np.ndarray:
     return values.cpu().numpy() if hasattr(values, 'cpu') else np.asarray(values)
 
 
-def _name(sample: dict[str, Any]) -> str:
+def name_of(sample: dict[str, Any]) -> str:
+    """The file of a sample, for messages."""
     return str(sample.get('img_path', 'a sample'))

@@ -1,29 +1,26 @@
 """Scores of buildings per height class, for mmengine's evaluator."""
 
-import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
 from projects.reporting.number_format import finite_or_none, fixed
 from projects.reporting.tables import Table
-from projects.storage.atomic_files import write_file
 from projects.training.score_line import describes_scores
 
-from ..height_classes import OVERALL, HeightClasses
+from ..height_classes import OVERALL
 from .height_class_counts import FN, FP, TP, Counts, count_image
+from .height_class_metric import HeightClassMetric
 from .height_class_samples import read_labels, read_objects
 from .object_matching import MIN_IOU, Objects
 
 
 @METRICS.register_module()
-class HeightClassScores(BaseMetric):
+class HeightClassScores(HeightClassMetric):
     """IoU, precision, recall and F1 of building pixels and buildings, of all and of each height class.
 
     The counts are those of all images together, not means over images. See `count_image` for what belongs to which
@@ -41,46 +38,15 @@ class HeightClassScores(BaseMetric):
     With `out_file` the counts of each image stand there as well, so that intervals can be drawn over images.
 
     Args:
-        limits_m: Heights between the classes. By default, the classes are those that the data set was made with, or
-            those of `HeightClasses` if it states none.
-        names: Names of the classes, one more than there are limits.
         score_threshold: Instances of a detector with lower scores are left out.
         min_object_px: Smallest object that counts as one, see `count_image`.
-        out_file: Where to write scores and counts as JSON, null where a score is undefined.
-        **kwargs: Of mmengine's `BaseMetric`. By default, processes exchange counts through their process group.
+        **kwargs: Of `HeightClassMetric`.
     """
 
-    default_prefix = ''  # the names of the scores have their own
-
-    def __init__(
-        self,
-        limits_m: Sequence[float] | None = None,
-        names: Sequence[str] | None = None,
-        score_threshold: float = 0.5,
-        min_object_px: int = 16,
-        out_file: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**{'collect_device': 'gpu', **kwargs})  # 'cpu' means files in the current folder
-        default = HeightClasses()
-        given = HeightClasses(
-            default.limits_m if limits_m is None else tuple(limits_m), default.names if names is None else tuple(names)
-        )
-        self._given = None if limits_m is None and names is None else given
+    def __init__(self, score_threshold: float = 0.5, min_object_px: int = 16, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.score_threshold = score_threshold
         self.min_object_px = min_object_px
-        self.out_file = out_file
-
-    @property
-    def classes(self) -> HeightClasses:
-        """The classes: those of the config, of the data set, or the default ones."""
-        stated = (self.dataset_meta or {}).get('height_classes')
-        return self._given or (HeightClasses.from_json(stated) if stated else HeightClasses())
-
-    @classmethod
-    def output_options(cls, out: str) -> dict[str, str]:
-        """Options with which it writes what it finds to `out`, as `tools/test.py --out` asks for."""
-        return {'out_file': f'{out}.json'}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count a batch; one entry of `results` for each image, so that mmengine can drop those that pad a batch."""
@@ -110,8 +76,7 @@ class HeightClassScores(BaseMetric):
                 table[name] = score(total.pixels[index], total.objects[index])
         both = score_both(total)
         print_log('\n' + self._format(table, total), logger='current')
-        if self.out_file is not None:
-            self._write(Path(self.out_file), results, total, table, both)
+        self._write(results, total, table, both)
         scores = both | {f'building/{key}': value for key, value in table.pop(OVERALL).items()}
         for name, values in table.items():
             scores |= {f'building/{name}/{key}': value for key, value in values.items() if not math.isnan(value)}
@@ -119,23 +84,24 @@ class HeightClassScores(BaseMetric):
 
     def _write(
         self,
-        path: Path,
         results: Sequence[tuple[str, Counts]],
         total: Counts,
         table: dict[str, dict[str, float]],
         both: dict[str, float],
     ) -> None:
-        content = {
-            'limits_m': list(self.classes.limits_m),
-            'min_object_px': self.min_object_px,
-            'scores': {name: {key: finite_or_none(value) for key, value in row.items()} for name, row in table.items()},
-            'miou': finite_or_none(both['mIoU']),
-            'counts': total.by_name(self.classes),
-            'background_pixels': total.background,
-            'images': {name: counts.pixels_by_name(self.classes) for name, counts in results},
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, json.dumps(content, indent=1, allow_nan=False))
+        self.write(
+            {
+                'limits_m': list(self.classes.limits_m),
+                'min_object_px': self.min_object_px,
+                'scores': {
+                    name: {key: finite_or_none(value) for key, value in row.items()} for name, row in table.items()
+                },
+                'miou': finite_or_none(both['mIoU']),
+                'counts': total.by_name(self.classes),
+                'background_pixels': total.background,
+                'images': {name: counts.pixels_by_name(self.classes) for name, counts in results},
+            }
+        )
 
     def _format(self, table: dict[str, dict[str, float]], total: Counts) -> str:
         """Scores per class as text, with how many buildings were labelled."""
