@@ -10,6 +10,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from ..model_info import KEY
+from .exact_boxes import keep_boxes_exact
 from .grouped_convolutions import join_groups
 
 try:
@@ -85,7 +86,9 @@ class ExecutedLayer(NamedTuple):
 
 
 def convert_onnx(onnx_path: str | Path, path: str | Path, description: str, half_weights: bool) -> None:
-    """Write an `.onnx` file as OpenVINO's `.xml` and `.bin`, in the form that its int8 kernels compute right.
+    """Write an `.onnx` file as OpenVINO's `.xml` and `.bin`, in the form that its kernels compute right.
+
+    Groups of convolutions are joined, and boxes stay exact in half precision.
 
     Args:
         onnx_path: What to convert.
@@ -97,6 +100,7 @@ def convert_onnx(onnx_path: str | Path, path: str | Path, description: str, half
     model = openvino.convert_model(str(onnx_path) if joined is None else io.BytesIO(joined))
     model.set_rt_info(description, [KEY])
     openvino.save_model(model, str(path), compress_to_fp16=half_weights)
+    keep_boxes_exact(Path(path))
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
