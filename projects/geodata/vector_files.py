@@ -1,6 +1,7 @@
 """Building outlines with heights in vector files: GeoPackage, GeoJSON, Shapefile and whatever else GDAL reads."""
 
 from collections import Counter
+from collections.abc import Sequence
 from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def read_buildings(
     *,
     assume_crs: Any = None,
     layer: str | None = None,
+    columns: Sequence[str] = (),
 ) -> geopandas.GeoDataFrame:
     """Read building polygons, mended and taken apart, one row each.
 
@@ -56,10 +58,11 @@ def read_buildings(
             by the file's spatial index where it has one.
         assume_crs: Coordinate system of a file that states none, or a wrong one.
         layer: Which one of the file's; None: the only one of polygons.
+        columns: Others to return as they are.
 
     Returns:
-        A frame with `geometry` (valid Polygons), `height_m` (float, NaN is unknown) and `structure` (int, from 0
-        without gaps), in the file's order; `frame.crs` is set. A file without features gives no rows.
+        A frame with `geometry` (valid Polygons), `height_m` (float, NaN is unknown), `structure` (int, from 0
+        without gaps) and `columns`, in the file's order; `frame.crs` is set. A file without features gives no rows.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -67,14 +70,14 @@ def read_buildings(
             `bounds`; a column is missing, or holds no heights.
     """
     source = open_layer(path, layer)
-    columns = [column for column in (height_column, structure_column) if column is not None]
-    for column in columns:
+    wanted = [column for column in (height_column, structure_column, *columns) if column is not None]
+    for column in wanted:
         if column not in source.columns:
             listed = ', '.join(map(repr, source.columns)) or 'none'
             raise ValueError(f'{path} has no column {column!r}; its columns are {listed}')
     file_crs, target_crs = choose_systems(source, assume_crs, crs)
     bbox = None if bounds is None else search_box(source, file_crs, bounds, target_crs)
-    outlines, table = source.read(columns, bbox)
+    outlines, table = source.read(wanted, bbox)
     outlines, strays = place_outlines(outlines, source, file_crs, bounds, target_crs)
     if file_crs != target_crs:
         outlines = geopandas.GeoSeries(outlines, crs=file_crs).to_crs(target_crs).to_numpy()
@@ -97,7 +100,8 @@ def read_buildings(
         heights_m = read_heights(table[height_column], height_column, source.path)[owner]
     structures = _number_groups(table[structure_column] if structure_column else np.arange(len(outlines)))
     return geopandas.GeoDataFrame(
-        {'height_m': heights_m, 'structure': _number_groups(structures[owner])},
+        {column: table[column][owner] for column in columns}
+        | {'height_m': heights_m, 'structure': _number_groups(structures[owner])},
         geometry=parts,
         crs=target_crs,
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from ..coordinate_systems import WGS84, is_local, meters_per_unit, parse_crs
+from ..coordinate_systems import ground_system, meters_per_unit
 from ..vector_files import geopandas, pd
 from .pixel_regions import (
     Regions,
@@ -171,9 +171,7 @@ def refine_polygons(
 class _Place:
     """Where the raster lies, and how long its pixels' sides are in metres at its centre.
 
-    Areas are measured in Lambert's azimuthal projection around the centre, which keeps them on the ellipsoid (Snyder,
-    1987, Map projections: a working manual, doi:10.3133/pp1395, p. 187) wherever polygons lie; those of a local
-    system in its own units.
+    Areas are measured in `ground_system`, wherever polygons lie; those of a local system in its own units.
     """
 
     def __init__(self, size_px: tuple[int, int], transform: np.ndarray, crs: Any) -> None:
@@ -181,12 +179,8 @@ class _Place:
         self.matrix, self.origin = transform.reshape(2, 3)[:, :2], transform.reshape(2, 3)[:, 2]
         center = self.to_map(np.array([size_px], dtype=float) / 2)
         self.pixel_m = np.linalg.norm(self.matrix * meters_per_unit(crs, center)[0][:, None], axis=0)
-        self.unit_m = 1.0
-        if is_local(crs):
-            self.ground_crs, self.unit_m = parse_crs(crs), meters_per_unit(crs, center)[0, 0]
-            return
-        longitude_deg, latitude_deg = geopandas.GeoSeries.from_xy(*center.T, crs=crs).to_crs(WGS84)[0].coords[0]
-        self.ground_crs = parse_crs(f'+proj=laea +lat_0={latitude_deg:.6f} +lon_0={longitude_deg:.6f} +datum=WGS84')
+        x, y = center[0].tolist()
+        self.ground_crs, self.unit_m = ground_system(crs, (x, y))
 
     def to_map(self, points: np.ndarray) -> np.ndarray:
         """From (column, row) to map coordinates, (N, 2)."""
