@@ -1,7 +1,7 @@
 """Building outlines with heights in vector files: GeoPackage, GeoJSON, Shapefile and whatever else GDAL reads."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ def read_buildings(
     assume_crs: Any = None,
     layer: str | None = None,
     columns: Sequence[str] = (),
+    with_features: bool = False,
 ) -> geopandas.GeoDataFrame:
     """Read building polygons, mended and taken apart, one row each.
 
@@ -59,6 +60,7 @@ def read_buildings(
         assume_crs: Coordinate system of a file that states none, or a wrong one.
         layer: Which one of the file's; None: the only one of polygons.
         columns: Others to return as they are.
+        with_features: Add `feature`, the number of each row's feature in the file (FID).
 
     Returns:
         A frame with `geometry` (valid Polygons), `height_m` (float, NaN is unknown), `structure` (int, from 0
@@ -77,7 +79,7 @@ def read_buildings(
             raise ValueError(f'{path} has no column {column!r}; its columns are {listed}')
     file_crs, target_crs = choose_systems(source, assume_crs, crs)
     bbox = None if bounds is None else search_box(source, file_crs, bounds, target_crs)
-    outlines, table = source.read(wanted, bbox)
+    outlines, table, features = source.read(wanted, bbox)
     outlines, strays = place_outlines(outlines, source, file_crs, bounds, target_crs)
     if file_crs != target_crs:
         outlines = geopandas.GeoSeries(outlines, crs=file_crs).to_crs(target_crs).to_numpy()
@@ -101,7 +103,8 @@ def read_buildings(
     structures = _number_groups(table[structure_column] if structure_column else np.arange(len(outlines)))
     return geopandas.GeoDataFrame(
         {column: table[column][owner] for column in columns}
-        | {'height_m': heights_m, 'structure': _number_groups(structures[owner])},
+        | {'height_m': heights_m, 'structure': _number_groups(structures[owner])}
+        | ({'feature': features[owner]} if with_features else {}),
         geometry=parts,
         crs=target_crs,
     )
@@ -128,20 +131,45 @@ def write_polygons(frame: geopandas.GeoDataFrame, path: str | Path) -> None:
         ValueError: Another suffix, or the frame has no coordinate system.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
     check_writable(path)
-    if frame.crs is None:
-        raise ValueError(f'cannot write {path.name}: the polygons have no coordinate system; set frame.crs first')
-    if suffix == '.geojson':
+    if len(frame):
+        frame = frame.dropna(axis='columns', how='all')
+    if path.suffix.lower() == '.geojson' and frame.crs is not None:
         if is_local(frame.crs):
             raise ValueError(f'cannot write {path.name}: {frame.crs.name!r} is a local system; choose .gpkg')
         frame = frame.to_crs('EPSG:4326')
-    if len(frame):
-        frame = frame.dropna(axis='columns', how='all')
-    several = bool((frame.geom_type == 'MultiPolygon').any())
-    kind = {'geometry_type': 'MultiPolygon' if several else 'Polygon', 'promote_to_multi': several}
+    _write_layers({path.stem: frame}, path)
+
+
+def write_layers(layers: Mapping[str, geopandas.GeoDataFrame], path: str | Path) -> None:
+    """Write several layers of polygons, with all their columns; the file appears complete or not at all.
+
+    Args:
+        layers: By their names, in this order; in coordinate systems.
+        path: `.gpkg` in an existing folder. A file of that name is replaced.
+
+    Raises:
+        UsageError: Another suffix.
+        ValueError: A frame has no coordinate system.
+    """
+    path = Path(path)
+    check_writable(path)
+    if path.suffix.lower() != '.gpkg':
+        raise UsageError(f'cannot write {path.name}: expected a name that ends in .gpkg, which holds several layers')
+    _write_layers(layers, path)
+
+
+def _write_layers(layers: Mapping[str, geopandas.GeoDataFrame], path: Path) -> None:
     with replacing(path) as temporary:
-        pyogrio.write_dataframe(frame, temporary, layer=path.stem, **kind, **DRIVERS[suffix])
+        for number, (name, frame) in enumerate(layers.items()):
+            if frame.crs is None:
+                raise ValueError(
+                    f'cannot write {path.name}: the polygons have no coordinate system; set frame.crs first'
+                )
+            several = bool((frame.geom_type == 'MultiPolygon').any())
+            kind = {'geometry_type': 'MultiPolygon' if several else 'Polygon', 'promote_to_multi': several}
+            kind |= {'append': True} if number else {}
+            pyogrio.write_dataframe(frame, temporary, layer=name, **kind, **DRIVERS[path.suffix.lower()])
 
 
 def _report(source: VectorLayer, features: int, counts: Counter[str]) -> None:

@@ -62,7 +62,7 @@ class VectorLayer:
             crs.is_geographic and self.bounds is not None and not are_degrees(np.array(self.bounds), 360)
         )
 
-    def read(self, columns: Sequence[str], bbox: Bounds | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def read(self, columns: Sequence[str], bbox: Bounds | None) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
         """Geometries and values.
 
         Args:
@@ -70,7 +70,8 @@ class VectorLayer:
             bbox: Only what meets it, in `crs`; None: everything.
 
         Returns:
-            (N,) Geometries with closed rings, None where there is none that can be read; and (N,) of each column.
+            (N,) Geometries with closed rings, None where there is none that can be read; (N,) of each column; and (N,)
+            the features' numbers, as GDAL counts them (FID). In the file's order.
 
         Raises:
             ValueError: The file is broken.
@@ -78,7 +79,7 @@ class VectorLayer:
         chosen = list(dict.fromkeys(columns))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter('always')
-            meta, _, geometries, values = _tried(
+            meta, numbers, geometries, values = _tried(
                 pyogrio.raw.read,
                 self.path,
                 layer=self.name,
@@ -86,6 +87,7 @@ class VectorLayer:
                 bbox=bbox,
                 force_2d=True,
                 encoding=self.encoding,
+                return_fids=True,
             )
         said = list(dict.fromkeys(str(one.message) for one in caught if one.category is RuntimeWarning))
         for message in said[:SHOWN_WARNINGS]:
@@ -99,7 +101,10 @@ class VectorLayer:
                 if geometries[number] is not None:  # a ring that starts with NaN does not end where it starts
                     closed = geometries[number].replace(NOT_A_NUMBER, INFINITE)
                     outlines[number] = shapely.from_wkb(closed, on_invalid='fix')
-            return outlines, table
+        if bbox is not None and self.driver != 'GeoJSON':  # a spatial index has an order of its own
+            order = np.argsort(numbers, kind='stable')
+            return outlines[order], {name: values[order] for name, values in table.items()}, numbers[order]
+        return outlines, table, numbers
 
 
 def open_layer(path: str | Path, name: str | None = None, option: str = '--layer') -> VectorLayer:

@@ -1,0 +1,1 @@
+"""Building labels laid on the buildings of an image, without clean labels and without training."""

@@ -1,0 +1,87 @@
+"""The labels as they are written: roofs, footprints, and what is known of each."""
+
+import numpy as np
+
+from projects.geodata.polygonal import translate
+from projects.geodata.vector_files import geopandas
+
+from ...height_classes import UNKNOWN, HeightClasses
+from .align import Alignment, moves_in_map_units
+from .heights import ASSUMED, lean_heights, sure_classes
+
+MOVED, KEPT, NO_EVIDENCE = STATUSES = ('moved', 'kept', 'no evidence')
+MIN_PRESENCE = 0.5
+KEPT_PX = 0.5  # a label that lies so near to its roof stays
+STATED, BY_LEAN = 'stated', 'lean'
+
+
+def aligned_labels(
+    alignment: Alignment, classes: HeightClasses
+) -> tuple[geopandas.GeoDataFrame, geopandas.GeoDataFrame]:
+    """Roofs where the image shows them, and footprints where the leans say that they stand.
+
+    Args:
+        alignment: Of `align`.
+        classes: Of heights.
+
+    Returns:
+        Two frames, with a row for each label: `label` (the feature's number in their file), `dx_m`, `dy_m` (metres
+        east and north from the label to the roof), `lean_m` and `lean_from`, `height_m`, `height_deviation_m`,
+        `height_from` and `height_note` (why there is none), `height_class`, `confidence` (probability that the roof is
+        within 1.5 m), `presence` (that the building is there) and `status`. What `NO_EVIDENCE` is said of lies where
+        the other buildings of the view let it be expected.
+    """
+    labels, scattered = alignment.labels, alignment.scattered
+    count = len(labels)
+    moves_m = np.zeros((count, 2))
+    for block, result in zip(alignment.blocks, alignment.results, strict=True):
+        if result is not None:
+            moves_m[block.rows] = result.placement.moves_m(result.line)
+    presence = scattered(lambda one: one.placement.presence, 0.0)
+    status = np.where(presence < MIN_PRESENCE, NO_EVIDENCE, MOVED).astype(object)
+    status[(status == MOVED) & (np.hypot(*moves_m.T) < KEPT_PX * alignment.gsd_m)] = KEPT
+    moves_m[status == KEPT] = 0
+    found = np.isfinite(scattered(lambda one: one.placement.along_m, np.nan))
+    leans_m = scattered(lambda one: one.placement.along_m - one.zero.along_m, np.nan)
+    lean_from, notes = np.full((2, count), '', dtype=object)
+    heads = np.zeros((count, 2))
+    for block, result in zip(alignment.blocks, alignment.results, strict=True):
+        if result is not None:
+            lean_from[block.rows], notes[block.rows] = result.zero.source, result.zero.obstacle
+            heads[block.rows] = result.line.direction
+            if result.zero.source == ASSUMED and not result.zero.obstacle:
+                notes[block.rows] = 'where leans begin is not known'
+    stated_m = labels['height_m'].to_numpy()
+    by_lean_m = scattered(lambda one: lean_heights(one.placement, one.zero)[0], np.nan)
+    deviations_m = scattered(lambda one: lean_heights(one.placement, one.zero)[1], np.nan)
+    by_lean_m[status == NO_EVIDENCE] = np.nan
+    is_stated = np.isfinite(stated_m)
+    heights_m = np.where(is_stated, stated_m, by_lean_m)
+    known = np.isfinite(heights_m)
+    deviations_m = np.where(is_stated | ~known, np.nan, deviations_m)
+    sure = sure_classes(heights_m, np.nan_to_num(deviations_m), classes)
+    notes[~found] = 'no line of roofs was found'
+    notes[found & (notes == '')] = 'the roof is not placed surely'
+    notes[known] = ''
+    names = np.array(classes.names_with_unknown, dtype=object)
+    columns = {
+        'label': labels['feature'].to_numpy(),
+        'dx_m': moves_m[:, 0],
+        'dy_m': moves_m[:, 1],
+        'lean_m': leans_m,
+        'lean_from': lean_from,
+        'height_m': heights_m,
+        'height_deviation_m': deviations_m,
+        'height_from': np.where(is_stated, STATED, np.where(known, BY_LEAN, '')).astype(object),
+        'height_note': notes,
+        'height_class': np.where(known, names[sure], UNKNOWN),
+        'confidence': scattered(lambda one: one.placement.confidence, 0.0),
+        'presence': presence,
+        'status': status,
+    }
+    polygons = labels.geometry.to_numpy()
+    roofs = translate(polygons, moves_in_map_units(alignment, moves_m))
+    back_m = np.where(found[:, None], moves_m - np.nan_to_num(leans_m)[:, None] * heads, moves_m)
+    footprints = translate(polygons, moves_in_map_units(alignment, back_m))
+    frames = [geopandas.GeoDataFrame(columns, geometry=shapes, crs=labels.crs) for shapes in (roofs, footprints)]
+    return frames[0], frames[1]

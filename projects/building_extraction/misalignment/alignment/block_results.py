@@ -1,0 +1,157 @@
+"""What is computed of each block: evidence for lines first, then places of buildings; and the files that hold it."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from projects.storage.atomic_files import replacing
+
+from .blocks import Block, BlockImage, Source, read_block
+from .edges import EdgeMaps
+from .heights import ASSUMED, KNOWN, Zero, find_zero
+from .line_search import Line, LineGrid, line_evidence
+from .outlines import Outlines
+from .placement import Placement, place
+from .scores import line_scores
+
+HEIGHT_DEVIATION_M = 1.0  # of stated heights from those seen
+
+
+@dataclass(frozen=True)
+class ViewKnowledge:
+    """What is stated of a view.
+
+    Attributes:
+        off_nadir_deg: None is unknown.
+        azimuth_deg: Direction in which roofs lean, clockwise from north; None is unknown.
+        registration_m: East and north from a label to where the ground below it is seen; None is unknown.
+        max_shift_m: Longest registration shift that is searched.
+        max_lean_m: Longest lean.
+    """
+
+    off_nadir_deg: float | None
+    azimuth_deg: float | None
+    registration_m: tuple[float, float] | None
+    max_shift_m: float
+    max_lean_m: float
+
+    @property
+    def grid(self) -> LineGrid:
+        """The lines that are tried."""
+        if self.azimuth_deg is None:
+            return LineGrid(self.max_shift_m, self.max_lean_m)
+        return LineGrid(self.max_shift_m, self.max_lean_m, (self.azimuth_deg,))
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """Where the buildings of a block are.
+
+    Attributes:
+        line: Of its view.
+        placement: Of its buildings.
+        zero: Where leans begin.
+        held_out: Mean edge scores of parts of the outlines that placed nothing, without and with a model; NaN if there
+            is none.
+        uses_model: Whether the probabilities of a model were used.
+    """
+
+    line: Line
+    placement: Placement
+    zero: Zero
+    held_out: tuple[float, float] = (np.nan, np.nan)
+    uses_model: bool = False
+
+    def write(self, path: Path) -> None:
+        """Write a file, as a whole."""
+        told = {'zero': asdict(self.zero), 'held_out': self.held_out, 'uses_model': self.uses_model}
+        told['line'] = asdict(self.line) | {'shift_m': self.line.shift_m.tolist()}
+        with replacing(path) as temporary, temporary.open('wb') as file:
+            np.savez(file, told=json.dumps(told), **asdict(self.placement))
+
+    @classmethod
+    def read(cls, path: Path) -> 'BlockResult':
+        """Read what `write` wrote."""
+        with np.load(path) as held:
+            arrays: dict[str, Any] = {name: held[name] for name in held.files if name != 'told'}
+            told = json.loads(str(held['told']))
+        arrays['scatter_m'] = float(arrays['scatter_m'])
+        line = Line(**told['line'] | {'shift_m': np.array(told['line']['shift_m'])})
+        held_out = tuple(told['held_out'])
+        return cls(line, Placement(**arrays), Zero(**told['zero']), (held_out[0], held_out[1]), told['uses_model'])
+
+
+def search_block(source: Source, block: Block, view: ViewKnowledge, path: Path) -> None:
+    """Write the evidence of a block for each line, by the image and, if there is one, with a model besides.
+
+    Args:
+        source: The image.
+        block: Of it.
+        view: What is stated.
+        path: `.npz` to write.
+    """
+    held: dict[str, np.ndarray] = {}
+    for name in ('image', 'model')[: 1 + (source.probabilities is not None)]:
+        seen = read_block(source, block, is_coarse=True, with_probabilities=name == 'model')
+        evidence, buildings = line_evidence(seen.edges, Outlines.of(seen.polygons_px), seen.gsd_m, view.grid)
+        held |= {name: evidence.astype(np.float32), f'{name}_buildings': np.array(buildings)}
+    with replacing(path) as temporary, temporary.open('wb') as file:
+        np.savez(file, allow_pickle=False, **held)
+
+
+def place_block(source: Source, block: Block, view: ViewKnowledge, lines: list[Line], path: Path) -> None:
+    """Write where the buildings of a block are.
+
+    Args:
+        source: The image.
+        block: Of it.
+        view: What is stated.
+        lines: By the image, and with the model besides, if there is one.
+        path: `.npz` to write.
+    """
+    seen = read_block(source, block, is_coarse=False)
+    result = _placed(seen, seen.edges, block, view, lines[0])
+    if len(lines) > 1:
+        both = read_block(source, block, is_coarse=False, with_probabilities=True)
+        result = _with_model(seen, both.edges, block, view, lines, result)
+    result.write(path)
+
+
+def _placed(seen: BlockImage, edges: EdgeMaps, block: Block, view: ViewKnowledge, line: Line) -> BlockResult:
+    outlines = Outlines.of(seen.polygons_px)
+    lean_m = view.max_lean_m
+    line, placement, fits = place(edges, outlines, line, seen.gsd_m, lean_m, turn=view.azimuth_deg is None)
+    zero = find_zero(line, placement, fits, block.heights_m, view.off_nadir_deg, view.registration_m)
+    if zero.source != ASSUMED:
+        ground_m = line.shift_m + zero.along_m * line.direction
+        azimuth_deg = (line.azimuth_deg + 180 * zero.is_reversed) % 360
+        margin = np.inf if zero.source == KNOWN else line.margin
+        line = replace(line, shift_m=ground_m, azimuth_deg=azimuth_deg, margin=margin)
+        expected_m = zero.tangent * block.heights_m if np.isfinite(zero.tangent) else None
+        deviation_m = float(np.hypot(HEIGHT_DEVIATION_M, placement.scatter_m))
+        _, placement, fits = place(edges, outlines, line, seen.gsd_m, lean_m, expected_m, deviation_m, rounds=1)
+        zero = find_zero(line, placement, fits, block.heights_m, view.off_nadir_deg, view.registration_m)
+    return BlockResult(line, placement, zero)
+
+
+def _with_model(
+    seen: BlockImage,
+    both: EdgeMaps,
+    block: Block,
+    view: ViewKnowledge,
+    lines: list[Line],
+    without: BlockResult,
+) -> BlockResult:
+    """The second round, if what neither round saw, every second stretch of the outlines, fits the image better."""
+    placing, held_out = Outlines.of(seen.polygons_px).halves()
+    scores = []
+    for edges, line in zip((seen.edges, both), lines, strict=True):
+        line, placement, _ = place(edges, placing, line, seen.gsd_m, view.max_lean_m, turn=view.azimuth_deg is None)
+        moves_px = placement.moves_m(line) * (1, -1) / seen.gsd_m
+        of_each = [line_scores(seen.edges, held_out, n, moves_px[n : n + 1])[0][0] for n in range(len(moves_px))]
+        scores.append(float(np.mean(np.array(of_each)[placement.inside])) if placement.inside.any() else np.nan)
+    result = _placed(seen, both, block, view, lines[1]) if scores[1] > scores[0] else without
+    return replace(result, held_out=(scores[0], scores[1]), uses_model=scores[1] > scores[0])

@@ -1,0 +1,98 @@
+"""How well outlines fit the edges of an image wherever they are moved to, and what that says.
+
+The score of a place is the mean strength of the edges that run along the outline there. Scores of one building at all
+places tried are standardised: z is 0 where nothing is, with deviation 1, almost normal. Where its roof is, z is higher
+the longer the outline: `EXPECTED` and `DEVIATION` were measured on rendered scenes of Melbourne (0.3 and 0.6 m a pixel,
+15 to 30 degrees off nadir, 367 buildings of one tier each).
+"""
+
+import numpy as np
+
+from .edges import EdgeMaps, direction_of
+from .outlines import Outlines
+
+EXPECTED = (1.15, -1.4)  # z of the right place: first · log(points of the outline) + second
+LEAST_EXPECTED = 0.5
+DEVIATION = 1.3  # of z there
+LARGEST = 7.0  # a z beyond it says no more
+MIN_INSIDE = 0.5  # share of an outline that must lie where the image has data
+MIN_PLACES = 20
+
+
+def log_ratio(z: np.ndarray, num_points: int) -> np.ndarray:
+    """Logarithm of how much likelier a standardised score is where the roof is than where it is not."""
+    expected = max(EXPECTED[0] * np.log(max(num_points, 4)) + EXPECTED[1], LEAST_EXPECTED)
+    z = np.minimum(z, np.float32(LARGEST))
+    return np.float32(-np.log(DEVIATION)) - (z - np.float32(expected)) ** 2 / np.float32(2 * DEVIATION**2) + z * z / 2
+
+
+def standardized(scores: np.ndarray, inside: np.ndarray) -> np.ndarray | None:
+    """Scores less their mean, by their deviation; those of places where too little is `inside` are -3.
+
+    Returns:
+        z of the same shape; None if there are too few places, or all score alike.
+    """
+    known = inside >= MIN_INSIDE
+    if np.count_nonzero(known) < MIN_PLACES or not (deviation := float(scores[known].std())) > 1e-6:
+        return None
+    return np.where(known, (scores - scores[known].mean()) / np.float32(deviation), np.float32(-3))
+
+
+def square_scores(
+    padded: np.ndarray, inside: np.ndarray, outlines: Outlines, number: int, radius_px: int
+) -> np.ndarray | None:
+    """Standardised scores of all moves of one outline by up to a radius, right and down.
+
+    Args:
+        padded: (DIRECTIONS, H + 2r, W + 2r) `EdgeMaps.maps` with a margin of zeros.
+        inside: (H + 2r, W + 2r) float32, 1 where the image has data.
+        outlines: In pixels of the image.
+        number: Which of them.
+        radius_px: r.
+
+    Returns:
+        (2r + 1, 2r + 1), the middle being no move; None if the image has too little of it.
+    """
+    points, normals = outlines.of_number(number)
+    side = 2 * radius_px + 1
+    columns, rows = np.floor(points).astype(int).T
+    height, width = inside.shape
+    near = (columns >= 0) & (columns <= width - side) & (rows >= 0) & (rows <= height - side)
+    if np.count_nonzero(near) < MIN_INSIDE * len(points):
+        return None
+    total, known = np.zeros((2, side, side), np.float32)
+    directions = direction_of(normals)
+    for column, row, direction in zip(columns[near].tolist(), rows[near].tolist(), directions[near], strict=True):
+        total += padded[direction, row : row + side, column : column + side]
+        known += inside[row : row + side, column : column + side]
+    return standardized(total / np.maximum(known, MIN_INSIDE * len(points)), known / len(points))
+
+
+def line_scores(
+    edges: EdgeMaps, outlines: Outlines, number: int, moves_px: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of given moves of one outline.
+
+    Args:
+        edges: Of the image.
+        outlines: In its pixels.
+        number: Which of them.
+        moves_px: (M, 2) Right and down.
+
+    Returns:
+        (M,) float32 scores, and the share of the outline (M,) that lies where the image has data.
+    """
+    points, normals = outlines.of_number(number)
+    width, height = edges.size_px
+    columns, rows = (
+        np.floor(points[:, axis, None] + moves_px[:, axis]).astype(np.int32) for axis in (0, 1)
+    )  # (P, M) each
+    places = np.clip(rows, 0, height - 1) * np.int32(width) + np.clip(columns, 0, width - 1)
+    within = (columns.min() >= 0) & (columns.max() < width) & (rows.min() >= 0) & (rows.max() < height)
+    strengths = edges.flat[direction_of(normals)[:, None], places]
+    if within and edges.valid.all():
+        return strengths.mean(axis=0), np.ones(len(moves_px), np.float32)
+    known = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height) & edges.valid.ravel()[places]
+    counts = known.sum(axis=0)
+    scores = np.where(known, strengths, 0).sum(axis=0) / np.maximum(counts, MIN_INSIDE * len(points))
+    return scores.astype(np.float32), (counts / len(points)).astype(np.float32)

@@ -1,0 +1,90 @@
+#!/usr/bin/env python
+"""Lay building labels on the buildings of an image: how far each is off, how surely, and how high it is.
+
+tools/align_labels.py --image city.tif --labels footprints.gpkg --out aligned.gpkg
+tools/align_labels.py --image city.tif --labels footprints.gpkg --height-column height_m --off-nadir-deg 25 --out a.gpkg
+
+Needs no clean labels and no training. Writes roofs and footprints as two layers, with a table in JSON and a picture
+beside. An interrupted run goes on where it was.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
+from projects.command_line import MEANINGS, file_to_write, number, told_in_one_line, whole_number
+from projects.storage.atomic_files import write_file
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Lay building labels on the buildings of an image.')
+    add = parser.add_argument
+    add('--image', metavar='FILE', type=Path, required=True, help='GeoTIFF or another raster, north up')
+    add('--labels', metavar='FILE', type=Path, required=True, help='GeoPackage, GeoJSON, Shapefile, ... of polygons')
+    add('--out', metavar='FILE', type=file_to_write, required=True, help='.gpkg with layers of roofs and footprints')
+    add('--height-column', metavar='NAME', help='column of the labels with heights above ground, of some or all')
+    add('--off-nadir-deg', type=number(), help='angle between line of sight and vertical, if known')
+    add('--azimuth-deg', type=number(), help='direction in which roofs lean, clockwise from north, if known')
+    add(
+        '--registration-m',
+        metavar=('EAST', 'NORTH'),
+        nargs=2,
+        type=number(),
+        help='from a label to where the ground below it is seen, if known',
+    )
+    add('--max-shift-m', type=number(above=0), default=8.0, help='longest such shift that is searched (default: 8)')
+    add('--max-height-m', type=number(above=0), help='of buildings that are looked for (default: as stated, or 80)')
+    add('--probabilities', metavar='RASTER', type=Path, help='of roof, as tools/predict.py writes: a second round')
+    add('--values', choices=MEANINGS, help='what those mean (default: as the raster says, or where it is plain)')
+    add('--bands', metavar='N', nargs='+', type=whole_number(), help='of the image: one, or red, green and blue')
+    add('--layer', metavar='NAME', help='layer of the labels (default: the only one of polygons)')
+    add('--assume-crs', metavar='CRS', help='coordinate system of labels that state none, such as EPSG:4326')
+    add('--processes', metavar='N', type=whole_number(), default=1, help='that work on parts of it (default: 1)')
+    add('--overwrite', action='store_true', help='forget what an interruption with other settings left')
+    args = parser.parse_args(arguments)
+    if args.out.suffix.lower() != '.gpkg':
+        parser.error(f'--out {args.out}: expected a name that ends in .gpkg, which holds both layers')
+    return args
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Align, print a table and write the results."""
+    args = parse_args(arguments)
+    with told_in_one_line('align_labels', 'stopped; the same command goes on'):
+        from projects.building_extraction.height_classes import HeightClasses
+        from projects.building_extraction.misalignment.alignment.align import align
+        from projects.building_extraction.misalignment.alignment.aligned_labels import aligned_labels
+        from projects.building_extraction.misalignment.alignment.report import as_text, summary, write_picture
+        from projects.building_extraction.misalignment.alignment.settings import AlignmentSettings
+        from projects.geodata.vector_files import write_layers
+
+        classes = HeightClasses()
+        settings = AlignmentSettings(
+            args.image,
+            args.labels,
+            args.height_column,
+            args.off_nadir_deg,
+            args.azimuth_deg,
+            args.registration_m and tuple(args.registration_m),
+            args.max_shift_m,
+            args.max_height_m,
+            args.probabilities,
+            args.values,
+            args.bands and tuple(args.bands),
+            args.layer,
+            args.assume_crs,
+        )
+        result = align(settings, args.out, args.processes, overwrite=args.overwrite)
+        roofs, footprints = aligned_labels(result, classes)
+        write_picture(result, roofs, args.image, settings.bands, args.out.with_suffix('.png'))
+        write_file(args.out.with_suffix('.json'), json.dumps(summary(result, roofs, classes), indent=1))
+        write_layers({'roofs': roofs, 'footprints': footprints}, args.out)
+    print(as_text(result, roofs, classes))
+    print(f'wrote {args.out}, with {args.out.with_suffix(".json").name} and {args.out.with_suffix(".png").name} beside')
+
+
+if __name__ == '__main__':
+    main()
