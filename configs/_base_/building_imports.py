@@ -7,4 +7,5 @@ building_imports = [
     'projects.building_extraction.datasets',
     'projects.building_extraction.evaluation',
     'projects.building_extraction.knowledge_transfer',
+    'projects.building_extraction.roof_offsets',
 ]

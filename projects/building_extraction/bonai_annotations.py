@@ -30,12 +30,12 @@ def labeled(annotation: dict[str, Any], label: str) -> dict[str, Any] | None:
         A new annotation; None if it lacks `roof_mask`, or both `footprint_mask` and the `offset` to it.
     """
     roof, footprint = (_ring(annotation.get(key)) for key in ('roof_mask', 'footprint_mask'))
-    offset_px = _offset_px(annotation)
-    if footprint is None and roof and offset_px:
-        footprint = (_points(roof) - offset_px).ravel().tolist()
+    offset = offset_px(annotation)
+    if footprint is None and roof and offset:
+        footprint = (_points(roof) - offset).ravel().tolist()
     if roof is None or footprint is None:
         return None
-    rings = {'roof': [roof], 'footprint': [footprint], 'building': [roof, footprint, *_facades(roof, offset_px)]}[label]
+    rings = {'roof': [roof], 'footprint': [footprint], 'building': [roof, footprint, *_facades(roof, offset)]}[label]
     points = np.concatenate([_points(ring) for ring in rings])
     (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
     ignored = any(annotation.get(flag) for flag in ('iscrowd', 'ignore_flag', 'ignore'))
@@ -53,11 +53,11 @@ def _ring(flat: Any) -> list[float] | None:
     return flat if usable else None
 
 
-def _offset_px(annotation: dict[str, Any]) -> Sequence[float] | None:
-    """[dx, dy] from footprint to roof if it is known."""
-    offset_px = annotation.get('offset')
-    usable = isinstance(offset_px, list | tuple) and len(offset_px) == 2 and _are_finite(offset_px)
-    return offset_px if usable else None
+def offset_px(annotation: dict[str, Any]) -> Sequence[float] | None:
+    """[dx, dy], roof - footprint in pixels to the right and down; None if it is not known."""
+    stated = annotation.get('offset')
+    usable = isinstance(stated, list | tuple) and len(stated) == 2 and _are_finite(stated)
+    return stated if usable else None
 
 
 def _are_finite(values: Sequence[Any]) -> bool:
@@ -68,13 +68,13 @@ def _points(ring: list[float]) -> np.ndarray:
     return np.asarray(ring, float).reshape(-1, 2)
 
 
-def _facades(roof: list[float], offset_px: Sequence[float] | None) -> list[list[float]]:
+def _facades(roof: list[float], offset: Sequence[float] | None) -> list[list[float]]:
     """The parallelogram that each edge of a roof sweeps."""
-    if not offset_px or not np.any(offset_px):
+    if not offset or not np.any(offset):
         return []
     start = _points(roof)
     end = np.roll(start, -1, axis=0)
-    return np.stack([start, end, end - offset_px, start - offset_px], axis=1).reshape(len(start), 8).tolist()
+    return np.stack([start, end, end - offset, start - offset], axis=1).reshape(len(start), 8).tolist()
 
 
 def contradiction_px(annotation: dict[str, Any]) -> float:
@@ -87,11 +87,11 @@ def contradiction_px(annotation: dict[str, Any]) -> float:
         Largest distance in x or y; NaN if a part is not given.
     """
     rings = [_ring(annotation.get(key)) for key in ('roof_mask', 'footprint_mask')]
-    offset_px = _offset_px(annotation)
-    if None in rings or offset_px is None:
+    offset = offset_px(annotation)
+    if None in rings or offset is None:
         return float('nan')
     roof, footprint = (_points(ring) for ring in rings if ring is not None)
-    moved = footprint + offset_px
+    moved = footprint + offset
     if roof.shape != moved.shape:
         roof, moved = (np.stack([points.min(0), points.max(0)]) for points in (roof, moved))
     return float(np.abs(roof - moved).max())

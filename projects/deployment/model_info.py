@@ -40,6 +40,7 @@ class ModelInfo:
         input_size: Height and width that the graph is fixed to; None: any of at least `MIN_SIDE_PX`.
         batch_size: Images per call that the graph is fixed to; None: any.
         accuracy: Scores of verification and data set, before and after the export.
+        lean_consensus: Whether the offsets that a model finds in an image are brought onto one direction.
     """
 
     task: str
@@ -59,6 +60,7 @@ class ModelInfo:
     input_size: tuple[int, int] | None = None
     batch_size: int | None = None
     accuracy: dict[str, Any] = dataclasses.field(default_factory=dict)
+    lean_consensus: bool = False
 
     @property
     def found(self) -> str:
@@ -133,6 +135,7 @@ class ModelInfo:
             threshold=threshold,
             mask_threshold=rcnn.get('mask_thr_binary', 0.5),
             config=Path(cfg.filename).stem,
+            lean_consensus='offset_head' in model.get('roi_head', {}) and rcnn.get('lean_consensus', False),
         )
 
 

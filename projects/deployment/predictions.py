@@ -1,6 +1,6 @@
 """What models say about images, and its way back from the network's image to the user's."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import cv2
@@ -33,17 +33,22 @@ class Detections:
         labels: (N,) int64, index of the class.
         masks: (N, h, w) float32 probabilities inside of the box, at RoI size (28 x 28 with mmdet's head); None for
             models without masks.
+        offsets: (N, 2) float32, from a building's footprint to its roof (the mask), pixels to the right and down; None
+            for models without.
+        heights_m: (N,) float32 metres above ground; None for models without.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
     masks: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+    heights_m: np.ndarray | None = None
 
     def select(self, chosen: np.ndarray) -> 'Detections':
         """Those of an index or boolean array."""
-        masks = None if self.masks is None else self.masks[chosen]
-        return Detections(self.boxes[chosen], self.scores[chosen], self.labels[chosen], masks)
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: array[chosen] for name, array in given.items() if array is not None})
 
 
 Prediction = Segmentation | Detections
@@ -151,9 +156,15 @@ def resize_segmentation(segmentation: Segmentation, size: tuple[int, int], info:
 
 
 def rescale_detections(detections: Detections, from_size: tuple[int, int], to_size: tuple[int, int]) -> Detections:
-    """Bring boxes from the network's image to the user's; sizes are heights and widths in pixels."""
-    factor = np.array([to_size[1] / from_size[1], to_size[0] / from_size[0]] * 2, dtype=np.float32)
-    return replace(detections, boxes=detections.boxes * factor)
+    """Bring boxes and offsets from the network's image to the user's; sizes are heights and widths in pixels."""
+    return scale_detections(detections, to_size[1] / from_size[1], to_size[0] / from_size[0])
+
+
+def scale_detections(detections: Detections, across: float, down: float) -> Detections:
+    """Multiply boxes and offsets, what is in pixels, by factors of width and height."""
+    factor = np.array([across, down], dtype=np.float32)
+    offsets = None if detections.offsets is None else detections.offsets * factor
+    return replace(detections, boxes=detections.boxes * np.tile(factor, 2), offsets=offsets)
 
 
 def labels_of(probabilities: np.ndarray, info: ModelInfo) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.config import Config
 
 from projects.command_line import PRECISIONS, UsageError
+from projects.geodata.common_lean import along_common_direction
 from projects.training.config import load_config
 
 from .model_info import ModelInfo
@@ -38,7 +39,7 @@ class Predictor:
     Args:
         session: The graph: images (B, H, W, 3) uint8 RGB to `probabilities` (B, C, H, W) or `labels` (B, H, W) of a
             segmentor; to `boxes` (N, 4), `scores` (N,), `labels` (N,), `image_indices` (N,) and, with masks, `masks`
-            (N, h, w) of a detector, for all images together.
+            (N, h, w), with offsets `offsets` (N, 2) and `heights` (N,) of a detector, for all images together.
         info: What the graph is.
     """
 
@@ -64,9 +65,11 @@ class Predictor:
         if 'scores' not in outputs:
             kind = np.uint8 if len(self.info.classes) <= 256 else np.uint16
             return [Segmentation(one) for one in outputs['labels'].astype(kind)]
-        everything = Detections(outputs['boxes'], outputs['scores'], outputs['labels'], outputs.get('masks'))
+        optional = [outputs.get(name) for name in ('masks', 'offsets', 'heights')]
+        everything = Detections(outputs['boxes'], outputs['scores'], outputs['labels'], *optional)
         chosen = [np.flatnonzero(outputs['image_indices'] == index) for index in range(len(images))]
-        return [everything.select(one[np.argsort(-outputs['scores'][one], kind='stable')]) for one in chosen]
+        found = [everything.select(one[np.argsort(-outputs['scores'][one], kind='stable')]) for one in chosen]
+        return [_straightened(one) if self.info.lean_consensus else one for one in found]
 
     def predict_image(self, image: np.ndarray) -> Prediction:
         """Predict one image, (H, W, 3) uint8 RGB, as the recipe does: resized, predicted, and brought back.
@@ -97,6 +100,12 @@ class Predictor:
                 f'{len(images)} images at once: {self.info.config} was exported for {batch_size}; export it with '
                 '--dynamic or --batch-size'
             )
+
+
+def _straightened(found: Detections) -> Detections:
+    """Detections whose offsets have one direction."""
+    assert found.offsets is not None
+    return dataclasses.replace(found, offsets=along_common_direction(found.offsets, found.scores))
 
 
 def open_predictor(

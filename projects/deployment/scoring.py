@@ -32,6 +32,7 @@ from .predictions import (
     rescale_detections,
     resize_segmentation,
     rgb_pixels,
+    scale_detections,
 )
 from .predictor import open_predictor
 
@@ -207,15 +208,17 @@ def _add_segmentation(sample: SegDataSample, segmentation: Segmentation) -> None
 
 def _add_detections(sample: DetDataSample, detections: Detections, mask_threshold: float) -> None:
     """As mmdet: boxes divided by the pipeline's own `scale_factor`, and masks of the size of the image file."""
-    boxes = detections.boxes / np.tile(np.float32(sample.scale_factor), 2)
+    across, down = sample.scale_factor
+    placed = scale_detections(detections, 1 / across, 1 / down)
     instances = InstanceData(
-        bboxes=torch.from_numpy(boxes),
-        scores=torch.from_numpy(detections.scores),
-        labels=torch.from_numpy(detections.labels),
+        bboxes=torch.from_numpy(placed.boxes),
+        scores=torch.from_numpy(placed.scores),
+        labels=torch.from_numpy(placed.labels),
     )
-    if detections.masks is not None:
-        placed = dataclasses.replace(detections, boxes=boxes)
+    if placed.masks is not None:
         instances.masks = torch.from_numpy(paste_whole_masks(placed, sample.ori_shape[:2], mask_threshold))
+    if placed.offsets is not None:
+        instances.offsets, instances.heights_m = torch.from_numpy(placed.offsets), torch.from_numpy(placed.heights_m)
     sample.pred_instances = instances
 
 

@@ -30,7 +30,7 @@ CITY_SIZE_M = 2000.0
 GSD_M = 0.6
 MIN_SIDE_PX = 64
 NOISY_SPLIT = 'source'
-OFF_NADIR_DEG = (10.0, 40.0)  # of the images in the format of BONAI
+OFF_NADIR_DEG = (10.0, 40.0)  # of the images in the format of BONAI, and of roofs with offsets
 Value = int | Sequence[int]
 
 
@@ -70,7 +70,9 @@ class BonaiFile:
     num_images: int
 
 
-def write_scenes_sample(root: Path, num_tiles: Mapping[str, int], tile_px: int = 128, seed: int = 0) -> Path:
+def write_scenes_sample(
+    root: Path, num_tiles: Mapping[str, int], tile_px: int = 128, seed: int = 0, off_nadir: bool = False
+) -> Path:
     """Writes building tiles, unless they are there already and were written with the same arguments.
 
     Their layout is that of `write_scenes`. The split 'source' is seen from 10 to 40 degrees off nadir and labelled with
@@ -81,6 +83,7 @@ def write_scenes_sample(root: Path, num_tiles: Mapping[str, int], tile_px: int =
         num_tiles: How many tiles of each split.
         tile_px: Side of a tile in pixels of 0.6 m.
         seed: Seed of everything random.
+        off_nadir: All splits are seen from 10 to 40 degrees off nadir, and labelled with the roofs.
 
     Returns:
         `root`.
@@ -94,13 +97,16 @@ def write_scenes_sample(root: Path, num_tiles: Mapping[str, int], tile_px: int =
         split: replace(noisy, num_tiles=number) if split == NOISY_SPLIT else Domain(number)
         for split, number in num_tiles.items()
     }
+    if off_nadir:
+        domains = {split: Domain(number, OFF_NADIR_DEG) for split, number in num_tiles.items()}
 
     def build(folder: Path) -> None:
         with _rendered(root, folder, domains, tile_px, seed) as scenes:
             for path in scenes.iterdir():
                 path.rename(folder / path.name)
 
-    return build_once(root, _parameters('scenes', tile_px, seed, num_tiles=dict(num_tiles)), build)
+    layout = 'roof scenes' if off_nadir else 'scenes'
+    return build_once(root, _parameters(layout, tile_px, seed, num_tiles=dict(num_tiles)), build)
 
 
 def write_mask_sample(

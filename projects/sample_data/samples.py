@@ -89,6 +89,14 @@ def _write_ade20k(cfg: Config, folder: Path, sample: Sample) -> None:
     write_ade20k_sample(folder, num_images, sample.image_size, sample.seed)
 
 
+def _write_roof_scenes(cfg: Config, folder: Path, sample: Sample) -> None:
+    """Roofs off nadir: the splits that the config uses."""
+    numbers = {'train': sample.num_train_images}
+    splits = {Path(_image_folder(dataset)).parts[0]: role for role, dataset in _datasets(cfg)}
+    num_tiles = {split: numbers.get(role, sample.num_val_images) for split, role in splits.items()}
+    write_scenes_sample(folder, num_tiles, sample.image_size[0], sample.seed, off_nadir=True)
+
+
 def _write_scenes(cfg: Config, folder: Path, sample: Sample) -> None:
     """The splits of the transfer study, whichever the config uses, so that its configs share a data set."""
     num_target = max(sample.num_train_images // CLEAN_SHARE, sample.batch_size)
@@ -142,6 +150,7 @@ def _image_folder(dataset: dict[str, Any]) -> str:
     return str(Path(prefix.get('img_path') or prefix['img']))  # without a slash at the end
 
 
+ROOFS = 'BuildingInstanceDataset with_offsets'
 SAMPLES = {
     'CheckedCocoDataset': Sample(
         _write_coco, (160, 160), num_train_images=128, num_val_images=16, batch_size=2, length=6, learning_rate=3e-4
@@ -170,8 +179,23 @@ SAMPLES = {
     'BuildingInstanceDataset': Sample(  # the same files as for BuildingTileDataset
         _write_scenes, (128, 128), num_train_images=160, num_val_images=16, batch_size=2, length=18, learning_rate=3e-4
     ),
+    ROOFS: Sample(
+        _write_roof_scenes,
+        (160, 160),
+        num_train_images=240,
+        num_val_images=32,
+        batch_size=2,
+        length=6,
+        learning_rate=3e-4,
+    ),
     'BonaiInstanceDataset': Sample(
         _write_bonai, (128, 128), num_train_images=160, num_val_images=16, batch_size=2, length=5, learning_rate=3e-4
     ),
 }
-"""By the type of the data set that a config trains on."""
+"""By `sample_kind`."""
+
+
+def sample_kind(dataset: dict[str, Any]) -> str:
+    """The type of a data set that a config trains on, that of its parts if it is mixed; or `ROOFS`."""
+    kind = dataset.get('of', dataset['type'])
+    return ROOFS if dataset.get('with_offsets') and ROOFS.startswith(kind) else kind

@@ -10,7 +10,7 @@ from projects.training.image_scale import SPLITS, nodes_of, scale_images
 from projects.training.optim_wrapper import has_bfloat16_units
 from projects.training.run_values import TRAINING, require_parts
 
-from .samples import SAMPLES, Sample
+from .samples import SAMPLES, Sample, sample_kind
 
 SAMPLE_ROOT = Path(__file__).resolve().parents[2] / 'data' / 'sample'
 NUM_ROIS = 64  # per image, of which at most a quarter are positives; 512 in the recipes, and most of a step's time
@@ -41,7 +41,7 @@ def use_sample(cfg: Config, root: Path = SAMPLE_ROOT, tiny: bool = False) -> Non
     """
     require_parts(cfg, *TRAINING)
     dataset = cfg.train_dataloader.dataset
-    kind = dataset.get('of', dataset.type)  # what a mixed set is made of
+    kind = sample_kind(dataset)
     if kind not in SAMPLES:
         raise ValueError(f'--sample knows no generated data for data sets of type {kind!r}, only for {sorted(SAMPLES)}')
     sample = SAMPLES[kind].tiny() if tiny else SAMPLES[kind]

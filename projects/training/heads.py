@@ -18,7 +18,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 
-def _mean_over_processes(number: float, like: Tensor) -> Tensor:
+def mean_over_processes(number: float, like: Tensor) -> Tensor:
     """Mean of a number over all processes, at least 1, on the device of `like`."""
     mean = torch.tensor(float(number), device=like.device)
     all_reduce(mean, op='mean')  # nothing to do for one process
@@ -30,7 +30,7 @@ class _GlobalAverageFactor:
 
     def get_targets(self, anchor_list: Any, *args: Any, **kwargs: Any) -> tuple:
         *targets, avg_factor = super().get_targets(anchor_list, *args, **kwargs)  # type: ignore[misc]
-        return (*targets, _mean_over_processes(avg_factor, targets[0][0]))
+        return (*targets, mean_over_processes(avg_factor, targets[0][0]))
 
 
 @MODELS.register_module()
@@ -76,7 +76,7 @@ class GlobalBatchRoIHead(StandardRoIHead):
         """Turn the mean over `number` local samples into a share of the mean over those of all processes."""
         if get_world_size() == 1:
             return
-        scale = number / _mean_over_processes(number, like)
+        scale = number / mean_over_processes(number, like)
         for name, value in losses.items():
             if 'loss' in name:
                 losses[name] = value * scale

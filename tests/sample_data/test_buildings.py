@@ -58,6 +58,15 @@ def test_the_source_is_oblique_and_noisy_and_the_rest_is_clean(scenes):
         assert all(any(image['label_displacement_m']) == (split == 'source') for image in images)
 
 
+def test_off_nadir_all_splits_show_roofs_with_offsets(tmp_path):
+    root = write_scenes_sample(tmp_path / 'roofs', {'source': 2, 'test': 1}, TILE_PX, off_nadir=True)
+    for split in ('source', 'test'):
+        content = json.loads((root / split / 'instances.json').read_text())
+        assert all(image['off_nadir_deg'] >= 10 and image['label'] == 'roof' for image in content['images'])
+        assert not any(any(image['label_displacement_m']) for image in content['images'])
+        assert all(np.hypot(*one['offset']) > 0 for one in content['annotations'])
+
+
 def test_the_same_arguments_give_the_same_bytes(scenes, tmp_path):
     again = write_scenes_sample(tmp_path / 'again', SPLITS, TILE_PX)
     assert contents(again) == contents(scenes)

@@ -354,7 +354,8 @@ def test_building_leaves_find_images_of_64_px_and_the_heights_of_buildings(name,
     train, val, test = (DATASETS.build(cfg[f'{part}_dataloader'].dataset) for part in PARTS)
     assert len(train) >= cfg.train_dataloader.batch_size == 2
     assert len(val) == len(test) == 2
-    crop, side = (48, 32) if name.endswith('_drone') else (64, 64)  # at half the resolution of its tiles
+    smaller = {'efficientnet_lite0_unet_drone': (48, 32), 'shvit_roofoffsets_bonai': (48, 64)}
+    crop, side = smaller.get(name, (64, 64))  # the drone's at half the resolution of its tiles
     assert train[0]['inputs'].shape[1:] == (crop, crop) or 'maskrcnn' in name
     for sample in (dataset[index]['data_samples'] for dataset in (val, test) for index in range(2)):
         assert sample.img_shape == (side, side)
@@ -374,13 +375,13 @@ def written(monkeypatch):
     """Arguments of the sets of buildings that would be written."""
     calls = []
     for name in ('write_scenes_sample', 'write_bonai_sample'):
-        monkeypatch.setattr(f'projects.sample_data.samples.{name}', lambda *arguments: calls.append(arguments))
+        monkeypatch.setattr(f'projects.sample_data.samples.{name}', lambda *args, **options: calls.append(args))
     return calls
 
 
 def test_leaves_for_the_scenes_share_one_set(tmp_path, written):
     for name in BUILDING_LEAVES:
-        if 'scenes' in name:
+        if 'scenes' in name and 'offsets' not in name:
             building_config(name, tmp_path, tiny=False)
     assert len(written) == 15  # seven roles of two networks, and the detector
     assert all(arguments == written[0] for arguments in written)
@@ -388,14 +389,21 @@ def test_leaves_for_the_scenes_share_one_set(tmp_path, written):
 
 
 def test_leaves_for_bonai_share_one_set(tmp_path, written):
-    for name in ('shvit_unet_bonai', 'shvit_maskrcnn_bonai'):
+    for name in ('shvit_unet_bonai', 'shvit_maskrcnn_bonai', 'shvit_roofoffsets_bonai'):
         building_config(name, tmp_path, tiny=False)
-    assert written[0] == written[1]
+    assert written[0] == written[1] == written[2]
     assert [(Path(file.ann_file).stem, file.image_dir, file.num_images) for file in written[0][1]] == [
         *((f'bonai_{city}_trainval', 'trainval/images', 40) for city in ('shanghai', 'beijing', 'chengdu', 'haerbin')),
         ('bonai_jinan_trainval', 'trainval/images', 16),
         ('bonai_shanghai_xian_test', 'test/images', 16),
     ]
+
+
+def test_roofs_with_offsets_have_a_set_of_their_own(tmp_path, written):
+    cfg = building_config('shvit_roofoffsets_scenes', tmp_path, tiny=False)
+    folder, num_tiles, *_ = written[0]
+    assert (folder, num_tiles) == (tmp_path / 'roof_scenes', {'source': 240, 'val': 32, 'test': 32})
+    assert cfg.train_cfg.max_epochs == 6
 
 
 def test_a_split_of_another_name_is_written_too(tmp_path, written):

@@ -81,8 +81,10 @@ class BonaiInstanceDataset(BuildingInstanceDataset):
             relabeled = labeled(annotation, self.label)
             if relabeled is None:
                 self._left_out.append(annotation.get('id'))
-            else:
-                chosen.append(relabeled)
+                continue
+            if self.with_offsets and (whole := labeled(annotation, 'building')):
+                relabeled['building_bbox'] = whole['bbox']
+            chosen.append(relabeled)
         return super().parse_data_info({**raw_data_info, 'raw_ann_info': chosen})
 
 

@@ -42,6 +42,7 @@ def verify(
     classes: set[int] = set()
     pixel_differences: list[float] = []
     ious: list[float] = []
+    offsets: list[float] = []
     for names, images in batches:
         for name, first, second in zip(names, reference(images), exported(images), strict=True):
             result.images += 1
@@ -57,11 +58,15 @@ def verify(
                         _mask_iou(first, mine, second, other, images.shape[1:3], info.mask_threshold)
                         for mine, other in matches
                     ]
+                if first.offsets is not None:
+                    offsets += _offset_differences(first, second, matches)
     result.classes = len(classes)
     if pixel_differences:
         result.probability = float(np.mean(pixel_differences))
     if ious:
         result.mask_iou = float(np.mean(ious))
+    if offsets:
+        result.offset = float(np.mean(offsets))
     result.worst = sorted(result.worst, key=lambda case: -case.deviation)[:WORST_CASES]
     return result
 
@@ -135,6 +140,19 @@ def _mask_iou(
     mask, partner = _mask(first, mine, size, threshold), _mask(second, other, size, threshold)
     union = (mask | partner).sum()
     return float((mask & partner).sum() / union) if union else 1.0
+
+
+def _offset_differences(first: Detections, second: Detections, matches: np.ndarray) -> list[float]:
+    """Of the (M, 2) partners: the larger difference, see `Bounds`."""
+    mine, other = first.select(matches[:, 0]), second.select(matches[:, 1])
+    assert mine.offsets is not None
+    assert mine.heights_m is not None
+    assert other.offsets is not None
+    assert other.heights_m is not None
+    side = np.sqrt((mine.boxes[:, 2:] - mine.boxes[:, :2]).prod(axis=1)).clip(1)
+    moved = np.linalg.norm(mine.offsets - other.offsets, axis=1) / side
+    grown = np.abs(np.log1p(mine.heights_m) - np.log1p(other.heights_m))
+    return np.maximum(moved, grown).tolist()
 
 
 def _mask(detections: Detections, index: int, size: tuple[int, int], threshold: float) -> np.ndarray:

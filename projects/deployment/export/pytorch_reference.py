@@ -49,5 +49,5 @@ def _prediction(sample: BaseDataElement) -> Prediction:
         labels = sample.pred_sem_seg.data[0].numpy()
         return Segmentation(labels.astype(np.uint8 if len(logits) <= 256 else np.uint16), probabilities.numpy())
     found = sample.pred_instances
-    masks = found.masks.numpy() if 'masks' in found else None
-    return Detections(found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy(), masks)
+    optional = [found[name].numpy() if name in found else None for name in ('masks', 'offsets', 'heights_m')]
+    return Detections(found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy(), *optional)

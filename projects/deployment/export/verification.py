@@ -19,6 +19,8 @@ class Bounds:
         iou: Least IoU of a box with its partner.
         score: Largest difference of their scores.
         mask_iou: Least mean IoU of their masks.
+        offset: Largest mean difference of their offsets, as a share of the square root of the box's area, and of the
+            logarithms of their heights.
         unmatched: Largest share of detections without a partner.
         ties: Largest share of ties in NMS, of which two runtimes may keep different ones. One tie is always allowed;
             0: no tie excuses a missing partner.
@@ -31,6 +33,7 @@ class Bounds:
     iou: float
     score: float
     mask_iou: float
+    offset: float
     unmatched: float
     ties: float
     weak: float
@@ -43,10 +46,10 @@ class Bounds:
 # must have one: that tells a useful network from a broken one, and how good it is the scores of the data set have to
 # say.
 BOUNDS = {
-    'fp32': Bounds(0.999, 1e-3, 0.99, 1e-3, 0.99, 0.0, 0.02, 0.0),
-    'fp16': Bounds(0.995, 0.005, 0.5, 0.1, 0.9, 0.05, 0.0, 0.3),
-    'bf16': Bounds(0.97, 0.03, 0.5, 0.1, 0.8, 0.1, 0.0, 0.3),
-    'int8': Bounds(0.9, 0.08, 0.5, 0.2, 0.7, 0.2, 0.0, 0.3),
+    'fp32': Bounds(0.999, 1e-3, 0.99, 1e-3, 0.99, 1e-3, 0.0, 0.02, 0.0),
+    'fp16': Bounds(0.995, 0.005, 0.5, 0.1, 0.9, 0.02, 0.05, 0.0, 0.3),
+    'bf16': Bounds(0.97, 0.03, 0.5, 0.1, 0.8, 0.05, 0.1, 0.0, 0.3),
+    'int8': Bounds(0.9, 0.08, 0.5, 0.2, 0.7, 0.1, 0.2, 0.0, 0.3),
 }
 
 
@@ -81,6 +84,7 @@ class Verification:
         probability: Mean over pixels of the largest difference of a class's probability; None without probabilities.
         largest: Largest differences by what differs: 'probability', 'score', '1 - IoU of boxes'.
         mask_iou: Mean IoU of the masks of partners; None without masks.
+        offset: Mean difference of the offsets and heights of partners, see `Bounds`; None without them.
         worst: The gravest deviations.
         note: How the comparison was made, where it was not the usual way.
         sites: In int8, how far the runtime strays from the simulation at each site alone, see `site_deviations`.
@@ -96,6 +100,7 @@ class Verification:
     probability: float | None = None
     largest: dict[str, float] = field(default_factory=dict)
     mask_iou: float | None = None
+    offset: float | None = None
     worst: list[Case] = field(default_factory=list)
     is_detection: bool = False
     note: str = ''
@@ -139,6 +144,8 @@ class Verification:
             problems.append(f'probabilities differ by {self.probability:.2g} on average, not {bounds.probability}')
         if self.mask_iou is not None and self.mask_iou < bounds.mask_iou:
             problems.append(f'masks have a mean IoU of {self.mask_iou:.3f}, not {bounds.mask_iou}')
+        if self.offset is not None and not self.offset <= bounds.offset:
+            problems.append(f'offsets and heights differ by {self.offset:.2g} of their scale, not {bounds.offset}')
         wrong = {site: value for site, value in self.sites.items() if not value <= SITE_DEVIATION}
         if wrong:
             named = ', '.join(
@@ -168,6 +175,8 @@ class Verification:
             parts.append(f'mean difference of probabilities {self.probability:.2g}')
         if self.mask_iou is not None:
             parts.append(f'mean IoU of masks {self.mask_iou:.4f}')
+        if self.offset is not None:
+            parts.append(f'mean difference of offsets and heights {self.offset:.2g} of their scale')
         parts += [f'largest difference of {name} {value:.2g}' for name, value in self.largest.items()]
         if self.sites:
             parts.append(

@@ -16,7 +16,9 @@ LOWEST = -1e30  # a logit that no box has
 class MaskRCNNGraph(ImageGraph):
     """mmdet's TwoStageDetector with a StandardRoIHead; masks are pasted outside.
 
-    The results are those of mmdet's `RPNHead`, `BBoxHead` and `FCNMaskHead` in `predict_by_feat`.
+    The results are those of mmdet's `RPNHead`, `BBoxHead` and `FCNMaskHead` in `predict_by_feat`. A RoI head that has
+    an `offset_head` (of `building_extraction.roof_offsets`) gives `offsets` (N, 2) in pixels and `heights` (N,) in
+    metres too, of each box by itself: what the offsets of an image have in common is found outside.
 
     Args:
         model: A TwoStageDetector.
@@ -26,17 +28,22 @@ class MaskRCNNGraph(ImageGraph):
     def __init__(self, model: Any, **images: Any) -> None:
         super().__init__(model, **images)
         self.rpn_head, self.roi_head, self.cfg = model.rpn_head, model.roi_head, model.test_cfg
+        self.with_offsets = hasattr(model.roi_head, 'offset_head')
         masks = ('masks',) if self.roi_head.with_mask else ()
-        self.output_names = ('boxes', 'scores', 'labels', 'image_indices', *masks)
+        offsets = ('offsets', 'heights') if self.with_offsets else ()
+        self.output_names = ('boxes', 'scores', 'labels', 'image_indices', *masks, *offsets)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         features = self.extract_features(images)
         boxes, scores, labels, image = self._detect(features, self._propose(features, images), images)
-        if not self.roi_head.with_mask:
-            return boxes, scores, labels, image
+        outputs = [boxes, scores, labels, image]
         rois = torch.cat((image[:, None].to(boxes.dtype), boxes), 1)
-        logits = self._of_class(self._mask_logits(features, rois), labels)
-        return boxes, scores, labels, image, logits.sigmoid()
+        if self.roi_head.with_mask:
+            outputs.append(self._of_class(self._mask_logits(features, rois), labels).sigmoid())
+        if self.with_offsets:
+            encoded, z, _ = self._offset_outputs(features, rois)
+            outputs += self.roi_head.offset_head.decode(encoded, z, boxes)
+        return tuple(outputs)
 
     def regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Proposals (P, 5), and detections (N, 6): their regions, and their classes."""
@@ -48,7 +55,8 @@ class MaskRCNNGraph(ImageGraph):
     def head_outputs(self, images: Tensor, regions: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
         """Of the RPN `rpn_cls.LEVEL` and `rpn_box.LEVEL`; of the proposals `cls` (P, C + 1) and `box`.
 
-        Where there are masks, `mask` (N, h, w) of the detections, each of its class.
+        Where there are masks, `mask` (N, h, w) of the detections, each of its class, and of the head of offsets
+        `offset` and `height`, as it encodes them.
         """
         rois, detected = self.regions(images) if regions is None else regions
         features = self.extract_features(images)
@@ -62,7 +70,13 @@ class MaskRCNNGraph(ImageGraph):
         }
         if self.roi_head.with_mask:
             outputs['mask'] = self._of_class(self._mask_logits(features, detected[:, :5]), detected[:, 5].long())
+        if self.with_offsets:
+            outputs['offset'], outputs['height'], _ = self._offset_outputs(features, detected[:, :5])
         return outputs
+
+    def _offset_outputs(self, features: Sequence[Tensor], rois: Tensor) -> tuple[Tensor, ...]:
+        """Encoded, as the head of offsets says them."""
+        return self.roi_head.offset_head(pool(self.roi_head.bbox_roi_extractor, features, rois), rois[:, 1:])
 
     def _mask_logits(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
         """Of all classes, (N, C, h, w)."""

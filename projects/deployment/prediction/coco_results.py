@@ -65,6 +65,8 @@ def to_annotations(
 ) -> list[dict[str, Any]]:
     """One dict per instance: `category_id` (from 1), `bbox` (left, top, width, height), `score`, `area`, its mask.
 
+    Of a building with an offset also `offset` and `building_height`.
+
     Args:
         detections: Of one image, in its pixels.
         masks: From `paste_masks`.
@@ -74,6 +76,8 @@ def to_annotations(
     for index, box in enumerate(detections.boxes.tolist()):
         area = round((box[2] - box[0]) * (box[3] - box[1]), 2)
         annotation = _annotation(detections.labels[index], box, detections.scores[index], area)
+        if detections.offsets is not None and detections.heights_m is not None:
+            annotation |= _offset(detections.offsets[index], detections.heights_m[index])
         if masks is not None:
             annotation['area'] = int(masks[index].mask.sum())
             annotation['segmentation'] = encode_mask(masks[index], size)
@@ -86,6 +90,8 @@ def polygons_to_annotations(instances: RasterInstances) -> Iterator[dict[str, An
     for index, box in enumerate(instances.boxes.tolist()):
         polygon = instances.polygons[index]
         annotation = _annotation(instances.labels[index], box, instances.scores[index], float(polygon.area))
+        if np.isfinite(instances.offsets[index]).all():
+            annotation |= _offset(instances.offsets[index], instances.heights_m[index])
         parts = shapely.get_parts(polygon)
         annotation['segmentation'] = [shapely.get_coordinates(part.exterior)[:-1].ravel().tolist() for part in parts]
         yield annotation
@@ -100,6 +106,11 @@ def _annotation(label: Any, box: list[float], score: Any, area: float) -> dict[s
         'area': area,
         'iscrowd': 0,
     }
+
+
+def _offset(offset: np.ndarray, height_m: Any) -> dict[str, Any]:
+    """As BONAI has them: roof - footprint in pixels to the right and down, metres above ground."""
+    return {'offset': [round(float(value), 2) for value in offset], 'building_height': round(float(height_m), 2)}
 
 
 def write_coco(

@@ -68,7 +68,8 @@ def draw_detections(
 ) -> np.ndarray:
     """Draw masks, boxes, and names with scores; the best score on top.
 
-    A name is left out where it would cover that of a better one. A model of one class has scores alone.
+    A name is left out where it would cover that of a better one. A model of one class has scores alone. A building that
+    is displaced has a white outline where it stands.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -88,6 +89,8 @@ def draw_detections(
         color = tuple(palette[detections.labels[index]])
         if masks is not None:
             _draw_mask(picture, masks[index], factor, color, thick)
+            if detections.offsets is not None:
+                _draw_footprint(picture, masks[index], detections.offsets[index], factor, thick)
         left, top, right, bottom = np.rint(detections.boxes[index] * factor).astype(int).tolist()
         width = thick if masks is None else max(1, thick // 2)
         cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), color, width)
@@ -115,6 +118,17 @@ def _draw_mask(picture: np.ndarray, instance: InstanceMask, factor: int, color: 
     window[mask] = (window[mask] * (1 - MASK_TINT) + tint + 0.5).astype(np.uint8)
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top))
     cv2.drawContours(picture, contours, -1, color, thick, cv2.LINE_AA)
+
+
+def _draw_footprint(picture: np.ndarray, roof: InstanceMask, offset: np.ndarray, factor: int, thick: int) -> None:
+    """The outlines of a roof, moved back by its offset."""
+    if not roof.mask.any():
+        return
+    corner = np.array([roof.columns.start, roof.rows.start]) - offset
+    left, top = np.rint(corner * factor).astype(int).tolist()
+    mask = roof.mask.repeat(factor, axis=0).repeat(factor, axis=1).astype(np.uint8)
+    contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top))
+    cv2.drawContours(picture, contours, -1, (255, 255, 255), thick, cv2.LINE_AA)
 
 
 def _draw_names(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 WEIGHTED = ('Convolution', 'GroupConvolution', 'MatMul', 'FakeQuantize', 'ROIAlign', 'Parameter', 'Const')
 READ_BY = {'NonMaxSuppression': (0, 1), 'ROIAlign': (1,)}  # their inputs that are boxes or scores, by position
-RESULTS = ('boxes', 'scores')  # outputs of a detector
+RESULTS = ('boxes', 'scores', 'offsets', 'heights')  # outputs of a detector
 ATTRIBUTE = {'name': 'precise', 'version': '0'}  # how OpenVINO's files say that a layer keeps its precision
 
 

@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from shapely.affinity import translate
 
+from projects.building_extraction import roof_offsets  # noqa: F401 (registers)
 from projects.building_extraction.bonai_annotations import contradiction_px, labeled
 from projects.building_extraction.datasets import loading
 from projects.building_extraction.datasets.bonai import (
@@ -97,6 +98,13 @@ def root(tmp_path):
     return tmp_path
 
 
+WITH_OFFSETS = [
+    {'type': 'LoadAerialImage'},
+    {'type': 'LoadRoofs', 'with_bbox': True, 'with_mask': True},
+    {'type': 'PackRoofs', 'meta_keys': META_KEYS},
+]
+
+
 def instances(root, **options):
     settings = {'pipeline': INSTANCES, 'test_mode': True, **options}
     prefix = {'img': 'trainval/images'}
@@ -129,6 +137,17 @@ def test_the_segmentation_of_the_file_is_not_needed(root, mask):
 
 
 # ------------------------------------------------------------------------------------------------------ instance level
+
+
+def test_roofs_come_with_offsets_and_boxes_of_whole_buildings(root):
+    lean = annotation(5, square(20, 20, 10), offset=(4, -6), building_bbox=[0, 0, 1, 1], footprint_mask=None)
+    write(root, [*ANNOTATIONS, lean, annotation(6, square(50, 50, 8)) | {'offset': None}])
+    sample = instances(root, with_offsets=True, pipeline=WITH_OFFSETS)[0]['data_samples'].gt_instances
+    boxes = [[6, 10, 18, 24], [36, 10, 50, 26], [6, 36, 18, 50], [16, 20, 30, 36], [46, 50, 58, 64]]
+    np.testing.assert_array_equal(sample.bboxes.numpy(), boxes)
+    np.testing.assert_array_equal(sample.offsets.numpy(), [[4, -6]] * 4 + [[np.nan] * 2])
+    np.testing.assert_array_equal(sample.heights_m.numpy(), np.float32([40.5, np.nan, np.nan, 20, 20]))
+    assert sample.masks.masks.sum((1, 2)).tolist() == [64, 100, 64, 100, 64]
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,10 @@ def write_scenes(root, splits=('target', 'val')):
         coco_file(root / split / 'instances.json', '.png')
 
 
+def write_roof_scenes(root):
+    write_scenes(root, ('source', 'val', 'test'))
+
+
 def write_bonai(root):
     for split in ('trainval', 'test'):
         for index in range(2):
@@ -135,6 +139,9 @@ LEAVES = {
     'efficientnet_lite0_unet_drone': write_tiles,
     'efficientnet_lite0_maskrcnn_tiles': write_tiles,
     'shvit_maskrcnn_bonai': write_bonai,
+    'shvit_roofoffsets_scenes': write_roof_scenes,
+    'efficientnet_lite0_roofoffsets_scenes': write_roof_scenes,
+    'shvit_roofoffsets_bonai': write_bonai,
 }
 
 

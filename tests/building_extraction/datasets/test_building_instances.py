@@ -8,6 +8,7 @@ import pytest
 from mmengine.registry import init_default_scope
 from PIL import Image
 
+from projects.building_extraction import roof_offsets  # noqa: F401 (registers)
 from projects.building_extraction.datasets import loading  # noqa: F401 (registers)
 from projects.building_extraction.datasets.building_instances import BuildingInstanceDataset
 from projects.training import annotations as annotations_module
@@ -130,3 +131,35 @@ def test_the_height_classes_that_a_set_was_made_with_go_with_it_to_the_scores(ro
     assert 'height_classes' not in dataset(root).metainfo
     (root / 'parameters.json').write_text('{"height_classes": {"limits_m": [20.0], "names": ["small", "large"]}}')
     assert dataset(root).metainfo['height_classes']['names'] == ('small', 'large')
+
+
+def with_offsets(root, annotations, **options):
+    write(root, annotations)
+    pipeline = [{'type': 'LoadAerialImage'}, {'type': 'LoadRoofs', 'with_bbox': True, 'with_mask': True}]
+    return dataset(root, with_offsets=True, pipeline=pipeline, **options)
+
+
+def test_with_offsets_boxes_are_those_of_whole_buildings(root):
+    found = with_offsets(
+        root,
+        [
+            annotation(1, 2, 2, 10, 10, building_height=12.0, offset=[4, -3.5], building_bbox=[-2, 2, 12, 11.5]),
+            annotation(2, 8, 8, 8, 16, building_height=20.0, offset=[9, 9]),  # without width: left out by mmdet
+            annotation(3, 20, 2, 30, 10, building_height=None, offset=None, building_bbox=[]),
+            annotation(4, 20, 20, 30, 30, building_height=0, offset=[math.nan, 1], ignore=1),
+            annotation(5, 34, 20, 40, 30),
+            annotation(6, 34, 2, 40, 8, building_height=120.5, offset=[0, 0]),
+        ],
+    )[0]
+    boxes = [[-2, 2, 10, 13.5], [20, 2, 30, 10], [20, 20, 30, 30], [34, 20, 40, 30], [34, 2, 40, 8]]
+    np.testing.assert_array_equal(found['gt_bboxes'].tensor.numpy(), boxes)
+    np.testing.assert_array_equal(found['gt_offsets'], [[4, -3.5], *[[np.nan] * 2] * 3, [0, 0]])
+    np.testing.assert_array_equal(found['gt_heights_m'], np.float32([12, np.nan, np.nan, np.nan, 120.5]))
+    np.testing.assert_array_equal(found['gt_ignore_flags'], [False, False, True, False, False])
+    assert found['gt_masks'].masks.sum((1, 2)).tolist() == [64, 80, 100, 60, 36]  # the roofs alone
+    assert len(found['buildings']) == 5
+
+
+def test_a_height_that_is_none_is_named(root):
+    with pytest.raises(ValueError, match=r'"building_height" of an annotation: height \'tall\''):
+        with_offsets(root, [annotation(1, 2, 2, 10, 10, building_height='tall')], test_mode=False)

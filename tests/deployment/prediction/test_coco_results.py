@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +48,14 @@ def test_annotations_have_sizes_and_count_categories_from_one():
     mask = coco_mask.decode(first['segmentation'])
     assert mask[3:9, 2:10].all()
     assert mask.sum() == 48
+
+
+def test_buildings_with_offsets_have_them_as_bonai_names_them():
+    found = replace(detections(), offsets=np.array([[3.456, -2], [0, 1]], np.float32), heights_m=np.float32([12.5, 3]))
+    first, second = to_annotations(found, paste_masks(found, (20, 30), 0.5), (20, 30))
+    assert (first['offset'], first['building_height']) == ([3.46, -2], 12.5)
+    assert (second['offset'], second['building_height']) == ([0, 1], 3)
+    assert 'offset' not in to_annotations(detections(), None, (20, 30))[0]
 
 
 def test_boxes_alone_have_their_own_area_and_no_mask():

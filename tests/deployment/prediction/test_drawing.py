@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,19 @@ def test_the_better_score_is_drawn_on_top():
     picture = draw(instance([[100, 100, 300, 300], [100, 100, 300, 300]], [0.9, 0.4], [1, 0]))
     np.testing.assert_allclose(picture[100, 200], [0, 100, 0], atol=5)
     assert picture[200, 200, 1] == 76  # 0.6 (0.6 100 + 0.4 0) + 0.4 100: the tree is the last
+
+
+@pytest.mark.parametrize('size', [(700, 800), (70, 80)])
+def test_a_roof_with_an_offset_has_a_white_outline_where_it_stands(size):
+    unit = size[0] / 700
+    found = instance(np.multiply([[200, 200, 400, 400], [-90, -90, -50, -50]], unit), [0.9, 0.8])
+    leaning = replace(found, offsets=np.multiply([[100, -150], [1, 1]], unit), heights_m=np.array([9, 9.0]))
+    picture, plain = draw(leaning, size), draw(found, size)
+    enlarged = picture.shape[0] / 700
+    row, column, inside = (round(place * enlarged) for place in (450, 100, 200))  # of the left edge, at 200 - 100
+    assert (picture[row, column - 4 : column + 5] > 200).all(axis=1).any()
+    assert (plain[row, column - 4 : column + 5] == GRAY).all()
+    assert (picture[row, inside] == GRAY).all()
 
 
 def test_small_images_are_enlarged_to_have_room_for_names():

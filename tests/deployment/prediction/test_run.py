@@ -364,6 +364,8 @@ def test_objects_of_a_raster_are_written_in_its_pixels(tmp_path, monkeypatch):
         scores=np.array([0.5]),
         labels=np.array([1]),
         polygons=np.array([shapely.Polygon(ring)], dtype=object),
+        offsets=np.array([[2.5, -3.0]]),
+        heights_m=np.array([12.0]),
     )
     result = SimpleNamespace(files={}, notes=[], unreadable=[], num_windows=1, instances=objects, polygons=None)
     monkeypatch.setattr(input_rasters, 'predict_raster', lambda *_, **__: result)
@@ -373,6 +375,7 @@ def test_objects_of_a_raster_are_written_in_its_pixels(tmp_path, monkeypatch):
     assert annotation['bbox'] == [1, 2, 4, 2]
     assert annotation['area'] == 8
     assert annotation['category_id'] == 2
+    assert (annotation['offset'], annotation['building_height']) == ([2.5, -3], 12)
     assert {tuple(point) for point in np.reshape(annotation['segmentation'][0], (-1, 2))} == set(ring)
 
 

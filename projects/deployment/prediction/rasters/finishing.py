@@ -9,12 +9,12 @@ from mmengine.logging import print_log
 
 from projects.geodata.raster_strips import RasterGrid, join_strips
 from projects.geodata.raster_values import BYTE_SCALE, SCALE_TAG
-from projects.geodata.vector_files import write_polygons
+from projects.geodata.vector_files import geopandas, write_polygons
 from projects.reporting.progress import progress_bar
 
-from .instances import RasterInstances, merge_instances, to_map
+from .instances import RasterInstances, merge_instances, to_footprints, to_map
 from .job import RasterJob
-from .polygons import INSTANCES, StripPolygons
+from .polygons import FOOTPRINTS, INSTANCES, StripPolygons
 from .state import RasterState
 
 
@@ -35,13 +35,18 @@ def finish_raster(job: RasterJob, state: RasterState, path: Path, polygons: Stri
     report: dict[str, Any] = {'notes': notes, 'unreadable': unreadable, 'num_predicted': num_predicted}
     report |= {'num_windows': len(job.rows.starts) * len(job.columns.starts), 'files': {}}
     moved: dict[Path, Path] = {}
+    tables: dict[str, geopandas.GeoDataFrame] = {}
     if job.info.is_segmentor:
         names = list(job.layers)
     else:
         parts = [RasterInstances.from_record(record['instances']) for record in records]
         found = merge_instances(RasterInstances.concatenate(parts))
         report['instances'] = found.to_record()
-        names = [INSTANCES] if job.raster.dataset.crs and not job.raster.transform.is_identity else []
+        if job.raster.dataset.crs and not job.raster.transform.is_identity:
+            tables[INSTANCES] = to_map(found, job.raster.transform, job.raster.dataset.crs, job.info)
+            if (footprints := to_footprints(tables[INSTANCES])) is not None:
+                tables[FOOTPRINTS] = footprints
+        names = list(tables)
     if polygons is not None:
         polygons.add_files(range(len(records)))
     for name in names:
@@ -50,7 +55,7 @@ def finish_raster(job: RasterJob, state: RasterState, path: Path, polygons: Stri
         if job.layers:
             _join(job, state, records, name, temporary, notes)
         else:
-            write_polygons(to_map(found, job.raster.transform, job.raster.dataset.crs, job.info), temporary)
+            write_polygons(tables[name], temporary)
         moved[temporary] = final
         report['files'][name] = final.name
     state.finish(report, moved)

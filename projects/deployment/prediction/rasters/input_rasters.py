@@ -13,7 +13,7 @@ from ..coco_results import polygons_to_annotations, write_coco
 from ..image_files import InputFile
 from ..journal import InputJournal
 from ..prediction_files import PredictionSettings
-from .instances import RasterInstances
+from .instances import RasterInstances, to_footprints
 from .polygons import polygons_of_files, vectorization_of
 from .prediction import PolygonMaker, predict_raster
 
@@ -100,6 +100,10 @@ class InputRasters:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_polygons(polygons, path)
             self.lines[file.name] = f'wrote {path}: {len(polygons)} polygons'
+            if (footprints := to_footprints(polygons)) is not None:
+                path = path.with_name(f'{path.stem}_footprints{path.suffix}')
+                write_polygons(footprints, path)
+                self.lines[file.name] += f' of roofs, and their footprints {path}'
         except (NoDataError, UnplacedError) as error:
             self.lines[file.name] = f'{file.name}: no polygons: {error}'
         except Exception as error:  # the raster itself is predicted

@@ -8,6 +8,7 @@ import numpy as np
 import shapely
 from shapely import STRtree
 
+from projects.geodata.polygonal import translate
 from projects.geodata.raster_writing import mask_outline
 from projects.geodata.vector_files import geopandas
 
@@ -19,6 +20,7 @@ CUT_PX = 2  # a box that comes so close to a border of its window, where the ras
 MARGIN_PX = 16  # windows disagree a little on where an object's centre is
 SAME_IOU = 0.5  # two boxes or masks that overlap by more, in two windows, are one object
 INSIDE = 0.7  # as is a cut part that lies by more than this share inside of another
+OFFSET_COLUMNS = ('offset_x', 'offset_y')  # of a frame: from a building's footprint to its roof, in units of its system
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class RasterInstances:
             masks.
         windows: (N,) int64, number of the window in which each was found.
         is_cut: (N,) Whether it touches a border of that window.
+        offsets: (N, 2) float64, from a building's footprint to its roof, which the polygon is; NaN from models without.
+        heights_m: (N,) float64 metres above ground; NaN from models without.
     """
 
     boxes: np.ndarray
@@ -41,6 +45,8 @@ class RasterInstances:
     polygons: np.ndarray
     windows: np.ndarray
     is_cut: np.ndarray
+    offsets: np.ndarray
+    heights_m: np.ndarray
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -52,11 +58,13 @@ class RasterInstances:
     def to_record(self) -> dict[str, list]:
         """JSON values that `from_record` reads."""
         record = {field.name: getattr(self, field.name).tolist() for field in fields(self)}
+        record |= {name: _with_none(getattr(self, name)) for name in ('offsets', 'heights_m')}
         return record | {'polygons': shapely.to_wkb(self.polygons, hex=True).tolist()}
 
     @classmethod
     def from_record(cls, record: dict[str, list]) -> 'RasterInstances':
-        """Read what `to_record` returned."""
+        """Read what `to_record` returned; an earlier version knew no offsets and heights."""
+        number = len(record['scores'])
         return cls(
             np.array(record['boxes'], dtype=float).reshape(-1, 4),
             np.array(record['scores'], dtype=float),
@@ -64,6 +72,8 @@ class RasterInstances:
             np.array(shapely.from_wkb(record['polygons']), dtype=object).reshape(-1),
             np.array(record['windows'], dtype=np.int64),
             np.array(record['is_cut'], dtype=bool),
+            np.array(record.get('offsets', [[None] * 2] * number), dtype=float).reshape(-1, 2),
+            np.array(record.get('heights_m', [None] * number), dtype=float),
         )
 
     @classmethod
@@ -118,7 +128,20 @@ def place_detections(
         np.array(polygons, dtype=object),
         np.full(len(kept), index[0] * len(columns.starts) + index[1], dtype=np.int64),
         (cut_low | cut_high).any(axis=1)[kept],
+        _given(detections.offsets, (len(detections.scores), 2))[kept],
+        _given(detections.heights_m, (len(detections.scores),))[kept],
     )
+
+
+def _given(values: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    return np.full(shape, np.nan) if values is None else values.astype(float)
+
+
+def _with_none(values: np.ndarray) -> list:
+    """Lists with None for NaN, which JSON has not."""
+    objects = values.astype(object)
+    objects[np.isnan(values)] = None
+    return objects.tolist()
 
 
 def _outline(
@@ -141,7 +164,9 @@ def merge_instances(found: RasterInstances) -> RasterInstances:
     Of two objects of one class from different windows that overlap by an IoU of more than `SAME_IOU`, or of which one
     is cut by the border of its window and lies by more than `INSIDE` in the other, the one that is not cut is kept; of
     two that are not cut the one with the higher score, of two that are cut the larger. What a model says within one
-    window is left as it is. An object that is larger than the overlap of windows may remain in parts.
+    window is left as it is. An object that is larger than the overlap of windows may remain in parts. Buildings with
+    offsets are compared by their roofs, and cut if roof and footprint together are, so that the window is believed that
+    sees both.
 
     Args:
         found: Those of all windows, in any order.
@@ -169,6 +194,9 @@ def merge_instances(found: RasterInstances) -> RasterInstances:
 def to_map(instances: RasterInstances, transform: Any, crs: Any, info: ModelInfo) -> geopandas.GeoDataFrame:
     """Columns class, score and geometry in a raster's coordinate system.
 
+    Of buildings with offsets also `offset_x` and `offset_y`, from footprint to roof in units of that system, and
+    `height_m`; the geometry is the roof, see `to_footprints`.
+
     Args:
         instances: In pixels of the raster.
         transform: From (column, row) to (x, y), six numbers a, b, c, d, e, f.
@@ -180,5 +208,17 @@ def to_map(instances: RasterInstances, transform: Any, crs: Any, info: ModelInfo
     placed = shapely.transform(instances.polygons, lambda places: places @ matrix.T + origin)
     if (shapely.get_type_id(placed) == shapely.GeometryType.MULTIPOLYGON).any():
         placed = np.array([shapely.MultiPolygon(shapely.get_parts(one)) for one in placed], dtype=object)
-    names = [info.classes[label] for label in instances.labels]
-    return geopandas.GeoDataFrame({'class': names, 'score': instances.scores}, geometry=placed, crs=crs)
+    columns = {'class': [info.classes[label] for label in instances.labels], 'score': instances.scores}
+    if np.isfinite(instances.offsets).any():
+        columns |= dict(zip(OFFSET_COLUMNS, (instances.offsets @ matrix.T).T, strict=True))
+        columns['height_m'] = instances.heights_m
+    return geopandas.GeoDataFrame(columns, geometry=placed, crs=crs)
+
+
+def to_footprints(roofs: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame | None:
+    """Roofs of `to_map` moved back to where their buildings stand, whole, wherever that is; None without offsets."""
+    if not {*OFFSET_COLUMNS} <= {*roofs.columns}:
+        return None
+    offsets = roofs[list(OFFSET_COLUMNS)].to_numpy(float)
+    footprints = translate(roofs.geometry.to_numpy(), -offsets)
+    return roofs.set_geometry(geopandas.GeoSeries(footprints, index=roofs.index, crs=roofs.crs))

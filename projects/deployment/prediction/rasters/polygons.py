@@ -21,6 +21,7 @@ from .settings import PolygonSettings
 from .state import RasterState
 
 PROBABILITY, INSTANCES = 'probability', 'instances'  # the layers that have polygons
+FOOTPRINTS = 'footprints'  # where the buildings of the instances stand, if a model says so
 
 
 def vectorization_of(settings: PolygonSettings, info: ModelInfo) -> VectorizationSettings:

@@ -46,7 +46,7 @@ class RasterResult:
 
     Attributes:
         files: GeoTIFF of each layer, with a mask where some pixels have no data. Of a detector 'instances', a
-            GeoPackage, if the raster has a coordinate system.
+            GeoPackage, if the raster has a coordinate system, and 'footprints', another one, if it finds offsets.
         notes: What was decided about the image, in words.
         unreadable: Column, row, width and height of the windows that could not be read.
         num_windows: All windows.

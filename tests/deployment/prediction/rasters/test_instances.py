@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import cv2
@@ -7,11 +8,16 @@ import pytest
 import rasterio
 import shapely
 from rasterio import Affine
+from shapely.affinity import translate
 
 from projects.deployment.model_info import DETECTION, INSTANCES, ModelInfo
+from projects.deployment.prediction.image_files import find_inputs
+from projects.deployment.prediction.journal import InputJournal
+from projects.deployment.prediction.prediction_files import PredictionSettings
+from projects.deployment.prediction.rasters.input_rasters import InputRasters
 from projects.deployment.prediction.rasters.instances import RasterInstances, merge_instances, place_detections
 from projects.deployment.prediction.rasters.prediction import predict_raster
-from projects.deployment.prediction.rasters.settings import RasterSettings
+from projects.deployment.prediction.rasters.settings import PolygonSettings, RasterSettings
 from projects.deployment.prediction.rasters.windows import WindowAxis
 from projects.deployment.predictions import Detections
 from projects.deployment.predictor import Predictor
@@ -116,10 +122,67 @@ def test_objects_are_cut_at_pixels_without_data_and_left_out_beyond_them(tmp_pat
     assert shapely.bounds(found.polygons)[:, 2].max() <= 300
 
 
+class Leaning(Blobs):
+    """Says of each rectangle, which is a roof, how far it lies from its footprint: always as far."""
+
+    def __call__(self, images):
+        outputs = super().__call__(images)
+        number = len(outputs['scores'])
+        outputs['offsets'] = np.tile(np.float32([12, -30]), (number, 1))
+        return outputs | {'heights': np.full(number, 20, np.float32)}
+
+
+@pytest.mark.parametrize('placed', [Affine(0.5, 0, 5e5, 0, -0.5, 5e6), Affine(0.5, 0.1, 5e5, 0.1, -0.5, 5e6)])
+def test_footprints_are_whole_roofs_moved_beyond_windows_and_the_raster(tmp_path, placed):
+    path, rectangles = scatter(tmp_path, transform=placed)
+    polygons = PolygonSettings('gpkg')
+    result = predict_raster(Predictor(Leaning(INFO), INFO), path, tmp_path, SETTINGS, polygons=polygons)
+    assert len(result.instances) == len(rectangles)
+    np.testing.assert_array_equal(result.instances.offsets, [[12, -30]] * len(rectangles))
+    roofs, footprints = (pyogrio.read_dataframe(result.files[name]) for name in ('instances', 'footprints'))
+    east, north = np.subtract(placed @ (12, -30), placed @ (0, 0))
+    for table in (roofs, footprints):
+        np.testing.assert_allclose(table[['offset_x', 'offset_y']], [[east, north]] * len(rectangles))
+        assert (table['height_m'] == 20).all()
+    for roof, footprint in zip(roofs.geometry, footprints.geometry, strict=True):
+        assert shapely.equals_exact(translate(footprint, east, north), roof, 1e-6)
+    assert not shapely.box(*roofs.total_bounds).contains(shapely.box(*footprints.total_bounds))  # nothing is clipped
+    np.testing.assert_array_equal(result.polygons()['height_m'], roofs['height_m'])
+    again = predict_raster(Predictor(Leaning(INFO), INFO), path, tmp_path, SETTINGS, resume=True)
+    np.testing.assert_array_equal(again.instances.offsets, result.instances.offsets)
+
+
+@pytest.mark.parametrize('suffix', ['gpkg', 'geojson'])
+def test_polygons_of_roofs_have_a_file_of_footprints_beside_them(tmp_path, suffix):
+    path, rectangles = scatter(tmp_path)
+    settings = PredictionSettings((), rasters=SETTINGS, polygons=PolygonSettings(suffix, min_area_m2=80))
+    journal = InputJournal(tmp_path / 'out')
+    journal.begin({}, resume=False)
+    rasters = InputRasters(Predictor(Leaning(INFO), INFO), journal, settings, False, '')
+    (file,) = find_inputs([path])
+    rasters.predict(file, 0)
+    assert rasters.failed == {}
+    names = (f'a.{suffix}', f'a_footprints.{suffix}')
+    roofs, footprints = (pyogrio.read_dataframe(tmp_path / 'out/polygons' / name) for name in names)
+    assert 0 < len(roofs) == len(footprints) < len(rectangles)
+    assert (roofs['height_m'] == 20).all()
+    meters = [table.to_crs('EPSG:32633').geometry for table in (roofs, footprints)]
+    for roof, footprint in zip(*meters, strict=True):
+        assert shapely.equals_exact(translate(footprint, 6, 15), roof, 1e-3)  # 12 px east, 30 px north of half a metre
+
+
+def test_without_offsets_there_are_no_footprints(tmp_path):
+    path, _ = scatter(tmp_path, 5)
+    result = predict_raster(Predictor(Blobs(INFO), INFO), path, tmp_path, SETTINGS)
+    assert list(result.files) == ['instances']
+    assert set(pyogrio.read_dataframe(result.files['instances']).columns) == {'class', 'score', 'geometry'}
+
+
 def instances(boxes, scores, labels, windows, is_cut):
     boxes = np.array(boxes, dtype=float)
     arrays = (scores, np.array(labels), shapely.box(*boxes.T), np.array(windows), np.array(is_cut, dtype=bool))
-    return RasterInstances(boxes, np.array(arrays[0], dtype=float), *arrays[1:])
+    unknown = np.full((len(boxes), 2), np.nan), np.full(len(boxes), np.nan)
+    return RasterInstances(boxes, np.array(arrays[0], dtype=float), *arrays[1:], *unknown)
 
 
 def test_of_two_windows_the_whole_object_is_kept_and_not_its_part():
@@ -136,8 +199,14 @@ def test_of_two_windows_the_whole_object_is_kept_and_not_its_part():
 def test_records_bring_instances_back():
     found = instances([[0, 0, 10, 10], [2.5, 0, 5, 10]], [0.5, 0.9], [0, 1], [1, 2], [True, False])
     back = RasterInstances.from_record(found.to_record())
-    for name in ('boxes', 'scores', 'labels', 'windows', 'is_cut'):
+    for name in ('boxes', 'scores', 'labels', 'windows', 'is_cut', 'offsets', 'heights_m'):
         np.testing.assert_array_equal(getattr(back, name), getattr(found, name))
+    tall = replace(found, offsets=np.array([[3.5, -2], [0, 1]]), heights_m=np.array([12.5, 3]))
+    record = json.loads(json.dumps(tall.to_record(), allow_nan=False))
+    np.testing.assert_array_equal(RasterInstances.from_record(record).offsets, tall.offsets)
+    np.testing.assert_array_equal(RasterInstances.from_record(record).heights_m, tall.heights_m)
+    earlier = {name: values for name, values in found.to_record().items() if name not in ('offsets', 'heights_m')}
+    assert np.isnan(RasterInstances.from_record(earlier).offsets).all()
     assert len(RasterInstances.concatenate([])) == len(merge_instances(RasterInstances.concatenate([]))) == 0
 
 

@@ -1,0 +1,143 @@
+"""From the features of a building's box to the offset of its roof from its footprint, and to its height."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from projects.training.heads import mean_over_processes
+
+from ..height_classes import HeightClasses
+
+QUARTERS = 4
+OFFSET_BETA = 0.05  # of the square root of the box's area: smaller errors count by their square
+HEIGHT_BETA = 0.1  # of log(1 + metres)
+LOG_HEIGHTS = (0.0, 7.0)  # of log(1 + metres): up to 1 km
+SPREADS = (0.05, 2.0)  # of the logistic distribution of log(1 + metres)
+
+
+@MODELS.register_module()
+class OffsetHeightHead(BaseModule):
+    """Convolutions and a layer that are shared by the four quarter turns of the features, and two outputs.
+
+    LOFT-FOA (Wang et al., arXiv 2204.13637, github.com/jwwangchn/BONAI) sees the features turned by four angles with
+    ten convolutions of its own for each, 37 million parameters. Here all turns share their weights, and what is found
+    is turned back and averaged: features that are turned by a quarter give the offset turned by a quarter, exactly, and
+    the same height.
+
+    Offsets are encoded as o / sqrt(w h) of the box, alike in both directions. RoIAlign shows a box of w x h as a
+    square, in which the vector has the components o_x / w and o_y / h: what the layers say is brought from there by the
+    factors sqrt(w / h) and sqrt(h / w), which pixels in a square do not show.
+
+    Of the height they say the logistic distribution of z = log(1 + metres), its middle and its spread. The probability
+    of each class is what lies between its limits, so that classes and metres agree: an ordinal model, whose limits
+    (proportional odds, McCullagh, doi:10.1111/j.2517-6161.1980.tb01109.x) are those of `HeightClasses`. Absolute sizes
+    are lost in RoIAlign, hence the box's goes into the layer before.
+
+    Args:
+        in_channels: Of the features.
+        conv_channels: Of the two 3 x 3 convolutions.
+        fc_channels: Of the layer after them.
+        roi_feat_size: Side of the features.
+        limits_m: Between the classes of height; None: those of `HeightClasses`.
+        offset_weight: Of SmoothL1 between encoded offsets, summed over x and y.
+        height_weight: Of SmoothL1 between z.
+        class_weight: Of the cross-entropy of the class.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 256,
+        conv_channels: int = 128,
+        fc_channels: int = 256,
+        roi_feat_size: int = 7,
+        limits_m: Sequence[float] | None = None,
+        offset_weight: float = 4.0,
+        height_weight: float = 1.0,
+        class_weight: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(
+            ConvModule(in_channels, conv_channels, 3, padding=1), ConvModule(conv_channels, conv_channels, 3, padding=1)
+        )
+        self.fc = nn.Linear(conv_channels * roi_feat_size**2, fc_channels)
+        self.offset = nn.Linear(fc_channels, 2)
+        self.height = nn.Linear(fc_channels + 1, 2)
+        limits = HeightClasses().limits_m if limits_m is None else tuple(limits_m)
+        self.classes = HeightClasses(limits, tuple(map(str, range(len(limits) + 1))))
+        self.weights = {'offset': offset_weight, 'height': height_weight, 'height_class': class_weight}
+        for layer in (self.offset, self.height):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+        nn.init.constant_(self.height.bias[0], math.log1p(10))
+
+    def forward(self, features: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is said of each box.
+
+        Args:
+            features: (N, C, S, S) of RoIAlign.
+            boxes: (N, 4) left, top, right, bottom in pixels.
+
+        Returns:
+            (N, 2) encoded offsets, (N,) z = log(1 + height in metres), (N,) its spread; in float32.
+        """
+        turned = [features]
+        while len(turned) < QUARTERS:
+            turned.append(turned[-1].transpose(2, 3).flip(2))  # `torch.rot90`, which ONNX has not
+        hidden = F.relu(self.fc(self.convs(torch.cat(turned)).flatten(1))).unflatten(0, (QUARTERS, -1))
+        x, y = self.offset(hidden).float().unbind(-1)  # (4, N) each
+        # counterclockwise by a quarter, (x, y) becomes (y, -x); here is the way back
+        square = torch.stack((x[0] - y[1] - x[2] + y[3], y[0] + x[1] - y[2] - x[3]), -1) / QUARTERS
+        width, height = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1.0).unbind(-1)
+        aspect = (width / height).sqrt()
+        size = (width * height).log() / 2
+        z, spread = self.height(torch.cat((hidden.mean(0), size[:, None].to(hidden.dtype)), 1)).float().unbind(-1)
+        return square * torch.stack((aspect, 1 / aspect), -1), z.clamp(*LOG_HEIGHTS), F.softplus(spread).clamp(*SPREADS)
+
+    def decode(self, encoded: Tensor, z: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 2) offsets in pixels and (N,) heights in metres; see `forward`."""
+        return encoded * _side(boxes), z.exp() - 1
+
+    def class_probabilities(self, z: Tensor, spread: Tensor) -> Tensor:
+        """(N, K) of the classes of height, lowest first; see the class."""
+        limits = torch.tensor(self.classes.limits_m, device=z.device).log1p()
+        below = torch.sigmoid((limits - z[:, None]) / spread[:, None])
+        return torch.diff(F.pad(F.pad(below, (1, 0), value=0.0), (0, 1), value=1.0))
+
+    def loss(self, features: Tensor, boxes: Tensor, offsets: Tensor, heights_m: Tensor) -> dict[str, Tensor]:
+        """Means over what is known, in all processes together; what is unknown (NaN) has no part in them.
+
+        Args:
+            features: (N, C, S, S).
+            boxes: (N, 4) proposals.
+            offsets: (N, 2) pixels, NaN is unknown.
+            heights_m: (N,) metres, NaN is unknown.
+
+        Returns:
+            `loss_offset`, `loss_height` and `loss_height_class`.
+        """
+        encoded, z, spread = self(features, boxes)
+        known, tall = offsets.isfinite().all(1), heights_m.isfinite()
+        targets = (offsets / _side(boxes))[known]
+        probabilities = self.class_probabilities(z[tall], spread[tall])
+        indices = torch.from_numpy(self.classes.index(heights_m[tall].cpu().numpy())).to(z.device)
+        losses = {
+            'offset': F.smooth_l1_loss(encoded[known], targets, reduction='sum', beta=OFFSET_BETA),
+            'height': F.smooth_l1_loss(z[tall], heights_m[tall].log1p(), reduction='sum', beta=HEIGHT_BETA),
+            'height_class': -probabilities.gather(1, indices[:, None]).clamp(min=1e-6).log().sum(),
+        }
+        numbers = {'offset': known.sum(), 'height': tall.sum(), 'height_class': tall.sum()}
+        return {
+            f'loss_{name}': self.weights[name] * loss / mean_over_processes(numbers[name].item(), loss)
+            for name, loss in losses.items()
+        }
+
+
+def _side(boxes: Tensor) -> Tensor:
+    """(N, 1) square root of the area of boxes (N, 4), at least a pixel."""
+    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=1.0).prod(1, keepdim=True).sqrt()

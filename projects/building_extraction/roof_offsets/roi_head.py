@@ -1,0 +1,78 @@
+"""Mask R-CNN's second stage for boxes of buildings, masks of roofs, offsets to footprints and heights."""
+
+from typing import Any
+
+import torch
+from mmdet.structures.bbox import bbox2roi
+from mmdet.utils import InstanceList
+from mmengine.registry import MODELS
+from torch import Tensor
+
+from projects.geodata.common_lean import along_common_direction
+from projects.training.heads import GlobalBatchRoIHead
+
+
+@MODELS.register_module()
+class RoofOffsetRoIHead(GlobalBatchRoIHead):
+    """`GlobalBatchRoIHead` whose instances have `offsets`, `heights_m` and `height_probs` too.
+
+    Boxes are those of whole buildings, roof and footprint together, masks those of roofs; footprint = roof - offset.
+    The head of offsets sees what the head of boxes sees, RoIAlign of 7 x 7, of the boxes that are found. With
+    `lean_consensus=True` in `test_cfg.rcnn` the offsets of an image are brought onto the direction that they have in
+    common, as a camera far away demands (`along_common_direction`, by scores).
+
+    Args:
+        offset_head: Config of an `OffsetHeightHead`.
+        kwargs: Of `GlobalBatchRoIHead`.
+    """
+
+    def __init__(self, *args: Any, offset_head: dict, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.offset_head = MODELS.build(offset_head)
+
+    @property
+    def lean_consensus(self) -> bool:
+        """Whether offsets of an image are brought onto one direction."""
+        return bool(self.test_cfg.get('lean_consensus', False))
+
+    def forward(self, x: tuple[Tensor], rpn_results_list: InstanceList, batch_data_samples: Any = None) -> tuple:
+        rois = bbox2roi([results.bboxes for results in rpn_results_list])[:100]  # as many as mmdet's mask head takes
+        said = self.offset_head(self._offset_features(x, rois), rois[:, 1:])
+        return (*super().forward(x, rpn_results_list, batch_data_samples), *said)
+
+    def mask_loss(self, x: tuple[Tensor], sampling_results: list, bbox_feats: Tensor, batch_gt_instances: list) -> dict:
+        results = super().mask_loss(x, sampling_results, bbox_feats, batch_gt_instances)
+        rois = bbox2roi([result.pos_priors for result in sampling_results])
+        offsets, heights_m = (
+            torch.cat(
+                [
+                    truth[name][result.pos_assigned_gt_inds]
+                    for truth, result in zip(batch_gt_instances, sampling_results, strict=True)
+                ]
+            )
+            for name in ('offsets', 'heights_m')
+        )
+        results['loss_mask'] |= self.offset_head.loss(self._offset_features(x, rois), rois[:, 1:], offsets, heights_m)
+        return results
+
+    def predict_mask(
+        self, x: tuple[Tensor], batch_img_metas: list[dict], results_list: InstanceList, rescale: bool = False
+    ) -> InstanceList:
+        rois = bbox2roi([results.bboxes for results in results_list])
+        encoded, z, spread = self.offset_head(self._offset_features(x, rois), rois[:, 1:])
+        offsets, heights_m = self.offset_head.decode(encoded, z, rois[:, 1:])
+        probabilities = self.offset_head.class_probabilities(z, spread)
+        numbers = [len(results) for results in results_list]
+        results_list = super().predict_mask(x, batch_img_metas, results_list, rescale=rescale)
+        parts = zip(*(part.split(numbers) for part in (offsets, heights_m, probabilities)), strict=True)
+        for results, meta, (of_image, heights, classes) in zip(results_list, batch_img_metas, parts, strict=True):
+            if self.lean_consensus:
+                straight = along_common_direction(of_image.cpu().numpy(), results.scores.cpu().numpy())
+                of_image = torch.from_numpy(straight).to(of_image.device)
+            if rescale:
+                of_image = of_image / of_image.new_tensor(meta['scale_factor'])
+            results.offsets, results.heights_m, results.height_probs = of_image, heights, classes
+        return results_list
+
+    def _offset_features(self, x: tuple[Tensor], rois: Tensor) -> Tensor:
+        return self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)

@@ -1,0 +1,121 @@
+"""Offsets and heights leave the graph, ONNX Runtime and OpenVINO as PyTorch says them, and carry on to the results."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.registry import MODELS, init_default_scope
+
+from projects.deployment.export.comparison import verify
+from projects.deployment.export.file_verification import cutoffs_of
+from projects.deployment.export.onnx_files import write_onnx
+from projects.deployment.export.pytorch_reference import PyTorchReference
+from projects.deployment.export.verification import BOUNDS
+from projects.deployment.inference_graphs import build_graph
+from projects.deployment.model_info import ModelInfo
+from projects.deployment.predictor import Predictor, open_predictor
+from projects.deployment.runtimes.openvino_session import convert_onnx
+from projects.deployment.runtimes.torch_session import TorchSession
+from projects.deployment.scoring import DeployedModel
+from projects.training.config import load_config
+
+
+@pytest.fixture(scope='module')
+def cfg():
+    cfg = load_config('configs/buildings/shvit_roofoffsets_scenes.py')
+    cfg.model.backbone.update(arch='s1', pretrained=False)
+    cfg.model.test_cfg.rcnn.update(score_thr=0.0, max_per_img=8)
+    cfg.model.test_cfg.rpn.update(nms_pre=50, max_per_img=20)
+    return cfg
+
+
+@pytest.fixture(scope='module')
+def model(cfg):
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model).eval()
+    for name, parameter in model.named_parameters():  # what is said differs from box to box
+        if name.startswith(('roi_head.offset_head', 'roi_head.bbox_head.fc_')):
+            parameter.data += 0.05 * torch.randn_like(parameter)
+    return model
+
+
+@pytest.fixture(scope='module')
+def info(cfg):
+    return ModelInfo.from_config(cfg)
+
+
+def batches():
+    rng = np.random.default_rng(0)
+    shapes = {('a', 'b'): (2, 96, 128, 3), ('c',): (1, 128, 96, 3)}
+    return [(names, rng.integers(0, 256, shape, np.uint8)) for names, shape in shapes.items()]
+
+
+@pytest.fixture(scope='module')
+def files(model, info, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('exported')
+    write_onnx(build_graph(copy.deepcopy(model), info), info, folder / 'model.onnx', (96, 128))
+    convert_onnx(folder / 'model.onnx', folder / 'model.xml', info.to_json(), half_weights=False)
+    return folder
+
+
+@pytest.mark.parametrize('runtime', ['graph', 'model.onnx', 'model.xml'])
+def test_every_runtime_says_what_pytorch_says(model, info, files, runtime):
+    if runtime == 'graph':
+        predictor = Predictor(TorchSession(build_graph(copy.deepcopy(model), info)), info)
+    else:
+        predictor = open_predictor(files / runtime)
+    assert predictor.info.lean_consensus
+    result = verify(PyTorchReference(model), predictor, batches(), info, BOUNDS['fp32'], cutoffs_of(model.test_cfg))
+    assert result.passed, result.problems
+    assert result.equal >= 20
+    assert result.offset < 1e-4
+
+
+def test_other_offsets_or_heights_do_not_pass(model, info, files):
+    reference, exported = PyTorchReference(model), open_predictor(files / 'model.onnx')
+    for changed in ('offsets', 'heights_m'):
+
+        def wrong(images, changed=changed):
+            return [replace(one, **{changed: getattr(one, changed) * 1.1}) for one in exported(images)]
+
+        result = verify(reference, wrong, batches(), info, BOUNDS['fp32'], cutoffs_of(model.test_cfg))
+        assert not result.passed
+        assert 'offsets and heights differ' in result.problems[0]
+
+
+def test_consensus_is_taken_over_each_image_and_not_over_the_batch(info, files):
+    (_, images), _ = batches()
+    together = open_predictor(files / 'model.onnx')(images)
+    for image, expected in zip(images, together, strict=True):
+        (alone,) = open_predictor(files / 'model.onnx')(image[None])
+        np.testing.assert_allclose(alone.offsets, expected.offsets, atol=1e-3)
+        across = alone.offsets @ np.array([[0, 1], [-1, 0]]) @ alone.offsets[0]
+        np.testing.assert_allclose(across, 0, atol=1e-2)  # all along one line
+    raw = Predictor(open_predictor(files / 'model.onnx').session, replace(info, lean_consensus=False))(images)
+    assert not np.allclose(raw[0].offsets, together[0].offsets, atol=1e-3)
+
+
+def test_scores_see_offsets_in_pixels_of_the_file(model, info, files):
+    (_, images), _ = batches()
+    deployed = DeployedModel(str(files / 'model.onnx'), info.task, info.classes)
+    meta = {'img_shape': (96, 128), 'ori_shape': (48, 256), 'scale_factor': (0.5, 2.0), 'pad_shape': (96, 128)}
+    sample = DetDataSample(metainfo=meta)
+    inputs = torch.from_numpy(np.ascontiguousarray(images[0, ..., ::-1].transpose(2, 0, 1)))
+    found = deployed([inputs], [sample.clone()])[0].pred_instances
+    with torch.no_grad():
+        expected = model.test_step({'inputs': [inputs], 'data_samples': [sample.clone()]})[0].pred_instances
+    torch.testing.assert_close(found.offsets, expected.offsets, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(found.heights_m, expected.heights_m, atol=1e-3, rtol=1e-3)
+
+
+def test_a_detector_without_offsets_has_none():
+    cfg = load_config('configs/buildings/shvit_maskrcnn_scenes.py')
+    cfg.model.backbone.update(arch='s1', pretrained=False)
+    init_default_scope('mmdet')
+    graph = build_graph(MODELS.build(cfg.model), ModelInfo.from_config(cfg))
+    assert graph.output_names == ('boxes', 'scores', 'labels', 'image_indices', 'masks')
+    assert not ModelInfo.from_config(cfg).lean_consensus

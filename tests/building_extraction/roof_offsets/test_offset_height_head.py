@@ -1,0 +1,160 @@
+"""The head of offsets and heights: turns, encoding, classes, losses by hand, and labels that are missing."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from projects.building_extraction.height_classes import HeightClasses
+from projects.building_extraction.roof_offsets.offset_height_head import OffsetHeightHead
+
+NAN = math.nan
+
+
+@pytest.fixture
+def head():
+    torch.manual_seed(0)
+    head = OffsetHeightHead(in_channels=8, conv_channels=8, fc_channels=16, roi_feat_size=5)
+    for layer in (head.offset, head.height):  # more than the small numbers that training begins with
+        torch.nn.init.normal_(layer.weight)
+    return head.eval()
+
+
+@pytest.fixture
+def features():
+    return torch.rand(6, 8, 5, 5, generator=torch.Generator().manual_seed(1))
+
+
+BOXES = torch.tensor([[0.0, 0, 10, 40], [5, 5, 25, 10], [0, 0, 16, 16], [3, 4, 60, 50], [1, 1, 9, 3], [0, 0, 200, 100]])
+
+
+def turned(boxes):
+    """Counterclockwise in an image of 300 px, where (x, y) becomes (y, 300 - x)."""
+    left, top, right, bottom = boxes.unbind(1)
+    return torch.stack((top, 300 - right, bottom, 300 - left), 1)
+
+
+@torch.no_grad()
+def test_turned_features_give_turned_offsets_and_the_same_heights(head, features):
+    encoded, z, spread = head(features, BOXES)
+    offsets, heights_m = head.decode(encoded, z, BOXES)
+    again = head(torch.rot90(features, 1, (2, 3)), turned(BOXES))
+    offsets_again, heights_again = head.decode(again[0], again[1], turned(BOXES))
+    torch.testing.assert_close(offsets_again, torch.stack((offsets[:, 1], -offsets[:, 0]), 1))
+    torch.testing.assert_close(heights_again, heights_m)
+    torch.testing.assert_close(again[2], spread)
+    assert offsets.abs().min() > 1e-3
+    assert not torch.allclose(encoded[:, 0].abs(), encoded[:, 1].abs(), atol=1e-3)
+
+
+@torch.no_grad()
+def test_a_stretched_box_stretches_its_offset(head, features):
+    """RoIAlign shows the same pixels of a stretched image in a stretched box."""
+    encoded, z, _ = head(features, BOXES)
+    offsets, _ = head.decode(encoded, z, BOXES)
+    stretch = torch.tensor([3.0, 0.5])
+    stretched = BOXES * stretch.repeat(2)
+    encoded, z, _ = head(features, stretched)
+    torch.testing.assert_close(head.decode(encoded, z, stretched)[0], offsets * stretch)
+
+
+def test_encoding_by_hand(head):
+    box = torch.tensor([[10.0, 20, 14, 29]])  # 4 x 9: the square root of its area is 6
+    offsets, heights_m = head.decode(torch.tensor([[0.5, -1.5]]), torch.tensor([math.log(13)]), box)
+    torch.testing.assert_close(offsets, torch.tensor([[3.0, -9.0]]))
+    torch.testing.assert_close(heights_m, torch.tensor([12.0]))
+
+
+@torch.no_grad()
+def test_classes_are_what_lies_between_their_limits(head):
+    z, spread = torch.tensor([math.log1p(12), 0.5, 6.0]), torch.tensor([0.3, 1.0, 0.1])
+    probabilities = head.class_probabilities(z, spread).numpy()
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-6)
+    assert probabilities[0, 0] == pytest.approx(0.5, abs=1e-6)  # 12 m is the limit itself
+    logistic = np.random.default_rng(0).logistic(0.5, 1.0, 400_000)
+    drawn = np.bincount(HeightClasses().index(np.expm1(logistic)), minlength=5)[:4] / len(logistic)
+    np.testing.assert_allclose(probabilities[1], drawn, atol=3e-3)
+    assert probabilities[2].argmax() == 3
+
+
+def losses_of(head, features, offsets, heights_m):
+    return head.loss(features, BOXES, torch.tensor(offsets), torch.tensor(heights_m))
+
+
+OFFSETS = [[3.0, -9.0], [0.0, 1.0], [8.0, 8.0], [-20.0, 4.0], [0.1, 0.0], [60.0, -30.0]]
+HEIGHTS = [8.0, 12.0, 40.0, 150.0, 3.0, 34.9]
+
+
+def test_losses_by_hand(head, features):
+    losses = losses_of(head, features, OFFSETS, HEIGHTS)
+    encoded, z, spread = (said.detach() for said in head(features, BOXES))
+    side = torch.tensor([math.sqrt(400), 10, 16, math.sqrt(57 * 46), 4, math.sqrt(20_000)])[:, None]
+    distance = (encoded - torch.tensor(OFFSETS) / side).abs()
+    smooth = torch.where(distance < 0.05, distance**2 / 0.1, distance - 0.025)
+    assert losses['loss_offset'].item() == pytest.approx(4.0 * smooth.sum().item() / 6, rel=1e-5)
+    distance = (z - torch.log1p(torch.tensor(HEIGHTS))).abs()
+    smooth = torch.where(distance < 0.1, distance**2 / 0.2, distance - 0.05)
+    assert losses['loss_height'].item() == pytest.approx(smooth.mean().item(), rel=1e-5)
+    own = head.class_probabilities(z, spread).detach()[range(6), [0, 1, 2, 3, 0, 1]]
+    assert losses['loss_height_class'].item() == pytest.approx(-0.5 * own.clamp(1e-6).log().mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('offsets', 'heights', 'silent'),
+    [
+        ([[NAN, NAN]] * 6, HEIGHTS, {'loss_offset'}),
+        (OFFSETS, [NAN] * 6, {'loss_height', 'loss_height_class'}),
+        ([[NAN, NAN]] * 6, [NAN] * 6, {'loss_offset', 'loss_height', 'loss_height_class'}),
+    ],
+)
+def test_missing_labels_say_nothing(head, features, offsets, heights, silent):
+    losses, full = losses_of(head, features, offsets, heights), losses_of(head, features, OFFSETS, HEIGHTS)
+    for name, loss in losses.items():
+        assert loss.item() == pytest.approx(0 if name in silent else full[name].item())
+    sum(losses.values()).backward()  # every parameter has a gradient, as distributed training demands
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in head.parameters())
+    assert (head.offset.weight.grad.abs().sum() == 0) == ('loss_offset' in silent)
+    assert (head.height.weight.grad.abs().sum() == 0) == ('loss_height' in silent)
+
+
+def test_known_labels_count_the_same_beside_missing_ones(head, features):
+    some = losses_of(head, features, [*OFFSETS[:3], *[[NAN, NAN]] * 3], [NAN, *HEIGHTS[1:]])
+    alone = head.loss(features[:3], BOXES[:3], torch.tensor(OFFSETS[:3]), torch.tensor(HEIGHTS[:3]))
+    assert some['loss_offset'].item() == pytest.approx(alone['loss_offset'].item(), rel=1e-5)
+    tall = head.loss(features[1:], BOXES[1:], torch.tensor(OFFSETS[1:]), torch.tensor(HEIGHTS[1:]))
+    assert some['loss_height'].item() == pytest.approx(tall['loss_height'].item(), rel=1e-5)
+
+
+def test_no_boxes(head):
+    losses = head.loss(torch.zeros(0, 8, 5, 5), torch.zeros(0, 4), torch.zeros(0, 2), torch.zeros(0))
+    sum(losses.values()).backward()
+    assert {loss.item() for loss in losses.values()} == {0.0}
+
+
+def test_it_learns_what_boxes_show():
+    """Offsets from where two spots lie in the features, heights from how bright they are."""
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    head = OffsetHeightHead(in_channels=2, conv_channels=16, fc_channels=32)
+    places = torch.from_numpy(rng.integers(0, 7, (256, 2, 2)))
+    heights_m = torch.from_numpy(rng.uniform(3, 120, 256)).float()
+    features = torch.zeros(256, 2, 7, 7)
+    for index, ((x, y), (footprint_x, footprint_y)) in enumerate(places.tolist()):
+        features[index, 0, y, x] = heights_m[index].log1p()
+        features[index, 1, footprint_y, footprint_x] = 1
+    sizes = torch.from_numpy(rng.uniform(14, 70, (256, 2))).float()
+    boxes = F.pad(sizes, (2, 0))
+    offsets = (places[:, 0] - places[:, 1]).float() / 7 * sizes
+    optimizer = torch.optim.Adam(head.parameters(), 3e-3)
+    for _ in range(150):
+        losses = head.loss(features, boxes, offsets, heights_m)
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+    with torch.no_grad():
+        encoded, z, _ = head(features, boxes)
+        found, found_m = head.decode(encoded, z, boxes)
+    assert (found - offsets).norm(dim=1).mean() < 0.2 * offsets.norm(dim=1).mean()
+    assert (found_m / heights_m).log().abs().mean() < 0.3
