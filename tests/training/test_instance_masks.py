@@ -1,0 +1,97 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmdet.datasets.transforms import PackDetInputs, RandomFlip, Resize
+from mmdet.models.roi_heads.mask_heads.fcn_mask_head import mask_target
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
+from mmengine.config import ConfigDict
+from pycocotools import mask as rle_codes
+
+from projects.training.instance_masks import LoadInstances
+
+HEIGHT, WIDTH = 48, 64
+RECTANGLE = [10.0, 8.0, 30.0, 8.0, 30.0, 28.0, 10.0, 28.0]
+TRIANGLE = [40.0, 40.0, 60.0, 40.0, 40.0, 10.0]
+
+
+def code_of(polygon):
+    return rle_codes.merge(rle_codes.frPyObjects([polygon], HEIGHT, WIDTH))
+
+
+def load(*masks, ignored=()):
+    instances = [
+        {'bbox': [10, 8, 30, 28], 'bbox_label': 0, 'ignore_flag': int(index in ignored), 'mask': mask}
+        for index, mask in enumerate(masks)
+    ]
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    return LoadInstances()({
+        'instances': instances, 'ori_shape': (HEIGHT, WIDTH), 'img_shape': (HEIGHT, WIDTH), 'img': image,
+        'img_id': 0, 'img_path': '',
+    })  # fmt: skip
+
+
+def test_masks_stay_polygons_and_follow_the_image():
+    results = load([RECTANGLE], [TRIANGLE])
+    assert isinstance(results['gt_masks'], PolygonMasks)
+    results = RandomFlip(prob=1.0)(Resize(scale=(WIDTH * 2, HEIGHT * 2))(results))
+    (corners,), _ = results['gt_masks'].masks
+    np.testing.assert_allclose(corners[0::2], 2 * WIDTH - 2 * np.array(RECTANGLE[0::2]))
+    np.testing.assert_allclose(corners[1::2], 2 * np.array(RECTANGLE[1::2]))
+
+
+def test_run_length_codes_stay_bitmaps():
+    results = load([RECTANGLE], code_of(TRIANGLE))
+    assert isinstance(results['gt_masks'], BitmapMasks)
+    assert results['gt_masks'].masks.sum((1, 2)).tolist() == [400, int(rle_codes.area(code_of(TRIANGLE)))]
+    assert not results['gt_ignore_flags'].any()
+
+
+def test_codes_of_crowds_and_polygons_without_corners_are_read_by_no_head():
+    results = load([RECTANGLE], code_of(TRIANGLE), [[1.0, 2.0, 3.0, 4.0]], ignored=[1])
+    assert isinstance(results['gt_masks'], PolygonMasks)
+    assert results['gt_ignore_flags'].tolist() == [False, True, True]
+    instances = PackDetInputs(meta_keys=())(results)['data_samples'].gt_instances
+    assert len(instances) == len(instances.masks) == 1
+    np.testing.assert_array_equal(instances.masks.masks[0][0], RECTANGLE)
+
+
+def test_targets_of_a_mask_head_are_those_of_a_fine_drawing():
+    random = np.random.default_rng(0)
+    angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    differing = []
+    for _ in range(20):
+        corners = np.array([32, 24]) + random.uniform(8, 20, (12, 1)) * np.stack([np.cos(angles), np.sin(angles)], 1)
+        masks = load([corners.ravel().tolist()])['gt_masks']
+        box = [*corners.min(0), *corners.max(0)]
+        (target,) = mask_target(
+            [torch.tensor([box], dtype=torch.float32)], [torch.tensor([0])], [masks], ConfigDict(mask_size=28)
+        )
+        fine = np.zeros((280, 280), np.uint8)
+        scaled = (corners - box[:2]) / (np.array(box[2:]) - box[:2]) * 280
+        cv2.fillPoly(fine, [np.rint(scaled * 16).astype(np.int32)], 1, shift=4)
+        expected = fine.reshape(28, 10, 28, 10).mean((1, 3)) > 0.5
+        differing.append((target.numpy() != expected).mean())
+    assert np.mean(differing) < 0.03, 'cells on the outline may differ: about 80 of 784 lie on it'
+
+
+def test_a_head_takes_polygons_of_one_image_and_bitmaps_of_another():
+    boxes = torch.tensor([[10.0, 8, 30, 28]])
+    targets = mask_target(
+        [boxes, boxes],
+        [torch.tensor([0])] * 2,
+        [load([RECTANGLE])['gt_masks'], load(code_of(RECTANGLE))['gt_masks']],
+        ConfigDict(mask_size=28),
+    )
+    assert targets.shape == (2, 28, 28)
+    assert targets.mean() > 0.95
+
+
+def test_images_without_instances():
+    assert len(load()['gt_masks']) == 0
+
+
+@pytest.mark.parametrize('mask', [{'counts': None, 'size': [HEIGHT, WIDTH]}])
+def test_a_damaged_code_is_ignored_as_in_mmdet(mask):
+    results = load([RECTANGLE], mask)
+    assert results['gt_ignore_flags'].tolist() == [False, True]
