@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from faster_coco_eval import COCO, COCOeval_faster
-from mmdet.structures.mask import encode_mask_results
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from mmengine.registry import METRICS
@@ -20,6 +19,7 @@ from projects.storage.atomic_files import write_file
 
 from .annotation_findings import Findings, say_once
 from .annotations import category_ids, read_annotations
+from .run_lengths import encode_masks
 from .score_line import SUMMARY, TITLES, describe_scores
 
 
@@ -86,7 +86,7 @@ class CocoScores(BaseMetric):
             result['label'] = predicted['labels'][:number].tolist()
             if 'segm' in self.kinds:
                 masks = predicted['masks'][:number]
-                result['segm'] = encode_mask_results(masks.cpu().numpy() if isinstance(masks, Tensor) else masks)
+                result['segm'] = encode_masks(masks.cpu().numpy()) if isinstance(masks, Tensor) else masks
             self.results.append(result)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:

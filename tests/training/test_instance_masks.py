@@ -16,7 +16,8 @@ TRIANGLE = [40.0, 40.0, 60.0, 40.0, 40.0, 10.0]
 
 
 def code_of(polygon):
-    return rle_codes.merge(rle_codes.frPyObjects([polygon], HEIGHT, WIDTH))
+    code = rle_codes.merge(rle_codes.frPyObjects([polygon], HEIGHT, WIDTH))
+    return {**code, 'counts': code['counts'].decode()}
 
 
 def load(*masks, ignored=()):

@@ -43,7 +43,7 @@ def main() -> None:
             described = sample(Path(folder, f'{index}.jpg'), args.objects, index)
             for name, steps in built.items():
                 results = {**described, 'instances': [dict(one) for one in described['instances']]}
-                np.random.seed(index)  # noqa: NPY002 - which mmcv draws from
+                np.random.seed(index)
                 for step in steps:
                     start = time.perf_counter()
                     results = step(results)

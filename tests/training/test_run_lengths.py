@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from pycocotools import mask as coco_masks
+
+from projects.training.run_lengths import encode_masks
+
+HEIGHT, WIDTH = 13, 17
+
+
+def expected(mask):
+    code = coco_masks.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {'size': code['size'], 'counts': code['counts'].decode()}
+
+
+def special():
+    masks = np.zeros((9, HEIGHT, WIDTH), bool)
+    masks[1] = True
+    masks[2, 0, 0] = True
+    masks[3, -1, -1] = True
+    masks[4, :, 3:6] = True  # whole columns: one run
+    masks[5, :, 3] = masks[5, 0, 4] = True
+    masks[6, -1, 3] = masks[6, 0, 4] = True  # a run over the end of a column, in a part of all rows
+    masks[7, 2:5, -1] = True
+    masks[8, ::2, ::2] = True
+    return masks
+
+
+@pytest.mark.parametrize('density', [0.02, 0.5, 0.98])
+def test_codes_are_those_of_pycocotools(density):
+    masks = np.random.default_rng(0).random((200, HEIGHT, WIDTH)) < density
+    masks[:100, :, :5] = masks[:100, :3] = masks[50:150, :, 12:] = False
+    assert encode_masks(masks) == [expected(mask) for mask in masks]
+
+
+def test_codes_of_masks_that_touch_borders_or_are_empty():
+    assert encode_masks(special()) == [expected(mask) for mask in special()]
+    assert encode_masks(special().astype(np.int64)) == encode_masks(special())
+
+
+def test_codes_decode_to_the_masks():
+    decoded = coco_masks.decode(encode_masks(special()))
+    np.testing.assert_array_equal(decoded.transpose(2, 0, 1), special())
+
+
+def test_no_masks():
+    assert encode_masks(np.zeros((0, HEIGHT, WIDTH), bool)) == []
