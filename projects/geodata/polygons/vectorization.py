@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from mmengine.logging import print_log
 
 from ..coordinate_systems import ground_system, meters_per_unit
 from ..vector_files import geopandas, pd
@@ -25,6 +26,7 @@ from .windows import PredictionWindow, regions_of
 COLUMNS = 'score', 'area_m2', 'height_m', 'instance', 'geometry'
 LAYERS = {'score': 'probabilities', 'height_m': 'heights_m', 'instance': 'instances'}  # that columns come from
 MANY_REGIONS = 4096  # are simplified at once
+TOLERANCES = 2.0  # of simplification are that of regularisation
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class VectorizationSettings:
         min_area_m2: Regions of fewer square metres are left out; measured on the pixels, before simplification.
         simplify_m: Outlines may lie that far from the pixels' edges, see `simplification`; None: one pixel,
             which smooths staircases and changes no pixel but those at the border; 0: outlines follow the edges.
-        regularise: Make corners right angles or multiples of 45 degrees, see `regularization`; details of less
-            than 1.5 times the tolerance of simplification, or 1.5 pixels, get lost.
+        regularise: Fit straight edges, most of them along or across the main direction of each building, see
+            `regularization`; details of less than twice the tolerance of simplification, or 2 pixels, get lost. What
+            cannot be made regular is simplified alone.
         fill_holes_m2: Holes of fewer square metres, such as equipment on roofs leaves, are filled with whatever lies in
             them; 0: holes stay.
     """
@@ -111,6 +114,7 @@ class Vectorizer:
         self._place = _Place(size_px, np.array(transform[:6], dtype=float), crs)
         self._cut, self._whole, self._num_whole = [_no_regions()], [_no_regions()], 0
         self._frames: list[geopandas.GeoDataFrame] = []
+        self._irregular = np.zeros(2, int)  # outlines that could not be made regular, and all that were tried
         self._given: set[str] = set()
 
     def add(self, window: PredictionWindow) -> None:
@@ -135,16 +139,35 @@ class Vectorizer:
         """
         self._simplify_whole()
         merge = merge_equal if 'instance' in self._given else merge_across_borders
-        frames = [*self._frames, _to_frame(merge(concatenate(self._cut)), self._place, self._settings)]
+        frames = [*self._frames, self._to_frame(merge(concatenate(self._cut)))]
+        _say_irregular(*self._irregular.tolist())
         result = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
-        _regularize(result, self._place, self._settings)
         result['area_m2'] = self._place.areas_m2(result.geometry)
         return result[[column for column in COLUMNS if column not in LAYERS or column in self._given]]
 
     def _simplify_whole(self) -> None:
         """Exact outlines of regions that no window cuts need not be kept."""
-        self._frames.append(_to_frame(concatenate(self._whole), self._place, self._settings))
+        self._frames.append(self._to_frame(concatenate(self._whole)))
         self._whole, self._num_whole = [_no_regions()], 0
+
+    def _to_frame(self, regions: Regions) -> geopandas.GeoDataFrame:
+        place, settings = self._place, self._settings
+        num_scored, score, num_measured, height_m = regions.sums.T
+        with np.errstate(invalid='ignore'):  # 0 / 0: unknown
+            columns = {'score': score / num_scored, 'height_m': height_m / num_measured, 'instance': regions.values}
+        outlines = fill_holes(regions.polygons, settings.fill_holes_m2 / place.pixel_m.prod())
+        exact = geopandas.GeoSeries(shapely.transform(outlines, place.to_map), crs=place.crs)
+        large = place.areas_m2(exact).to_numpy() >= settings.min_area_m2
+        tolerance_m = place.pixel_m.mean() if settings.simplify_m is None else settings.simplify_m
+        pieces, owner = shapely.get_parts(outlines[large], return_index=True)
+        parts = simplify_outlines(pieces, tolerance_m, place.pixel_m, place.to_map)
+        if settings.regularise:
+            self._irregular += (
+                _regularize(shapely.get_parts(exact.to_numpy()[large]), parts, place, settings),
+                len(parts),
+            )
+        kept = {name: column[large] for name, column in columns.items()}
+        return geopandas.GeoDataFrame(kept, geometry=gather_parts(parts, owner, int(large.sum())), crs=place.crs)
 
 
 def refine_polygons(
@@ -164,7 +187,11 @@ def refine_polygons(
     place = _Place(size_px, np.array(transform[:6], dtype=float), polygons.crs)
     large = place.areas_m2(polygons.geometry) >= settings.min_area_m2
     result = polygons[large].reset_index(drop=True)
-    _regularize(result, place, settings)
+    if settings.regularise and len(result):
+        outlines, owner = shapely.get_parts(result.geometry.to_numpy(), return_index=True)
+        parts = outlines.copy()
+        _say_irregular(_regularize(outlines, parts, place, settings), len(parts))
+        result.geometry = gather_parts(parts, owner, len(result))
     return result
 
 
@@ -191,27 +218,21 @@ class _Place:
         return polygons.to_crs(self.ground_crs).area * self.unit_m**2
 
 
-def _regularize(polygons: geopandas.GeoDataFrame, place: _Place, settings: VectorizationSettings) -> None:
-    if settings.regularise and len(polygons):
-        parts, owner = shapely.get_parts(polygons.geometry.to_numpy(), return_index=True)
-        tolerance_m = 1.5 * (settings.simplify_m or place.pixel_m.mean())
-        regular = regularise(geopandas.GeoDataFrame(geometry=parts, crs=polygons.crs), place.ground_crs, tolerance_m)
-        polygons.geometry = gather_parts(regular.geometry.to_numpy(), owner, len(polygons))
+def _regularize(outlines: np.ndarray, fallback: np.ndarray, place: _Place, settings: VectorizationSettings) -> int:
+    """Replace those of `fallback` (N,) that can be made regular, from exact outlines on the map; counts the others."""
+    pixel = place.pixel_m.mean() / place.unit_m
+    on_ground = geopandas.GeoSeries(outlines, crs=place.crs).to_crs(place.ground_crs).to_numpy()
+    tolerance = TOLERANCES * (settings.simplify_m / place.unit_m if settings.simplify_m else pixel)
+    regular = geopandas.GeoSeries(regularise(on_ground, tolerance, pixel), crs=place.ground_crs).to_crs(place.crs)
+    good = regular.is_valid.to_numpy() & ~shapely.is_missing(regular.to_numpy())
+    fallback[good] = regular.to_numpy()[good]
+    return int((~good).sum())
+
+
+def _say_irregular(number: int, of: int) -> None:
+    if number:
+        print_log(f'{number} of {of} outlines could not be made regular and are simplified alone', logger='current')
 
 
 def _no_regions() -> Regions:
     return Regions(np.array([], dtype=object), np.zeros(0, dtype=np.int64), np.zeros((0, 4)))
-
-
-def _to_frame(regions: Regions, place: _Place, settings: VectorizationSettings) -> geopandas.GeoDataFrame:
-    num_scored, score, num_measured, height_m = regions.sums.T
-    with np.errstate(invalid='ignore'):  # 0 / 0: unknown
-        columns = {'score': score / num_scored, 'height_m': height_m / num_measured, 'instance': regions.values}
-    outlines = fill_holes(regions.polygons, settings.fill_holes_m2 / place.pixel_m.prod())
-    exact = geopandas.GeoSeries(shapely.transform(outlines, place.to_map), crs=place.crs)
-    large = place.areas_m2(exact).to_numpy() >= settings.min_area_m2
-    tolerance_m = place.pixel_m.mean() if settings.simplify_m is None else settings.simplify_m
-    parts, owner = shapely.get_parts(outlines[large], return_index=True)
-    parts = simplify_outlines(parts, tolerance_m, place.pixel_m, place.to_map)
-    kept = {name: column[large] for name, column in columns.items()}
-    return geopandas.GeoDataFrame(kept, geometry=gather_parts(parts, owner, int(large.sum())), crs=place.crs)
