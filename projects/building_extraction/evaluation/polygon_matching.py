@@ -85,26 +85,21 @@ def classes_around(polygons: np.ndarray, labeled: np.ndarray, classes: np.ndarra
     """
     result = np.full(len(polygons), nothing)
     tree = shapely.STRtree(labeled)
-    for owner, label, distance in (_nearest(tree, polygons), _largest_share(tree, polygons, labeled)):
-        order = np.lexsort((classes[label], distance, owner))
-        owners, first = np.unique(owner[order], return_index=True)
-        result[owners] = classes[label[order[first]]]
-    return result
-
-
-def _nearest(tree: shapely.STRtree, polygons: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    there = np.flatnonzero(~shapely.is_empty(polygons))
-    (owner, label), distance = tree.query_nearest(polygons[there], return_distance=True)
-    return there[owner], label, distance
-
-
-def _largest_share(
-    tree: shapely.STRtree, polygons: np.ndarray, labeled: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     owner, label = tree.query(polygons, predicate='intersects')
     shared = shapely.area(shapely.intersection(polygons[owner], labeled[label]))
     inside = shared > 0
-    return owner[inside], label[inside], -shared[inside]
+    _set_first(result, owner[inside], -shared[inside], classes[label[inside]])
+    apart = np.setdiff1d(np.flatnonzero(~shapely.is_empty(polygons)), owner[inside])
+    (owner, label), distance = tree.query_nearest(polygons[apart], return_distance=True)
+    _set_first(result, apart[owner], distance, classes[label])
+    return result
+
+
+def _set_first(result: np.ndarray, owner: np.ndarray, order: np.ndarray, classes: np.ndarray) -> None:
+    """Give each owner the class that comes first in an order, of equal ones the lowest."""
+    places = np.lexsort((classes, order, owner))
+    owners, first = np.unique(owner[places], return_index=True)
+    result[owners] = classes[places[first]]
 
 
 def average_precision(scores: np.ndarray, right: np.ndarray, num_labels: int) -> float:
