@@ -100,6 +100,16 @@ def test_footprints_are_moved_whole_beyond_the_image():
         assert comparison.footprints['predicted'].right.tolist() == [right]
 
 
+def test_footprint_and_offset_make_the_roof():
+    """A roof that is found 5 px off, with an offset that is 5 px off the same way, has its footprint in place."""
+    labeled, found = roofs((50, 50, 20, (0, -15), 50, 1)), roofs((55, 50, 20, (5, -15), 50, 0.9))
+    assert labeled.footprints()[0].bounds == found.footprints()[0].bounds == (50, 65, 70, 85)
+    comparison = compare(found, labeled)
+    assert comparison.footprints['predicted'].right.tolist() == [True]
+    assert comparison.footprints['zero'].right.tolist() == [False]  # 15 px away from where the footprint is
+    assert compare(roofs((55, 50, 20, (-5, -15), 50, 0.9)), labeled).footprints['predicted'].right.tolist() == [False]
+
+
 def test_baselines():
     labeled = roofs((0, 0, 20, (0, -10), 50, 1), (40, 0, 20, (0, -2), 5, 1), (80, 0, 20, (0, -4), 5, 1))
     found = roofs((0, 0, 20, (6, -8), 50, 0.9), (40, 0, 20, (2, 0), 5, 0.9), (80, 0, 20, (NAN, NAN), 5, 0.9))
