@@ -13,7 +13,7 @@ import shapely
 MIN_IOU = 0.8  # a regular outline that agrees less with the one before is not used
 RIGHT = np.pi / 2
 KERNEL, NEAR = np.radians(4), np.radians(10)  # directions that are alike, and those that the main one is the mean of
-SHORT = 4.0  # edges of fewer tolerances get one of the two directions
+SHORT = 6.0  # edges of fewer tolerances get one of the two directions
 CLEAR_TURN = 0.17  # sine of 10 degrees: lines that turn less do not tell where their corner is
 
 
