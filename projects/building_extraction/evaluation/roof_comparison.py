@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
+from projects.geodata.common_lean import common_direction
+
 from ..height_classes import HeightClasses
 from .object_matching import MIN_IOU
 from .polygon_matching import classes_around, match_by_score, overlapping_pairs
@@ -162,25 +164,9 @@ def _offsets_by_way(found_px: np.ndarray, true_px: np.ndarray) -> np.ndarray:
     """(P, W, 2) offsets of what was found, of each of `WAYS`; true ones are those that are known."""
     predicted = np.where(np.isfinite(found_px).all(axis=1, keepdims=True), found_px, 0)
     median = np.median(true_px, axis=0) if len(true_px) else np.zeros(2)
-    directed = np.linalg.norm(predicted, axis=1, keepdims=True) * lean_direction(true_px)
+    lean = common_direction(true_px) if np.any(true_px) else np.zeros(2)  # nothing leans: nothing is moved
+    directed = np.linalg.norm(predicted, axis=1, keepdims=True) * lean
     return np.stack([predicted, np.zeros_like(predicted), np.broadcast_to(median, predicted.shape), directed], axis=1)
-
-
-def lean_direction(offsets_px: np.ndarray) -> np.ndarray:
-    """The direction that offsets of one view have in common: the first eigenvector of their sum of squares.
-
-    That is the most likely one if all are off by equal noise (maximum likelihood); it points where most of them do.
-
-    Args:
-        offsets_px: (N, 2).
-
-    Returns:
-        (2,) of length 1; zeros if all offsets are.
-    """
-    if not np.any(offsets_px):
-        return np.zeros(2)
-    direction = np.linalg.eigh(offsets_px.T @ offsets_px)[1][:, -1]
-    return direction if (offsets_px @ direction).sum() >= 0 else -direction
 
 
 def _buildings(

@@ -9,7 +9,6 @@ from projects.building_extraction.evaluation.roof_comparison import (
     WAYS,
     Detections,
     compare_roofs,
-    lean_direction,
 )
 from projects.building_extraction.evaluation.roof_offset_scores import (
     class_confusion,
@@ -123,12 +122,10 @@ def test_baselines():
     assert offset_scores(buildings, 'direction', 0.5)['epe_px'] == pytest.approx(4 / 3)
 
 
-def test_the_direction_of_lean_is_that_of_the_long_offsets():
-    noisy = np.array([[30, 1], [20, -1], [-1, 1], [0, 0]], float)
-    assert lean_direction(noisy) == pytest.approx([1, 0], abs=0.02)
-    assert lean_direction(-noisy) == pytest.approx([-1, 0], abs=0.02)
-    assert lean_direction(np.zeros((0, 2))).tolist() == [0, 0]
-    assert lean_direction(np.zeros((3, 2))).tolist() == [0, 0]
+def test_where_no_label_leans_the_direction_moves_nothing():
+    still = roofs((0, 0, 20, (0, 0), 5, 1))
+    buildings = compare(roofs((0, 0, 20, (6, -8), 50, 0.9)), still).buildings
+    assert buildings.found_offsets_px[:, WAYS.index('direction')].tolist() == [[0, 0]]
 
 
 def test_classes_of_right_wrong_and_missed_ones():
