@@ -4,8 +4,10 @@
 tools/align_labels.py --image city.tif --labels footprints.gpkg --out aligned.gpkg
 tools/align_labels.py --image city.tif --labels footprints.gpkg --height-column height_m --off-nadir-deg 25 --out a.gpkg
 
+tools/align_labels.py --check footprints.gpkg
+
 Needs no clean labels and no training. Writes roofs and footprints as two layers, with a table in JSON and a picture
-beside. An interrupted run goes on where it was.
+beside. An interrupted run goes on where it was. `--check` measures it on rendered scenes of a city.
 """
 
 import argparse
@@ -22,9 +24,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Lay building labels on the buildings of an image.')
     add = parser.add_argument
-    add('--image', metavar='FILE', type=Path, required=True, help='GeoTIFF or another raster, north up')
-    add('--labels', metavar='FILE', type=Path, required=True, help='GeoPackage, GeoJSON, Shapefile, ... of polygons')
-    add('--out', metavar='FILE', type=file_to_write, required=True, help='.gpkg with layers of roofs and footprints')
+    add('--image', metavar='FILE', type=Path, help='GeoTIFF or another raster, north up')
+    add('--labels', metavar='FILE', type=Path, help='GeoPackage, GeoJSON, Shapefile, ... of polygons')
+    add('--out', metavar='FILE', type=file_to_write, help='.gpkg with layers of roofs and footprints')
     add('--height-column', metavar='NAME', help='column of the labels with heights above ground, of some or all')
     add('--off-nadir-deg', type=number(), help='angle between line of sight and vertical, if known')
     add('--azimuth-deg', type=number(), help='direction in which roofs lean, clockwise from north, if known')
@@ -44,16 +46,41 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--assume-crs', metavar='CRS', help='coordinate system of labels that state none, such as EPSG:4326')
     add('--processes', metavar='N', type=whole_number(), default=1, help='that work on parts of it (default: 1)')
     add('--overwrite', action='store_true', help='forget what an interruption with other settings left')
+    add(
+        '--check',
+        metavar='FOOTPRINTS',
+        nargs='?',
+        const='',
+        help='measure it on scenes of these; of none: an invented city',
+    )
     args = parser.parse_args(arguments)
+    if args.check is not None:
+        return args
+    if missing := [f'--{name}' for name in ('image', 'labels', 'out') if getattr(args, name) is None]:
+        parser.error(f'the following arguments are required: {", ".join(missing)}')
     if args.out.suffix.lower() != '.gpkg':
         parser.error(f'--out {args.out}: expected a name that ends in .gpkg, which holds both layers')
     return args
+
+
+def check_on_scenes(footprints: str, height_column: str | None) -> None:
+    """Render scenes, align their labels, and print how near they came."""
+    from projects.building_extraction.misalignment.alignment.check import SCENES, check, check_table
+    from projects.city_scenes.footprints import read_city
+    from projects.city_scenes.procedural_city import procedural_city
+    from projects.reporting.progress import track
+
+    city = read_city(footprints, height_column) if footprints else procedural_city()
+    print(check_table(list(track(check(city), 'Checking scenes', len(SCENES)))).markdown())
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Align, print a table and write the results."""
     args = parse_args(arguments)
     with told_in_one_line('align_labels', 'stopped; the same command goes on'):
+        if args.check is not None:
+            check_on_scenes(args.check, args.height_column)
+            return
         from projects.building_extraction.height_classes import HeightClasses
         from projects.building_extraction.misalignment.alignment.align import align
         from projects.building_extraction.misalignment.alignment.aligned_labels import aligned_labels

@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 
 from projects.geodata.coordinate_systems import meters_per_unit
 from projects.geodata.raster_files import open_raster
-from projects.geodata.vector_files import geopandas, read_buildings
+from projects.geodata.vector_files import column_names, geopandas, read_buildings
 from projects.reporting.progress import track
 from projects.storage.folders import working_folder
 
@@ -25,6 +25,11 @@ from .heights import ASSUMED, KNOWN, STATED_DEVIATION_M
 from .line_search import Line, best_line
 from .settings import AlignmentSettings
 
+OWN_COLUMNS = (
+    'label', 'dx_m', 'dy_m', 'lean_m', 'lean_from', 'height_m', 'height_deviation_m', 'height_from', 'height_note',
+    'height_class', 'confidence', 'presence', 'edge_strength', 'status', 'structure', 'feature', 'geometry', 'fid',
+)  # fmt: skip
+"""Of the result; all other columns of the labels are kept beside them."""
 MIN_BUILDINGS = 5
 ENOUGH = 100  # buildings tell the line of a block; fewer do so with those of the blocks around
 MIN_EVIDENCE = 1.0  # mean logarithm per building: below it, edges are where outlines are by chance alone
@@ -86,6 +91,7 @@ def align(settings: AlignmentSettings, kept_beside: Path, processes: int = 1, *,
             assume_crs=settings.assume_crs,
             layer=settings.layer,
             with_features=True,
+            columns=[name for name in column_names(settings.labels, settings.layer) if name.lower() not in OWN_COLUMNS],
         )
         if len(labels) < MIN_BUILDINGS:
             raise ValueError(
@@ -199,7 +205,7 @@ def _notes(results: list[BlockResult | None]) -> list[str]:
             'that was searched: labels stay, without evidence (another place, water, cloud, or --max-shift-m)'
         )
     found = [result for result in results if result is not None]
-    if undirected := sum(not result.line.is_directed for result in found):
+    if undirected := sum(result.has_lean and not result.line.is_directed for result in found):
         notes.append(
             f'in {undirected} of {len(found)} blocks the image does not tell the direction of the lean from its '
             'opposite: positions hold, leans and footprints may be wrong (--azimuth-deg, --height-column)'

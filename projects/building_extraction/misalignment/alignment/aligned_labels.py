@@ -6,7 +6,7 @@ from projects.geodata.polygonal import translate
 from projects.geodata.vector_files import geopandas
 
 from ...height_classes import UNKNOWN, HeightClasses
-from .align import Alignment, moves_in_map_units
+from .align import OWN_COLUMNS, Alignment, moves_in_map_units
 from .heights import ASSUMED, lean_heights, sure_classes
 
 MOVED, KEPT, NO_EVIDENCE = STATUSES = ('moved', 'kept', 'no evidence')
@@ -28,8 +28,9 @@ def aligned_labels(
         Two frames, with a row for each label: `label` (the feature's number in their file), `dx_m`, `dy_m` (metres
         east and north from the label to the roof), `lean_m` and `lean_from`, `height_m`, `height_deviation_m`,
         `height_from` and `height_note` (why there is none), `height_class`, `confidence` (probability that the roof is
-        within 1.5 m), `presence` (that the building is there) and `status`. What `NO_EVIDENCE` is said of lies where
-        the other buildings of the view let it be expected.
+        within 1.5 m), `presence` (that the building is there), `edge_strength` (mean of the edges along the outline, 0
+        to 1.5) and `status`; then the labels' own columns. What `NO_EVIDENCE` is said of lies where the other buildings
+        of the view let it be expected.
     """
     labels, scattered = alignment.labels, alignment.scattered
     count = len(labels)
@@ -77,8 +78,11 @@ def aligned_labels(
         'height_class': np.where(known, names[sure], UNKNOWN),
         'confidence': scattered(lambda one: one.placement.confidence, 0.0),
         'presence': presence,
+        'edge_strength': scattered(lambda one: one.placement.strength, 0.0),
         'status': status,
     }
+    others = [name for name in labels.columns if name.lower() not in OWN_COLUMNS]
+    columns |= {name: labels[name].to_numpy() for name in others}
     polygons = labels.geometry.to_numpy()
     roofs = translate(polygons, moves_in_map_units(alignment, moves_m))
     back_m = np.where(found[:, None], moves_m - np.nan_to_num(leans_m)[:, None] * heads, moves_m)

@@ -15,8 +15,9 @@ from .heights import ASSUMED, KNOWN, Zero, find_zero
 from .line_search import Line, LineGrid, line_evidence
 from .outlines import Outlines
 from .placement import Placement, place
-from .scores import line_scores
+from .scores import excess
 
+LEAST_SPREAD_M = 1.0  # of leans, 10 to 90 %; and 2.6 times the scatter, as of a normal distribution
 HEIGHT_DEVIATION_M = 1.0  # of stated heights from those seen
 
 
@@ -54,8 +55,8 @@ class BlockResult:
         line: Of its view.
         placement: Of its buildings.
         zero: Where leans begin.
-        held_out: Mean edge scores of parts of the outlines that placed nothing, without and with a model; NaN if there
-            is none.
+        held_out: Mean excess of edges along parts of the outlines that placed nothing, without and with a model; NaN if
+            there is none.
         uses_model: Whether the probabilities of a model were used.
     """
 
@@ -64,6 +65,11 @@ class BlockResult:
     zero: Zero
     held_out: tuple[float, float] = (np.nan, np.nan)
     uses_model: bool = False
+
+    @property
+    def has_lean(self) -> bool:
+        """Whether roofs lie along a line, not at one place."""
+        return self.placement.spread_m >= max(LEAST_SPREAD_M, 2.6 * self.placement.scatter_m)
 
     def write(self, path: Path) -> None:
         """Write a file, as a whole."""
@@ -151,7 +157,8 @@ def _with_model(
     for edges, line in zip((seen.edges, both), lines, strict=True):
         line, placement, _ = place(edges, placing, line, seen.gsd_m, view.max_lean_m, turn=view.azimuth_deg is None)
         moves_px = placement.moves_m(line) * (1, -1) / seen.gsd_m
-        of_each = [line_scores(seen.edges, held_out, n, moves_px[n : n + 1])[0][0] for n in range(len(moves_px))]
-        scores.append(float(np.mean(np.array(of_each)[placement.inside])) if placement.inside.any() else np.nan)
+        told = np.flatnonzero(placement.inside & (np.diff(held_out.first) > 0))
+        of_each = [excess(seen.edges, held_out, number, moves_px[number]) for number in told.tolist()]
+        scores.append(float(np.nanmean(of_each)) if np.isfinite(of_each).any() else np.nan)
     result = _placed(seen, both, block, view, lines[1]) if scores[1] > scores[0] else without
     return replace(result, held_out=(scores[0], scores[1]), uses_model=scores[1] > scores[0])

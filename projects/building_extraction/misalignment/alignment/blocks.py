@@ -107,21 +107,21 @@ def read_block(source: Source, block: Block, *, is_coarse: bool, with_probabilit
     with open_raster(source.image, bands=source.bands, gsd_m=source.gsd_m) as raster:
         rgb, valid = raster.read(*block.window_px)
         gsd_m, transform = raster.gsd_m(), raster.window_transform(*block.window_px[:2])
-        bounds_crs = raster.crs
-    planes = rgb
+        crs = raster.crs
+    images = [rgb]
     if with_probabilities and source.probabilities is not None:
-        planes = np.dstack([rgb, _read_probabilities(source, transform, rgb.shape[:2], bounds_crs)])
+        images.append(_read_probabilities(source, transform, rgb.shape[:2], crs))
     scale = gsd_m / COARSEST_SEARCH_M if is_coarse and gsd_m < FINER * COARSEST_SEARCH_M else 1.0
     if scale < 1:
         size = tuple(max(round(side * scale), 1) for side in rgb.shape[1::-1])
-        planes = cv2.resize(planes, size, interpolation=cv2.INTER_AREA)
+        images = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
         valid = cv2.resize(valid.astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
     inverse = ~transform
     polygons_px = shapely.transform(
         block.polygons,
         lambda xy: np.column_stack([inverse.a * xy[:, 0] + inverse.c, inverse.e * xy[:, 1] + inverse.f]) * scale,
     )
-    return BlockImage(EdgeMaps(planes, valid), polygons_px, gsd_m / scale)
+    return BlockImage(EdgeMaps(*images, valid=valid), polygons_px, gsd_m / scale)
 
 
 def _read_probabilities(source: Source, transform: Any, size_px: tuple[int, int], crs: str) -> np.ndarray:

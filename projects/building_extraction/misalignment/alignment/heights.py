@@ -11,12 +11,11 @@ import numpy as np
 
 from ...height_classes import HeightClasses
 from .line_search import Line
-from .placement import Fits, Placement
+from .placement import SURE, Fits, Placement
 
 MIN_OFF_NADIR_DEG = 12.0  # below it, an error of 0.5 m is one of 2.4 m of height and more
 MAX_OFF_NADIR_DEG = 45.0
 MIN_KNOWN = 5  # heights that say where leans begin
-SURE = 0.5  # confidence of a building that says anything of others
 MIN_AGREEING = 0.5  # share of the known heights that must fit
 MIN_SPREAD_M = 3.0  # between the 10th and 90th percentile of known heights, for the angle to follow from them
 MIN_FITTED = 8  # known heights from which the angle follows

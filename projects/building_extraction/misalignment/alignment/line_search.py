@@ -22,7 +22,7 @@ NOT_THERE = 0.3  # chance that nothing of a building is seen on the line
 MOST_EVIDENCE = 8.0  # logarithm that one building adds at most
 MAX_BUILDINGS = 400  # of a block; more tell no more
 MIN_POINTS = 20  # of an outline that is used here
-SIGN_MARGIN = 1.0  # times the root of the number of buildings: by which a direction must beat its opposite
+SIGN_MARGIN = 2.5  # times the root of the number of buildings: by which a direction must beat its opposite
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import shapely
 
 STEP_PX = 1.5
-STRETCH_POINTS = 4  # of a stretch: three blurred edges long
+STRETCH_POINTS, GAP_POINTS = 12, 4  # of a stretch, and at its ends: as far as edges are blurred
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,11 @@ class Outlines:
         return self.points_px[own], self.normals[own]
 
     def halves(self) -> tuple[Self, Self]:
-        """Every second stretch of `STRETCH_POINTS`, and those between: the one tells what is found by the other."""
+        """Every second stretch of `STRETCH_POINTS`, and the middles of those between, beyond the reach of its edges."""
         number = np.arange(len(self.points_px)) - np.repeat(self.first[:-1], np.diff(self.first))
-        return self._only(number // STRETCH_POINTS % 2 == 0), self._only(number // STRETCH_POINTS % 2 == 1)
+        place = number % (2 * STRETCH_POINTS)
+        held_out = (place >= STRETCH_POINTS + GAP_POINTS) & (place < 2 * STRETCH_POINTS - GAP_POINTS)
+        return self._only(place < STRETCH_POINTS), self._only(held_out)
 
     def _only(self, kept: np.ndarray) -> Self:
         first = np.append(0, np.cumsum(kept))[self.first]

@@ -27,11 +27,15 @@ UNUSUAL = 0.1  # share of roofs that lean as no others of the view do
 SMOOTHING_M = 0.7
 NEAR_M = 1.5
 PEAK_M = 1.0
+SURE = 0.5  # confidence of a building that says anything of others
 WRONG_HEIGHTS = 0.1  # share of stated heights that may be wrong
 HIDDEN = 0.2  # chance that nothing of a roof is seen where it is
 MOST = 20.0  # logarithm beyond which evidence is certain
-MAX_TURN_DEG = 8.0  # by which the direction may be corrected
-MIN_LEVER_M = 1.0  # deviation of the leans from which the direction can be corrected
+MAX_TURN_DEG, TURN_STEP_DEG = 12, 1.0  # by which the direction may be corrected
+MIN_FITTED = 5  # buildings that a line is laid through
+MIN_LEVER_M = 1.0  # deviation of the leans from which its direction follows
+ASIDE_STEPS = 4  # of the grid, by which the line may be moved
+NOT_ON_LINE = 0.1  # chance that a building does not fit anywhere on the line
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Placement:
         presence: (N,) Probability that the building is there at all.
         inside: (N,) Which are in the image, and can be looked for.
         scatter_m: Standard deviation across the line, of all.
+        strength: (N,) Mean strength of the edges along the outline there.
+        usual: (T,) How likely each lean of the grid is in this view.
     """
 
     along_m: np.ndarray
@@ -55,6 +61,14 @@ class Placement:
     presence: np.ndarray
     inside: np.ndarray
     scatter_m: float
+    strength: np.ndarray
+    usual: np.ndarray
+
+    @property
+    def spread_m(self) -> float:
+        """Between the tenth and the ninetieth percentile of the leans that are sure; 0 if none is."""
+        sure_m = self.along_m[self.confidence >= SURE]
+        return float(np.subtract(*np.quantile(sure_m, (0.9, 0.1)))) if len(sure_m) else 0.0
 
     def moves_m(self, line: Line) -> np.ndarray:
         """(N, 2) Metres east and north from labels to roofs."""
@@ -81,7 +95,7 @@ class Grid:
         """Every pixel, or `STEP_M`."""
         step_m = max(gsd_m, STEP_M)
         sides = int(np.ceil(ACROSS_M / step_m))
-        first, last = -int(np.ceil(BEFORE_M / step_m)), int(np.ceil(max_lean_m / step_m))
+        first, last = -int(np.ceil(BEFORE_M / step_m)), int(np.ceil(max(max_lean_m, BEFORE_M) / step_m))
         return cls(np.arange(-sides, sides + 1) * step_m, np.arange(first, last + 1) * step_m)
 
     @property
@@ -104,7 +118,7 @@ def place(
     expected_m: np.ndarray | None = None,
     expected_deviation_m: float = 1.0,
     *,
-    rounds: int = 2,
+    rounds: int = 3,
     turn: bool = True,
 ) -> tuple[Line, Placement, Fits]:
     """Place all buildings of a block.
@@ -127,8 +141,13 @@ def place(
     for number in range(rounds):
         ratios, inside = _ratios(edges, outlines, grid.moves_px(line, gsd_m), grid)
         placement = _find(ratios, inside, grid, expected_m, expected_deviation_m)
-        if number + 1 < rounds:
-            line = _corrected(line, placement, turn)
+        if number == 0 < rounds - 1:
+            line = _corrected(line, ratios, placement, grid, turn)
+        elif number < rounds - 1:
+            line = _through_places(line, placement, turn)
+    moves_px = placement.moves_m(line) * (1, -1) / gsd_m
+    strengths = [line_scores(edges, outlines, n, moves_px[n : n + 1])[0][0] for n in range(len(moves_px))]
+    placement = replace(placement, strength=np.array(strengths, float))
     across_m = grid.across_m
     of_across = np.exp(-(across_m**2) / (2 * placement.scatter_m**2))
     along = np.einsum('nct,c->nt', ratios, (of_across / of_across.sum()).astype(np.float32))
@@ -157,6 +176,8 @@ def _find(
 ) -> Placement:
     across_m, along_m, step_m = grid.across_m, grid.along_m, grid.step_m
     tail = np.exp(-np.maximum(along_m, 0) / USUAL_LEAN_M) * (along_m >= -FIRST_M)
+    if along_m[-1] <= BEFORE_M + step_m:  # seen from above: no lean, and none of its senses is the likelier
+        tail = np.ones_like(along_m)
     tail /= tail.sum()
     usual, scatter_m, absent = tail, 1.0, 0.1
     for _ in range(ROUNDS):
@@ -175,7 +196,7 @@ def _find(
         widths = told.sum(axis=(0, 2), dtype=float)
         scatter_m = max(float(np.sqrt((widths * across_m**2).sum() / widths.sum())), 0.5 * step_m)
         absent = float(np.clip(1 - presence[inside].mean(), 0.02, 0.9))
-    return _summarized(joint, np.where(inside, presence, 0), inside, grid, scatter_m)
+    return _summarized(joint, np.where(inside, presence, 0), inside, grid, scatter_m, usual)
 
 
 def _prior(usual: np.ndarray, grid: Grid, expected_m: np.ndarray | None, deviation_m: float) -> np.ndarray:
@@ -189,7 +210,12 @@ def _prior(usual: np.ndarray, grid: Grid, expected_m: np.ndarray | None, deviati
 
 
 def _summarized(
-    probability: np.ndarray, presence: np.ndarray, inside: np.ndarray, grid: Grid, scatter_m: float
+    probability: np.ndarray,
+    presence: np.ndarray,
+    inside: np.ndarray,
+    grid: Grid,
+    scatter_m: float,
+    usual: np.ndarray,
 ) -> Placement:
     """The place with the most probability within `PEAK_M`, and its mean around there."""
     side = 2 * round(PEAK_M / grid.step_m) + 1
@@ -214,22 +240,55 @@ def _summarized(
         presence,
         inside,
         scatter_m,
+        np.zeros(count),
+        usual,
     )
 
 
-def _corrected(line: Line, placement: Placement, turn: bool) -> Line:
-    """The line through the surer half of the places, by least squares."""
-    if placement.inside.sum() < 2:
+def _corrected(line: Line, ratios: np.ndarray, placement: Placement, grid: Grid, turn: bool) -> Line:
+    """The line near to this one that the surer half of the buildings is most for, if leans are as usual as before.
+
+    Args:
+        line: That they were placed on.
+        ratios: (N, C, T) As `_ratios` gives them.
+        placement: Of the buildings.
+        grid: Around the line.
+        turn: Its direction may be wrong, too.
+    """
+    if not placement.inside.any():
+        return line
+    least = np.median(placement.confidence[placement.inside])
+    step_m, told = grid.step_m, ratios[placement.inside & (placement.confidence >= least)]
+    wide = ndimage.gaussian_filter1d(told, placement.scatter_m / step_m, axis=1, mode='nearest')
+    usual = placement.usual.astype(np.float32)
+    turns_deg = np.arange(-MAX_TURN_DEG, MAX_TURN_DEG + 1) * TURN_STEP_DEG if turn else np.zeros(1)
+    asides = np.arange(-ASIDE_STEPS, ASIDE_STEPS + 1)
+    sums = np.empty((len(turns_deg), len(asides)))
+    columns = np.arange(len(grid.along_m))
+    for number, turn_deg in enumerate(turns_deg):
+        tilt = np.tan(np.radians(turn_deg)) * grid.along_m / step_m + len(grid.across_m) // 2
+        for other, aside in enumerate(asides):
+            rows = np.rint(tilt + aside).astype(int)
+            inside = (rows >= 0) & (rows < len(grid.across_m))
+            along = np.where(inside, wide[:, np.clip(rows, 0, len(grid.across_m) - 1), columns], 1)
+            sums[number, other] = np.log(NOT_ON_LINE + (1 - NOT_ON_LINE) * (along @ usual)).sum()
+    weights = np.exp(sums - sums.max())  # the mean of all lines, each by its evidence
+    turn_deg = float((weights.sum(axis=1) * turns_deg).sum() / weights.sum())
+    aside_m = float((weights.sum(axis=0) * asides).sum() / weights.sum()) * step_m
+    shift_m = line.shift_m + aside_m * line.across
+    return replace(line, shift_m=shift_m, azimuth_deg=(line.azimuth_deg + turn_deg) % 360)
+
+
+def _through_places(line: Line, placement: Placement, turn: bool) -> Line:
+    """The line through the places of the surer half, by least squares."""
+    if placement.inside.sum() < MIN_FITTED:
         return line
     least = np.median(placement.confidence[placement.inside])
     weights = placement.confidence * (placement.confidence >= max(least, 1e-6))
-    if not weights.sum() > 0:
-        return line
     middle, aside = (np.average(of, weights=weights) for of in (placement.along_m, placement.across_m))
     lever = np.average((placement.along_m - middle) ** 2, weights=weights)
     slope = 0.0
     if turn and lever >= MIN_LEVER_M**2:
         slope = np.average((placement.along_m - middle) * (placement.across_m - aside), weights=weights) / lever
-    turn_deg = np.clip(np.degrees(np.arctan(slope)), -MAX_TURN_DEG, MAX_TURN_DEG)
-    shift_m = line.shift_m + (aside - np.tan(np.radians(turn_deg)) * middle) * line.across
-    return replace(line, shift_m=shift_m, azimuth_deg=float((line.azimuth_deg + turn_deg) % 360))
+    shift_m = line.shift_m + (aside - slope * middle) * line.across
+    return replace(line, shift_m=shift_m, azimuth_deg=float((line.azimuth_deg + np.degrees(np.arctan(slope))) % 360))

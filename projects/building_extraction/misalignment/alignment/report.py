@@ -59,6 +59,7 @@ def summary(alignment: Alignment, roofs: geopandas.GeoDataFrame, classes: Height
             row |= {
                 'shift_m': np.round(result.line.shift_m + result.zero.along_m * result.line.direction, 3).tolist(),
                 'azimuth_deg': round(result.line.azimuth_deg, 2),
+                'has_lean': result.has_lean,
                 'azimuth_is_told_from_its_opposite': result.line.is_directed,
                 'off_nadir_deg': round(float(np.degrees(np.arctan(tangent))), 2) if np.isfinite(tangent) else None,
                 'zero_of_leans': result.zero.source,
@@ -89,9 +90,10 @@ def as_text(alignment: Alignment, roofs: geopandas.GeoDataFrame, classes: Height
         east, north = view['shift_m']
         angle = '' if view['off_nadir_deg'] is None else f', {view["off_nadir_deg"]:.1f}° off nadir'
         known = '' if view['azimuth_is_told_from_its_opposite'] else ' or its opposite'
+        lean = f'roofs lean towards {view["azimuth_deg"]:.0f}°{known}' if view['has_lean'] else 'no lean is seen'
         lines.append(
             f'view of {view["labels"]} labels: shift {east:.2f} m east, {north:.2f} m north ({view["zero_of_leans"]}); '
-            f'roofs lean towards {view["azimuth_deg"]:.0f}°{known}{angle}; scatter {view["scatter_m"]:.2f} m; heights: '
+            f'{lean}{angle}; scatter {view["scatter_m"]:.2f} m; heights: '
             f'{view["heights"]}'
         )
     return '\n'.join([*lines, class_table(roofs, classes).text(ruled=False)])

@@ -96,3 +96,19 @@ def line_scores(
     counts = known.sum(axis=0)
     scores = np.where(known, strengths, 0).sum(axis=0) / np.maximum(counts, MIN_INSIDE * len(points))
     return scores.astype(np.float32), (counts / len(points)).astype(np.float32)
+
+
+def excess(edges: EdgeMaps, outlines: Outlines, number: int, move_px: np.ndarray) -> float:
+    """How much stronger edges along a moved outline are than edges of any direction there; NaN if it is outside.
+
+    Unlike the strength alone this is no higher where an image is busy, to which places found by edges tend.
+    """
+    points, normals = outlines.of_number(number)
+    columns, rows = np.floor(points + move_px).astype(int).T
+    width, height = edges.size_px
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    if not inside.any():
+        return np.nan
+    strengths = edges.flat[:, (rows * width + columns)[inside]]
+    own = direction_of(normals[inside])
+    return float(np.mean(strengths[own, np.arange(len(own))] - strengths.mean(axis=0)))

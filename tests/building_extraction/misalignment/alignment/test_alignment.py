@@ -15,7 +15,7 @@ from projects.city_scenes.sunlight import Sun
 from projects.city_scenes.view import View
 from projects.command_line import UsageError
 from projects.geodata.polygonal import translate
-from projects.geodata.raster_files import write_geotiff
+from projects.geodata.raster_files import open_raster, rasterize, write_geotiff
 from projects.geodata.vector_files import geopandas, read_buildings, write_polygons
 from tools import align_labels
 
@@ -198,3 +198,28 @@ def test_heights_in_feet_are_noticed(scene, tmp_path):
 def test_settings_refuse_what_is_no_length(tmp_path):
     with pytest.raises(UsageError, match='max_shift_m = 0'):
         AlignmentSettings(tmp_path, tmp_path, max_shift_m=0)
+
+
+def test_a_model_is_used_only_where_held_out_edges_fit_better_with_it(scene, tmp_path):
+    folder, heights_m, one_tier = scene
+    labels = read_buildings(folder / 'labels.gpkg')
+    place = (VIEW.gsd_m, 0, EAST_0 + WEST, 0, -VIEW.gsd_m, NORTH_0 + NORTH)
+    with open_raster(folder / 'image.tif') as raster:
+        grainy = raster.read(0, 0, SIZE_PX, SIZE_PX)[0] + np.random.default_rng(0).normal(0, 130, (SIZE_PX, SIZE_PX, 3))
+    write_geotiff(tmp_path / 'image.tif', grainy.clip(0, 255).astype(np.uint8), place, CRS)
+    (tmp_path / 'labels.gpkg').symlink_to(folder / 'labels.gpkg')
+    roofs = translate(labels.geometry.to_numpy(), true_moves_m(heights_m))
+    order = np.argsort(heights_m)  # the highest is seen; a gap between roofs, as models that tell buildings apart leave
+    gaps, inner = shapely.buffer(roofs, 0.6)[order], shapely.buffer(roofs, -0.6)[order]
+    shapes = np.stack([gaps, inner], axis=1).ravel()
+    right = rasterize(shapes, np.tile([0, 255], len(roofs)), (SIZE_PX, SIZE_PX), place, np.uint8)
+    for name, mask in (('right', right), ('wrong', np.roll(right, (9, -12), axis=(0, 1)))):
+        write_geotiff(tmp_path / f'{name}.tif', mask, place, CRS)
+    errors_m = {}
+    for name in ('right', 'wrong'):
+        options = ('--probabilities', str(tmp_path / f'{name}.tif'), '--values', 'byte')
+        found, _, told = run(tmp_path, tmp_path / f'{name}.gpkg', *options)
+        held_out = told['views'][0]['held_out_edge_scores']
+        errors_m[name] = np.linalg.norm(found[['dx_m', 'dy_m']].to_numpy() - true_moves_m(heights_m), axis=1)[one_tier]
+        assert told['views'][0]['uses_model'] == (held_out['with_model'] > held_out['image']) == (name == 'right')
+    assert np.mean(errors_m['right'] <= 1.5) >= np.mean(errors_m['wrong'] <= 1.5)

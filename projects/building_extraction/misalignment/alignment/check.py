@@ -1,0 +1,191 @@
+"""Measures on rendered scenes, where everything is known, how well labels are aligned."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import shapely
+
+from projects.city_scenes.city import City
+from projects.city_scenes.render import render_tile
+from projects.city_scenes.sunlight import Sun
+from projects.city_scenes.view import View
+from projects.geodata.polygonal import translate
+from projects.geodata.raster_files import write_geotiff
+from projects.geodata.vector_files import geopandas, write_polygons
+from projects.reporting.number_format import fixed
+from projects.reporting.tables import Table
+
+from ...height_classes import HeightClasses
+from .align import align
+from .aligned_labels import BY_LEAN, aligned_labels
+from .placement import NEAR_M
+from .settings import AlignmentSettings
+
+TILE_PX = 1024
+JITTER_M = 0.7  # standard deviation, east and north each
+SHIFTS_M = (3.0, 6.0)  # between which the length of a shift is drawn
+KNOWN_HEIGHTS = 10
+MIN_SINGLE = 20  # buildings of one tier in a scene
+TRIED = 200
+INVENTED_CRS = 'EPSG:32633'
+LOW, TOWERS = 'low-rise', 'towers'
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scene to check: pixel, angle, area (`LOW` or `TOWERS`), and standard deviation of each label's own shift."""
+
+    gsd_m: float
+    off_nadir_deg: float
+    area: str
+    jitter_m: float
+    seed: int
+
+
+SCENES = tuple(
+    Scene(gsd_m, angle_deg, area, jitter_m, seed)
+    for jitter_m in (0.0, JITTER_M)
+    for seed, (gsd_m, angle_deg, area) in enumerate(
+        (
+            (0.6, 15.0, LOW),
+            (0.6, 20.0, LOW),
+            (0.6, 30.0, LOW),
+            (0.3, 25.0, LOW),
+            (0.6, 15.0, TOWERS),
+            (0.6, 20.0, TOWERS),
+            (0.6, 30.0, TOWERS),
+            (0.3, 25.0, TOWERS),
+        )
+    )
+)
+
+
+@dataclass(frozen=True)
+class SceneScore:
+    """How well labels of one scene were aligned; shares of buildings of one tier.
+
+    Attributes:
+        buildings: Of one tier.
+        before_m: Median distance from the label to the roof.
+        median_m: The same afterwards.
+        near: Share within `NEAR_M` afterwards.
+        near_of_sure: The same of the surer half.
+        azimuth_error_deg: Of the direction of the lean, 0 to 180.
+        height_error_m: Median, of low- and mid-rise buildings, with the angle and `KNOWN_HEIGHTS` heights known.
+        right_class: Share of the same whose height is in the right class.
+        told: Share of the same that have a height.
+    """
+
+    buildings: int
+    before_m: float
+    median_m: float
+    near: float
+    near_of_sure: float
+    azimuth_error_deg: float
+    height_error_m: float
+    right_class: float
+    told: float
+
+
+def check_scene(city: City, scene: Scene, size_px: int = TILE_PX) -> SceneScore:
+    """Render a scene, shift its labels, align them, and compare with the truth.
+
+    Args:
+        city: Whose prisms are labels, each for itself.
+        scene: What to render.
+        size_px: Side of the image.
+    """
+    random = np.random.default_rng([scene.seed, 11])
+    west, north = _place(city, scene, size_px * scene.gsd_m, random)
+    view = View(scene.gsd_m, scene.off_nadir_deg, float(random.uniform(0, 360)))
+    sun = Sun(float(random.uniform(35, 65)), float(random.uniform(-60, 60) % 360))
+    image = render_tile(city, (west, north), (size_px, size_px), view, sun, scene.seed).image
+    tile = shapely.box(west, north - size_px * scene.gsd_m, west + size_px * scene.gsd_m, north)
+    own = shapely.area(shapely.intersection(city.buildings.polygons, tile)) > shapely.area(city.buildings.polygons) / 2
+    heights_m = city.drawn_heights_m[own]
+    single = city.tiers[city.buildings.structures[own]] == 1
+    angle, length_m = random.uniform(0, 2 * np.pi), random.uniform(*SHIFTS_M)
+    shifts_m = length_m * np.array([np.cos(angle), np.sin(angle)]) + scene.jitter_m * random.standard_normal(
+        (own.sum(), 2)
+    )
+    some_m = np.where(np.isin(np.arange(own.sum()), random.permutation(own.sum())[:KNOWN_HEIGHTS]), heights_m, np.nan)
+    true_m = view.offset_m(heights_m) - shifts_m
+    crs = city.buildings.crs or INVENTED_CRS
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_geotiff(folder / 'image.tif', image, (scene.gsd_m, 0, west, 0, -scene.gsd_m, north), crs)
+        labels = translate(city.buildings.polygons[own], shifts_m)
+        write_polygons(geopandas.GeoDataFrame({'height_m': some_m}, geometry=labels, crs=crs), folder / 'labels.gpkg')
+        blind = AlignmentSettings(folder / 'image.tif', folder / 'labels.gpkg')
+        told = AlignmentSettings(
+            folder / 'image.tif', folder / 'labels.gpkg', 'height_m', off_nadir_deg=scene.off_nadir_deg
+        )
+        results = [align(settings, folder / 'out.gpkg') for settings in (blind, told)]
+        roofs, with_heights = (aligned_labels(result, HeightClasses())[0] for result in results)
+    rows = roofs['label'].to_numpy() - 1
+    error_m = np.linalg.norm(roofs[['dx_m', 'dy_m']].to_numpy() - true_m[rows], axis=1)[single[rows]]
+    confidence = roofs['confidence'].to_numpy()[single[rows]]
+    sure = confidence >= np.median(confidence)
+    found = results[0].results[0]
+    turn_deg = 180.0 if found is None else abs((found.line.azimuth_deg - view.azimuth_deg + 180) % 360 - 180)
+    asked = single & np.isnan(some_m) & (heights_m < HeightClasses().limits_m[1])
+    by_lean = asked & (with_heights['height_from'] == BY_LEAN).to_numpy()
+    seen_m = with_heights['height_m'].to_numpy()
+    classes = HeightClasses()
+    right = classes.index(seen_m[by_lean]) == classes.index(heights_m[by_lean])
+    return SceneScore(
+        int(single.sum()),
+        float(np.median(np.linalg.norm(true_m[single], axis=1))),
+        float(np.median(error_m)),
+        float(np.mean(error_m <= NEAR_M)),
+        float(np.mean(error_m[sure] <= NEAR_M)),
+        float(turn_deg),
+        float(np.median(np.abs(seen_m - heights_m)[by_lean])) if by_lean.any() else np.nan,
+        float(np.mean(right)) if by_lean.any() else np.nan,
+        float(by_lean.sum() / max(asked.sum(), 1)),
+    )
+
+
+def _place(city: City, scene: Scene, side_m: float, random: np.random.Generator) -> tuple[float, float]:
+    """West and north of a tile with `MIN_SINGLE` buildings of one tier, among the lowest or the highest third."""
+    points = shapely.get_coordinates(shapely.centroid(city.structure_outlines))
+    low, high = points.min(axis=0) - side_m / 4, points.max(axis=0) - side_m * 3 / 4
+    corners, medians = [], []
+    for west, south in random.uniform(low, np.maximum(high, low + 1), (TRIED, 2)):
+        inside = ((points >= (west, south)) & (points < (west + side_m, south + side_m))).all(axis=1)
+        if (inside & (city.tiers == 1)).sum() >= MIN_SINGLE:
+            corners.append((float(round(west)), float(round(south + side_m))))
+            medians.append(float(np.nanmedian(city.structure_heights_m[inside & (city.tiers == 1)])))
+    if not corners:
+        raise ValueError(f'no tile of {side_m:g} m has {MIN_SINGLE} buildings of one tier: the city is too small')
+    order = np.argsort(medians)
+    third = max(len(order) // 3, 1)
+    return corners[int(random.choice(order[:third] if scene.area == LOW else order[-third:]))]
+
+
+def check(city: City, scenes: tuple[Scene, ...] = SCENES) -> Iterator[tuple[Scene, SceneScore]]:
+    """Check one scene after the other."""
+    for scene in scenes:
+        yield scene, check_scene(city, scene)
+
+
+def check_table(scores: list[tuple[Scene, SceneScore]]) -> Table:
+    """One row for each scene."""
+    columns = [
+        'area', 'm/px', 'angle', 'jitter m', 'buildings', 'before m', 'median m', 'within 1.5 m', 'surer half',
+        'direction off', 'height error m', 'class right', 'told',
+    ]  # fmt: skip
+    rows = []
+    for scene, score in scores:
+        shares = [f'{value:.0%}' for value in (score.near, score.near_of_sure)]
+        told = np.isfinite(score.height_error_m)
+        rows.append([
+            scene.area, f'{scene.gsd_m:g}', f'{scene.off_nadir_deg:g}°', f'{scene.jitter_m:g}', str(score.buildings),
+            fixed(score.before_m, 2), fixed(score.median_m, 2), *shares, f'{score.azimuth_error_deg:.1f}°',
+            fixed(score.height_error_m, 2) if told else '–', f'{score.right_class:.0%}' if told else '–',
+            f'{score.told:.0%}',
+        ])  # fmt: skip
+    return Table('', columns, rows, numeric=columns[1:])
