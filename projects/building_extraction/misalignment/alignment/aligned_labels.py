@@ -7,10 +7,13 @@ from projects.geodata.vector_files import geopandas
 
 from ...height_classes import UNKNOWN, HeightClasses
 from .align import OWN_COLUMNS, Alignment, moves_in_map_units
+from .block_results import BlockResult
 from .heights import ASSUMED, lean_heights, sure_classes
+from .placement import SURE
 
 MOVED, KEPT, NO_EVIDENCE = STATUSES = ('moved', 'kept', 'no evidence')
 MIN_PRESENCE = 0.5
+MIN_STRENGTH = 0.65  # of edges along an outline, by the median of those that are sure: fainter ones are no evidence
 KEPT_PX = 0.5  # a label that lies so near to its roof stays
 STATED, BY_LEAN = 'stated', 'lean'
 
@@ -39,7 +42,8 @@ def aligned_labels(
         if result is not None:
             moves_m[block.rows] = result.placement.moves_m(result.line)
     presence = scattered(lambda one: one.placement.presence, 0.0)
-    status = np.where(presence < MIN_PRESENCE, NO_EVIDENCE, MOVED).astype(object)
+    faint = scattered(_faintness, 1.0) > 0
+    status = np.where((presence < MIN_PRESENCE) | faint, NO_EVIDENCE, MOVED).astype(object)
     status[(status == MOVED) & (np.hypot(*moves_m.T) < KEPT_PX * alignment.gsd_m)] = KEPT
     moves_m[status == KEPT] = 0
     found = np.isfinite(scattered(lambda one: one.placement.along_m, np.nan))
@@ -89,3 +93,14 @@ def aligned_labels(
     footprints = translate(polygons, moves_in_map_units(alignment, back_m))
     frames = [geopandas.GeoDataFrame(columns, geometry=shapes, crs=labels.crs) for shapes in (roofs, footprints)]
     return frames[0], frames[1]
+
+
+def _faintness(result: BlockResult) -> np.ndarray:
+    """(N,) 1 where edges along an outline are faint beside those of the buildings that are sure, 0 elsewhere."""
+    placement = result.placement
+    sure = placement.strength[placement.confidence >= SURE]
+    return (
+        (placement.strength < MIN_STRENGTH * np.median(sure)).astype(float)
+        if len(sure)
+        else np.ones(len(placement.strength))
+    )

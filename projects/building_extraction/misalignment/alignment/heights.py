@@ -16,11 +16,12 @@ from .placement import SURE, Fits, Placement
 MIN_OFF_NADIR_DEG = 12.0  # below it, an error of 0.5 m is one of 2.4 m of height and more
 MAX_OFF_NADIR_DEG = 45.0
 MIN_KNOWN = 5  # heights that say where leans begin
-MIN_AGREEING = 0.5  # share of the known heights that must fit
+LEAST_EVIDENCE = 5.0  # logarithm that known heights must add up to: more than the best of many zeros has by chance
 MIN_SPREAD_M = 3.0  # between the 10th and 90th percentile of known heights, for the angle to follow from them
 MIN_FITTED = 8  # known heights from which the angle follows
 STATED_DEVIATION_M = 0.3
 ZERO_REACH_M, ZERO_STEP_M = 10.0, 0.1
+USUAL_ZERO_M, ZERO_DEVIATION_M = -1.5, 2.0  # of lines as they are found, in 8 rendered scenes
 ANGLE_STEP_DEG = 0.5
 WRONG_SHARE = 0.2  # of known heights
 MOST_EVIDENCE = 6.0  # logarithm that one of them adds at most
@@ -83,7 +84,7 @@ def find_zero(
     if registration_m is not None:
         along_m = float((np.array(registration_m) - line.shift_m) @ line.direction)
         return Zero(along_m, STATED_DEVIATION_M, REGISTRATION, tangent, False, obstacle)
-    if told is not None and told.agreeing >= MIN_AGREEING and not _is_contradicted(told, free):
+    if told is not None and told.evidence >= LEAST_EVIDENCE and not _is_contradicted(told, free):
         return Zero(told.along_m, told.deviation_m, KNOWN, tangent, told.tangent < 0, obstacle)
     if told is not None and off_nadir_deg is not None:
         obstacle = (
@@ -120,7 +121,7 @@ def _best_zero(fits: Fits, known_m: np.ndarray, tangents: np.ndarray) -> _Told |
         inside = (places >= 0) & (places < len(fits.along_m))
         ratios = np.where(inside, fits.ratios[rows, np.clip(places, 0, len(fits.along_m) - 1)], 1.0)  # (Z, K)
         each = np.minimum(np.log(WRONG_SHARE + (1 - WRONG_SHARE) * ratios), MOST_EVIDENCE)
-        evidence = each.sum(axis=1)
+        evidence = each.sum(axis=1) - (zeros_m - USUAL_ZERO_M) ** 2 / (2 * ZERO_DEVIATION_M**2)
         highest = int(evidence.argmax())
         if best is None or evidence[highest] > best.evidence:
             weights = np.exp(evidence - evidence[highest])
