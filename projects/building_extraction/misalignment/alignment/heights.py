@@ -76,8 +76,9 @@ def find_zero(
     used = np.isfinite(heights_m) & placement.inside
     known_m, obstacle = heights_m[used], ''
     fits = Fits(fits.along_m, fits.ratios[used])
-    free = _with_any_angle(fits, known_m)
-    told = free if off_nadir_deg is None else _best_zero(fits, known_m, np.array([tangent, -tangent]))
+    senses = np.array([1.0] if line.is_directed else [1.0, -1.0])
+    free = _with_any_angle(fits, known_m, senses)
+    told = free if off_nadir_deg is None else _best_zero(fits, known_m, tangent * senses)
     if told is not None and off_nadir_deg is None:
         tangent = abs(told.tangent)
     obstacle = _too_steep_or_flat(tangent)
@@ -132,11 +133,11 @@ def _best_zero(fits: Fits, known_m: np.ndarray, tangents: np.ndarray) -> _Told |
     return best
 
 
-def _with_any_angle(fits: Fits, known_m: np.ndarray) -> _Told | None:
+def _with_any_angle(fits: Fits, known_m: np.ndarray, senses: np.ndarray) -> _Told | None:
     if len(known_m) < MIN_FITTED or np.subtract(*np.quantile(known_m, (0.9, 0.1))) < MIN_SPREAD_M:
         return None
     tangents = np.tan(np.radians(np.arange(0, MAX_OFF_NADIR_DEG + 5, ANGLE_STEP_DEG)))
-    return _best_zero(fits, known_m, np.concatenate([tangents, -tangents]))
+    return _best_zero(fits, known_m, np.outer(senses, tangents).ravel())
 
 
 def _is_contradicted(told: _Told, free: _Told | None) -> bool:
