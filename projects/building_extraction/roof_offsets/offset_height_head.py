@@ -1,4 +1,4 @@
-"""From the features of a building's box to the offset of its roof from its footprint, and to its height."""
+"""From a building's box, roof and features to the offset of the roof from the footprint, and to the height."""
 
 import math
 from collections.abc import Sequence
@@ -34,6 +34,10 @@ class OffsetHeightHead(BaseModule):
     square, in which the vector has the components o_x / w and o_y / h: what the layers say is brought from there by the
     factors sqrt(w / h) and sqrt(h / w), which pixels in a square do not show.
 
+    What box and roof say by themselves is where the layers begin: the box holds roof and footprint, which are alike, so
+    that the roof leaves free on one side of the box what it leans to the other (`seen_offset`). The layers add what
+    that misses, of buildings that are hidden, cut by the image's border or have several tiers; they see the roof, too.
+
     Of the height they say the logistic distribution of z = log(1 + metres), its middle and its spread. The probability
     of each class is what lies between its limits, so that classes and metres agree: an ordinal model, whose limits
     (proportional odds, McCullagh, doi:10.1111/j.2517-6161.1980.tb01109.x) are those of `HeightClasses`. Absolute sizes
@@ -44,6 +48,7 @@ class OffsetHeightHead(BaseModule):
         conv_channels: Of the two 3 x 3 convolutions.
         fc_channels: Of the layer after them.
         roi_feat_size: Side of the features.
+        mask_size: Side of the roofs' masks, a multiple of it.
         limits_m: Between the classes of height; None: those of `HeightClasses`.
         offset_weight: Of SmoothL1 between encoded offsets, summed over x and y.
         height_weight: Of SmoothL1 between z.
@@ -56,6 +61,7 @@ class OffsetHeightHead(BaseModule):
         conv_channels: int = 128,
         fc_channels: int = 256,
         roi_feat_size: int = 7,
+        mask_size: int = 28,
         limits_m: Sequence[float] | None = None,
         offset_weight: float = 4.0,
         height_weight: float = 1.0,
@@ -63,36 +69,42 @@ class OffsetHeightHead(BaseModule):
     ) -> None:
         super().__init__()
         self.convs = nn.Sequential(
-            ConvModule(in_channels, conv_channels, 3, padding=1), ConvModule(conv_channels, conv_channels, 3, padding=1)
+            ConvModule(in_channels + 1, conv_channels, 3, padding=1),
+            ConvModule(conv_channels, conv_channels, 3, padding=1),
         )
+        self.mask_cells = mask_size // roi_feat_size
         self.fc = nn.Linear(conv_channels * roi_feat_size**2, fc_channels)
         self.offset = nn.Linear(fc_channels, 2)
         self.height = nn.Linear(fc_channels + 1, 2)
         limits = HeightClasses().limits_m if limits_m is None else tuple(limits_m)
         self.classes = HeightClasses(limits, tuple(map(str, range(len(limits) + 1))))
         self.weights = {'offset': offset_weight, 'height': height_weight, 'height_class': class_weight}
-        for layer in (self.offset, self.height):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
-        nn.init.constant_(self.height.bias[0], math.log1p(10))
+        nn.init.zeros_(self.offset.weight)
+        nn.init.zeros_(self.offset.bias)
+        nn.init.normal_(self.height.weight, std=0.01)
+        self.height.bias.data.copy_(torch.tensor([math.log1p(10), 0.0]))
 
-    def forward(self, features: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, features: Tensor, roofs: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is said of each box.
 
         Args:
             features: (N, C, S, S) of RoIAlign.
+            roofs: (N, M, M) probabilities of the roof in the box, which get no gradient.
             boxes: (N, 4) left, top, right, bottom in pixels.
 
         Returns:
             (N, 2) encoded offsets, (N,) z = log(1 + height in metres), (N,) its spread; in float32.
         """
-        turned = [features]
+        roofs = roofs.detach()
+        pooled = F.avg_pool2d(roofs[:, None], self.mask_cells).to(features.dtype)
+        turned = [torch.cat((features, pooled), 1)]
         while len(turned) < QUARTERS:
             turned.append(turned[-1].transpose(2, 3).flip(2))  # `torch.rot90`, which ONNX has not
         hidden = F.relu(self.fc(self.convs(torch.cat(turned)).flatten(1))).unflatten(0, (QUARTERS, -1))
         x, y = self.offset(hidden).float().unbind(-1)  # (4, N) each
         # counterclockwise by a quarter, (x, y) becomes (y, -x); here is the way back
-        square = torch.stack((x[0] - y[1] - x[2] + y[3], y[0] + x[1] - y[2] - x[3]), -1) / QUARTERS
+        added = torch.stack((x[0] - y[1] - x[2] + y[3], y[0] + x[1] - y[2] - x[3]), -1) / QUARTERS
+        square = seen_offset(roofs.float()) + added
         width, height = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1.0).unbind(-1)
         aspect = (width / height).sqrt()
         size = (width * height).log() / 2
@@ -109,11 +121,14 @@ class OffsetHeightHead(BaseModule):
         below = torch.sigmoid((limits - z[:, None]) / spread[:, None])
         return torch.diff(F.pad(F.pad(below, (1, 0), value=0.0), (0, 1), value=1.0))
 
-    def loss(self, features: Tensor, boxes: Tensor, offsets: Tensor, heights_m: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, features: Tensor, roofs: Tensor, boxes: Tensor, offsets: Tensor, heights_m: Tensor
+    ) -> dict[str, Tensor]:
         """Means over what is known, in all processes together; what is unknown (NaN) has no part in them.
 
         Args:
             features: (N, C, S, S).
+            roofs: (N, M, M) probabilities.
             boxes: (N, 4) proposals.
             offsets: (N, 2) pixels, NaN is unknown.
             heights_m: (N,) metres, NaN is unknown.
@@ -121,7 +136,7 @@ class OffsetHeightHead(BaseModule):
         Returns:
             `loss_offset`, `loss_height` and `loss_height_class`.
         """
-        encoded, z, spread = self(features, boxes)
+        encoded, z, spread = self(features, roofs, boxes)
         known, tall = offsets.isfinite().all(1), heights_m.isfinite()
         targets = (offsets / _side(boxes))[known]
         probabilities = self.class_probabilities(z[tall], spread[tall])
@@ -136,6 +151,27 @@ class OffsetHeightHead(BaseModule):
             f'loss_{name}': self.weights[name] * loss / mean_over_processes(numbers[name].item(), loss)
             for name, loss in losses.items()
         }
+
+
+def seen_offset(roofs: Tensor) -> Tensor:
+    """Offset that a roof shows by where it lies in a box that holds it and its footprint, and no more.
+
+    To the right it is the width that the roof leaves free on the left, less that on the right; downwards likewise. The
+    width is the expected number of columns before the first with roof; a column has as much as its surest pixel,
+    nothing below a quarter and all above three quarters.
+
+    Args:
+        roofs: (N, M, M) probabilities of roof inside of the box.
+
+    Returns:
+        (N, 2) shares of the box's width and height.
+    """
+    sure = ((roofs - 0.25) * 2).clamp(0, 1)
+    free = []
+    for line in (sure.amax(1), sure.amax(2)):  # columns, rows
+        before, behind = ((1 - side).clamp(min=1e-6).log().cumsum(1).exp().mean(1) for side in (line, line.flip(1)))
+        free.append(before - behind)
+    return torch.stack(free, -1)
 
 
 def _side(boxes: Tensor) -> Tensor:

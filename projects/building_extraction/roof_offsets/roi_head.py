@@ -36,9 +36,10 @@ class RoofOffsetRoIHead(GlobalBatchRoIHead):
         return bool(self.test_cfg.get('lean_consensus', False))
 
     def forward(self, x: tuple[Tensor], rpn_results_list: InstanceList, batch_data_samples: Any = None) -> tuple:
-        rois = bbox2roi([results.bboxes for results in rpn_results_list])[:100]  # as many as mmdet's mask head takes
-        said = self.offset_head(self._offset_features(x, rois), rois[:, 1:])
-        return (*super().forward(x, rpn_results_list, batch_data_samples), *said)
+        *said, mask_preds = super().forward(x, rpn_results_list, batch_data_samples)
+        rois = bbox2roi([results.bboxes for results in rpn_results_list])[: len(mask_preds)]  # the first 100
+        offsets = self.offset_head(self._offset_features(x, rois), mask_preds[:, 0].sigmoid(), rois[:, 1:])
+        return (*said, mask_preds, *offsets)
 
     def mask_loss(self, x: tuple[Tensor], sampling_results: list, bbox_feats: Tensor, batch_gt_instances: list) -> dict:
         results = super().mask_loss(x, sampling_results, bbox_feats, batch_gt_instances)
@@ -52,18 +53,28 @@ class RoofOffsetRoIHead(GlobalBatchRoIHead):
             )
             for name in ('offsets', 'heights_m')
         )
-        results['loss_mask'] |= self.offset_head.loss(self._offset_features(x, rois), rois[:, 1:], offsets, heights_m)
+        roofs = _roofs(results['mask_preds'], torch.cat([result.pos_gt_labels for result in sampling_results]))
+        given = self._offset_features(x, rois), roofs, rois[:, 1:]
+        results['loss_mask'] |= self.offset_head.loss(*given, offsets, heights_m)
         return results
 
     def predict_mask(
         self, x: tuple[Tensor], batch_img_metas: list[dict], results_list: InstanceList, rescale: bool = False
     ) -> InstanceList:
         rois = bbox2roi([results.bboxes for results in results_list])
-        encoded, z, spread = self.offset_head(self._offset_features(x, rois), rois[:, 1:])
+        mask_preds = self._mask_forward(x, rois)['mask_preds']
+        roofs = _roofs(mask_preds, torch.cat([results.labels for results in results_list]))
+        encoded, z, spread = self.offset_head(self._offset_features(x, rois), roofs, rois[:, 1:])
         offsets, heights_m = self.offset_head.decode(encoded, z, rois[:, 1:])
         probabilities = self.offset_head.class_probabilities(z, spread)
         numbers = [len(results) for results in results_list]
-        results_list = super().predict_mask(x, batch_img_metas, results_list, rescale=rescale)
+        if len(rois):  # as mmdet, without the masks a second time
+            split = mask_preds.split(numbers)
+            results_list = self.mask_head.predict_by_feat(
+                split, results_list, batch_img_metas, rcnn_test_cfg=self.test_cfg, rescale=rescale
+            )
+        else:
+            results_list = super().predict_mask(x, batch_img_metas, results_list, rescale=rescale)
         parts = zip(*(part.split(numbers) for part in (offsets, heights_m, probabilities)), strict=True)
         for results, meta, (of_image, heights, classes) in zip(results_list, batch_img_metas, parts, strict=True):
             if self.lean_consensus:
@@ -76,3 +87,10 @@ class RoofOffsetRoIHead(GlobalBatchRoIHead):
 
     def _offset_features(self, x: tuple[Tensor], rois: Tensor) -> Tensor:
         return self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
+
+
+def _roofs(mask_preds: Tensor, labels: Tensor) -> Tensor:
+    """(N, M, M) probabilities of the masks of classes, of logits (N, C, M, M)."""
+    if mask_preds.shape[1] > 1:
+        return mask_preds[torch.arange(len(labels), device=labels.device), labels].sigmoid()
+    return mask_preds[:, 0].sigmoid()

@@ -41,7 +41,7 @@ class MaskRCNNGraph(ImageGraph):
         if self.roi_head.with_mask:
             outputs.append(self._of_class(self._mask_logits(features, rois), labels).sigmoid())
         if self.with_offsets:
-            encoded, z, _ = self._offset_outputs(features, rois)
+            encoded, z, _ = self._offset_outputs(features, outputs[-1], rois)
             outputs += self.roi_head.offset_head.decode(encoded, z, boxes)
         return tuple(outputs)
 
@@ -71,12 +71,13 @@ class MaskRCNNGraph(ImageGraph):
         if self.roi_head.with_mask:
             outputs['mask'] = self._of_class(self._mask_logits(features, detected[:, :5]), detected[:, 5].long())
         if self.with_offsets:
-            outputs['offset'], outputs['height'], _ = self._offset_outputs(features, detected[:, :5])
+            roofs = outputs['mask'].sigmoid()
+            outputs['offset'], outputs['height'], _ = self._offset_outputs(features, roofs, detected[:, :5])
         return outputs
 
-    def _offset_outputs(self, features: Sequence[Tensor], rois: Tensor) -> tuple[Tensor, ...]:
-        """Encoded, as the head of offsets says them."""
-        return self.roi_head.offset_head(pool(self.roi_head.bbox_roi_extractor, features, rois), rois[:, 1:])
+    def _offset_outputs(self, features: Sequence[Tensor], roofs: Tensor, rois: Tensor) -> tuple[Tensor, ...]:
+        """Encoded, as the head of offsets says them of boxes and the masks in them."""
+        return self.roi_head.offset_head(pool(self.roi_head.bbox_roi_extractor, features, rois), roofs, rois[:, 1:])
 
     def _mask_logits(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
         """Of all classes, (N, C, h, w)."""

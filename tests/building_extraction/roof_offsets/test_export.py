@@ -17,16 +17,34 @@ from projects.deployment.export.verification import BOUNDS
 from projects.deployment.inference_graphs import build_graph
 from projects.deployment.model_info import ModelInfo
 from projects.deployment.predictor import Predictor, open_predictor
+from projects.deployment.quantization.fidelity import exact_heads, head_sqnr_db
+from projects.deployment.quantization.quantize import quantize
+from projects.deployment.quantization.quantized_file import write_quantized
+from projects.deployment.quantization.settings import QuantizationSettings
 from projects.deployment.runtimes.openvino_session import convert_onnx
 from projects.deployment.runtimes.torch_session import TorchSession
 from projects.deployment.scoring import DeployedModel
 from projects.training.config import load_config
 
+NARROW = {
+    'model.backbone.arch': 's1',
+    'model.backbone.pretrained': False,
+    'model.neck.out_channels': 16,
+    'model.rpn_head.in_channels': 16,
+    'model.rpn_head.feat_channels': 16,
+    'model.roi_head.bbox_roi_extractor.out_channels': 16,
+    'model.roi_head.bbox_head.in_channels': 16,
+    'model.roi_head.bbox_head.fc_out_channels': 64,
+    'model.roi_head.mask_roi_extractor.out_channels': 16,
+    'model.roi_head.mask_head.in_channels': 16,
+    'model.roi_head.mask_head.conv_out_channels': 16,
+    'model.roi_head.offset_head.in_channels': 16,
+}
+
 
 @pytest.fixture(scope='module')
 def cfg():
-    cfg = load_config('configs/buildings/shvit_roofoffsets_scenes.py')
-    cfg.model.backbone.update(arch='s1', pretrained=False)
+    cfg = load_config('configs/buildings/shvit_roofoffsets_scenes.py', NARROW)
     cfg.model.test_cfg.rcnn.update(score_thr=0.0, max_per_img=8)
     cfg.model.test_cfg.rpn.update(nms_pre=50, max_per_img=20)
     return cfg
@@ -39,7 +57,7 @@ def model(cfg):
     model = MODELS.build(cfg.model).eval()
     for name, parameter in model.named_parameters():  # what is said differs from box to box
         if name.startswith(('roi_head.offset_head', 'roi_head.bbox_head.fc_')):
-            parameter.data += 0.05 * torch.randn_like(parameter)
+            parameter.data += (0.05 if 'offset_head' in name else 0.2) * torch.randn_like(parameter)
     return model
 
 
@@ -80,7 +98,7 @@ def test_other_offsets_or_heights_do_not_pass(model, info, files):
     for changed in ('offsets', 'heights_m'):
 
         def wrong(images, changed=changed):
-            return [replace(one, **{changed: getattr(one, changed) * 1.1}) for one in exported(images)]
+            return [replace(one, **{changed: getattr(one, changed) * 2 + 1}) for one in exported(images)]
 
         result = verify(reference, wrong, batches(), info, BOUNDS['fp32'], cutoffs_of(model.test_cfg))
         assert not result.passed
@@ -112,9 +130,24 @@ def test_scores_see_offsets_in_pixels_of_the_file(model, info, files):
     torch.testing.assert_close(found.heights_m, expected.heights_m, atol=1e-3, rtol=1e-3)
 
 
+def test_eight_bits_say_about_the_same(cfg, model, info, tmp_path):
+    graph = build_graph(copy.deepcopy(model), replace(info, input_size=(96, 128), batch_size=1))
+    images = [np.random.default_rng(seed).integers(0, 256, (1, 96, 128, 3), np.uint8) for seed in range(10)]
+    quantized = quantize(graph, images, QuantizationSettings('mse'))
+    assert not quantized.scheme.kept_in_float
+    assert {'roi_head.offset_head.offset#0:0', 'roi_head.offset_head.height#0:0'} <= set(quantized.scheme.inputs)
+    ratios = head_sqnr_db(exact_heads(graph, images[:2]), quantized)
+    assert min(ratios['offset'], ratios['height']) > 15
+    fixed = replace(info, input_size=(96, 128), batch_size=1, precision='int8')
+    write_quantized(quantized, fixed, tmp_path / 'model.onnx', (96, 128))
+    (found,) = open_predictor(tmp_path / 'model.onnx')(images[0])
+    assert np.isfinite(found.offsets).all()
+    assert found.offsets.shape == (len(found.scores), 2) == (8, 2)
+
+
 def test_a_detector_without_offsets_has_none():
-    cfg = load_config('configs/buildings/shvit_maskrcnn_scenes.py')
-    cfg.model.backbone.update(arch='s1', pretrained=False)
+    narrow = {option: value for option, value in NARROW.items() if 'offset' not in option}
+    cfg = load_config('configs/buildings/shvit_maskrcnn_scenes.py', narrow)
     init_default_scope('mmdet')
     graph = build_graph(MODELS.build(cfg.model), ModelInfo.from_config(cfg))
     assert graph.output_names == ('boxes', 'scores', 'labels', 'image_indices', 'masks')

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.roof_offsets.offset_height_head import OffsetHeightHead
+from projects.building_extraction.roof_offsets.offset_height_head import OffsetHeightHead, seen_offset
 
 NAN = math.nan
 
@@ -16,7 +16,7 @@ NAN = math.nan
 @pytest.fixture
 def head():
     torch.manual_seed(0)
-    head = OffsetHeightHead(in_channels=8, conv_channels=8, fc_channels=16, roi_feat_size=5)
+    head = OffsetHeightHead(in_channels=8, conv_channels=8, fc_channels=16, roi_feat_size=5, mask_size=10)
     for layer in (head.offset, head.height):  # more than the small numbers that training begins with
         torch.nn.init.normal_(layer.weight)
     return head.eval()
@@ -27,6 +27,7 @@ def features():
     return torch.rand(6, 8, 5, 5, generator=torch.Generator().manual_seed(1))
 
 
+ROOFS = torch.rand(6, 10, 10, generator=torch.Generator().manual_seed(2))
 BOXES = torch.tensor([[0.0, 0, 10, 40], [5, 5, 25, 10], [0, 0, 16, 16], [3, 4, 60, 50], [1, 1, 9, 3], [0, 0, 200, 100]])
 
 
@@ -38,9 +39,9 @@ def turned(boxes):
 
 @torch.no_grad()
 def test_turned_features_give_turned_offsets_and_the_same_heights(head, features):
-    encoded, z, spread = head(features, BOXES)
+    encoded, z, spread = head(features, ROOFS, BOXES)
     offsets, heights_m = head.decode(encoded, z, BOXES)
-    again = head(torch.rot90(features, 1, (2, 3)), turned(BOXES))
+    again = head(torch.rot90(features, 1, (2, 3)), torch.rot90(ROOFS, 1, (1, 2)), turned(BOXES))
     offsets_again, heights_again = head.decode(again[0], again[1], turned(BOXES))
     torch.testing.assert_close(offsets_again, torch.stack((offsets[:, 1], -offsets[:, 0]), 1))
     torch.testing.assert_close(heights_again, heights_m)
@@ -52,12 +53,59 @@ def test_turned_features_give_turned_offsets_and_the_same_heights(head, features
 @torch.no_grad()
 def test_a_stretched_box_stretches_its_offset(head, features):
     """RoIAlign shows the same pixels of a stretched image in a stretched box."""
-    encoded, z, _ = head(features, BOXES)
+    encoded, z, _ = head(features, ROOFS, BOXES)
     offsets, _ = head.decode(encoded, z, BOXES)
     stretch = torch.tensor([3.0, 0.5])
     stretched = BOXES * stretch.repeat(2)
-    encoded, z, _ = head(features, stretched)
+    encoded, z, _ = head(features, ROOFS, stretched)
     torch.testing.assert_close(head.decode(encoded, z, stretched)[0], offsets * stretch)
+
+
+def roof_in_box(left, top, right, bottom):
+    roof = torch.zeros(1, 28, 28)
+    roof[:, top:bottom, left:right] = 1
+    return roof
+
+
+@pytest.mark.parametrize(
+    ('roof', 'expected'),
+    [
+        ((7, 0, 28, 28), (0.25, 0)),  # the footprint is free on the left: the roof leans to the right
+        ((0, 0, 14, 28), (-0.5, 0)),
+        ((0, 14, 28, 28), (0, 0.5)),
+        ((0, 7, 21, 28), (-0.25, 0.25)),
+        ((7, 7, 21, 21), (0, 0)),  # a box that is too large all around
+        ((0, 0, 0, 0), (0, 0)),
+    ],
+)
+def test_what_a_roof_in_its_box_shows(roof, expected):
+    found = seen_offset(roof_in_box(*roof))
+    torch.testing.assert_close(found, torch.tensor([expected], dtype=torch.float32), atol=1e-5, rtol=0)
+
+
+def test_of_a_roof_that_is_not_sure_nothing_is_seen_and_of_half_a_column_half():
+    torch.testing.assert_close(seen_offset(torch.full((1, 28, 28), 0.5)), torch.zeros(1, 2), atol=1e-6, rtol=0)
+    roof = 0.2 + 0.6 * roof_in_box(7, 0, 28, 28)  # 0.2 is none, 0.8 is all
+    torch.testing.assert_close(seen_offset(roof), torch.tensor([[0.25, 0]]), atol=1e-5, rtol=0)
+    roof[:, :, 6] = 0.5
+    torch.testing.assert_close(seen_offset(roof), torch.tensor([[6.5 / 28, 0]]), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_an_untrained_head_says_what_box_and_roof_show():
+    head = OffsetHeightHead()
+    box = torch.tensor([[10.0, 20, 50, 120]])
+    encoded, z, _ = head(torch.rand(1, 256, 7, 7), roof_in_box(7, 0, 28, 14), box)
+    offsets, heights_m = head.decode(encoded, z, box)
+    torch.testing.assert_close(offsets, torch.tensor([[10.0, -50]]), atol=1.5, rtol=0)
+    assert 8 < heights_m < 12
+
+
+def test_masks_get_no_gradient(head, features):
+    roofs = ROOFS.clone().requires_grad_()
+    losses = head.loss(features, roofs, BOXES, torch.tensor(OFFSETS), torch.tensor(HEIGHTS))
+    sum(losses.values()).backward()
+    assert roofs.grad is None
 
 
 def test_encoding_by_hand(head):
@@ -80,7 +128,7 @@ def test_classes_are_what_lies_between_their_limits(head):
 
 
 def losses_of(head, features, offsets, heights_m):
-    return head.loss(features, BOXES, torch.tensor(offsets), torch.tensor(heights_m))
+    return head.loss(features, ROOFS, BOXES, torch.tensor(offsets), torch.tensor(heights_m))
 
 
 OFFSETS = [[3.0, -9.0], [0.0, 1.0], [8.0, 8.0], [-20.0, 4.0], [0.1, 0.0], [60.0, -30.0]]
@@ -89,7 +137,7 @@ HEIGHTS = [8.0, 12.0, 40.0, 150.0, 3.0, 34.9]
 
 def test_losses_by_hand(head, features):
     losses = losses_of(head, features, OFFSETS, HEIGHTS)
-    encoded, z, spread = (said.detach() for said in head(features, BOXES))
+    encoded, z, spread = (said.detach() for said in head(features, ROOFS, BOXES))
     side = torch.tensor([math.sqrt(400), 10, 16, math.sqrt(57 * 46), 4, math.sqrt(20_000)])[:, None]
     distance = (encoded - torch.tensor(OFFSETS) / side).abs()
     smooth = torch.where(distance < 0.05, distance**2 / 0.1, distance - 0.025)
@@ -121,14 +169,16 @@ def test_missing_labels_say_nothing(head, features, offsets, heights, silent):
 
 def test_known_labels_count_the_same_beside_missing_ones(head, features):
     some = losses_of(head, features, [*OFFSETS[:3], *[[NAN, NAN]] * 3], [NAN, *HEIGHTS[1:]])
-    alone = head.loss(features[:3], BOXES[:3], torch.tensor(OFFSETS[:3]), torch.tensor(HEIGHTS[:3]))
+    alone = head.loss(features[:3], ROOFS[:3], BOXES[:3], torch.tensor(OFFSETS[:3]), torch.tensor(HEIGHTS[:3]))
     assert some['loss_offset'].item() == pytest.approx(alone['loss_offset'].item(), rel=1e-5)
-    tall = head.loss(features[1:], BOXES[1:], torch.tensor(OFFSETS[1:]), torch.tensor(HEIGHTS[1:]))
+    tall = head.loss(features[1:], ROOFS[1:], BOXES[1:], torch.tensor(OFFSETS[1:]), torch.tensor(HEIGHTS[1:]))
     assert some['loss_height'].item() == pytest.approx(tall['loss_height'].item(), rel=1e-5)
 
 
 def test_no_boxes(head):
-    losses = head.loss(torch.zeros(0, 8, 5, 5), torch.zeros(0, 4), torch.zeros(0, 2), torch.zeros(0))
+    losses = head.loss(
+        torch.zeros(0, 8, 5, 5), torch.zeros(0, 10, 10), torch.zeros(0, 4), torch.zeros(0, 2), torch.zeros(0)
+    )
     sum(losses.values()).backward()
     assert {loss.item() for loss in losses.values()} == {0.0}
 
@@ -137,24 +187,25 @@ def test_it_learns_what_boxes_show():
     """Offsets from where two spots lie in the features, heights from how bright they are."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    head = OffsetHeightHead(in_channels=2, conv_channels=16, fc_channels=32)
-    places = torch.from_numpy(rng.integers(0, 7, (256, 2, 2)))
-    heights_m = torch.from_numpy(rng.uniform(3, 120, 256)).float()
-    features = torch.zeros(256, 2, 7, 7)
+    head = OffsetHeightHead(in_channels=2, conv_channels=8, fc_channels=32)
+    places = torch.from_numpy(rng.integers(0, 7, (128, 2, 2)))
+    heights_m = torch.from_numpy(rng.uniform(3, 120, 128)).float()
+    features = torch.zeros(128, 2, 7, 7)
     for index, ((x, y), (footprint_x, footprint_y)) in enumerate(places.tolist()):
         features[index, 0, y, x] = heights_m[index].log1p()
         features[index, 1, footprint_y, footprint_x] = 1
-    sizes = torch.from_numpy(rng.uniform(14, 70, (256, 2))).float()
+    sizes = torch.from_numpy(rng.uniform(14, 70, (128, 2))).float()
     boxes = F.pad(sizes, (2, 0))
     offsets = (places[:, 0] - places[:, 1]).float() / 7 * sizes
+    roofs = torch.zeros(128, 28, 28)  # nothing is seen of them
     optimizer = torch.optim.Adam(head.parameters(), 3e-3)
     for _ in range(150):
-        losses = head.loss(features, boxes, offsets, heights_m)
+        losses = head.loss(features, roofs, boxes, offsets, heights_m)
         optimizer.zero_grad()
         sum(losses.values()).backward()
         optimizer.step()
     with torch.no_grad():
-        encoded, z, _ = head(features, boxes)
+        encoded, z, _ = head(features, roofs, boxes)
         found, found_m = head.decode(encoded, z, boxes)
     assert (found - offsets).norm(dim=1).mean() < 0.2 * offsets.norm(dim=1).mean()
     assert (found_m / heights_m).log().abs().mean() < 0.3
