@@ -70,4 +70,16 @@ hand_made = {
         'cpubone_b0',
     )
 }
+first = [  # most of those, as they are
+    dict(backbone=backbone, neck='256', head='128', image_scale=1.0)
+    for backbone in (
+        'shvit_s4',
+        'efficientvit_msra_m4',
+        'efficientvit_mit_b2',
+        'efficientmod_s',
+        'mobilenetv3',
+        'repvit_m1_1',
+        'cpubone_b0',
+    )
+]
 del four_levels, five_levels, six_levels

@@ -41,4 +41,8 @@ hand_made = {
     name: dict(config=f'configs/{name}_retinanet_coco.py')
     for name in ('shvit', 'efficientvit_mit_b2', 'efficientmod_s', 'mobilenetv3', 'repvit_m1_1', 'cpubone_b0')
 }
+first = [  # most of those, as they are
+    dict(backbone=backbone, width='256', convolutions='4', image_scale=1.0)
+    for backbone in ('efficientvit_mit_b2', 'efficientmod_s', 'mobilenetv3', 'repvit_m1_1', 'cpubone_b0')
+]
 del widths

@@ -31,13 +31,16 @@ def pareto_ranks(pairs: Sequence[Pair]) -> list[int]:
 
 
 def promoted(pairs: Sequence[Pair], number: int) -> list[int]:
-    """Return the indices of the pairs that go on: whole ranks first; of the last rank those of the highest utility.
+    """Return the indices of the pairs that go on: half of them, rounded up, of the highest utility, others by rank.
 
-    Were pairs chosen by utility alone, only the most costly would go on.
+    All pairs keep the budget, and the best of them is asked for, whatever it costs: by rank alone the places go to the
+    cheapest of the front, which no longer training makes the best. By utility alone only the most costly go on, which
+    short trainings are the least fair to.
     """
     ranks = pareto_ranks(pairs)
-    order = sorted(range(len(pairs)), key=lambda index: (ranks[index], -pairs[index][1], pairs[index][0]))
-    return order[:number]
+    by_utility = sorted(range(len(pairs)), key=lambda index: (-pairs[index][1], pairs[index][0]))
+    by_rank = sorted(range(len(pairs)), key=lambda index: (ranks[index], -pairs[index][1], pairs[index][0]))
+    return list(dict.fromkeys([*by_utility[: -(-number // 2)], *by_rank]))[:number]
 
 
 def hypervolume(pairs: Sequence[Pair], most: float, least: float = 0.0) -> float:

@@ -10,7 +10,7 @@ from projects.reporting.number_format import three_digits
 from projects.training.experiments.settings import check_group, check_keys, read_settings
 
 from .candidates import Candidate
-from .space import GrowSpace, SelectSpace, Space
+from .space import PRECISION, GrowSpace, Point, SelectSpace, Space
 
 UTILITIES = ('score', 'netscore')
 REQUIREMENTS = {
@@ -42,6 +42,7 @@ class Problem:
         held_out: Share of the training set that the search scores on.
         hand_made: Configs, and what of them is changed, that are trained for the whole length and measured like what
             is found.
+        first: Networks that are proposed before all others: those that people would try.
         utility: 'score', or 'netscore' (https://arxiv.org/abs/1806.05512): 20 log10(a² / sqrt(p m)) of the score in
             percent, millions of parameters and billions of multiply-adds.
         options: Dotted keys of the config and their values, for all networks.
@@ -58,6 +59,7 @@ class Problem:
     final_seeds: tuple[int, ...]
     held_out: float
     hand_made: tuple[Candidate, ...]
+    first: tuple[Point, ...] = ()
     utility: str = 'score'
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -130,7 +132,7 @@ def read_problem(path: Path, overrides: Mapping[str, Any]) -> Problem:
     """
     settings = read_settings(path, overrides)
     known = {'title', 'config', 'score', 'space', 'proposals', 'population', 'proposal_length', 'rungs'}
-    optional = {'final_seeds', 'held_out', 'hand_made', 'utility', 'options'}
+    optional = {'final_seeds', 'held_out', 'hand_made', 'first', 'utility', 'options'}
     check_keys(str(path), settings, dict.fromkeys(known, True) | dict.fromkeys(optional, False))
     space = _space(settings['space'])
     rungs = _rungs(settings['rungs'])
@@ -171,6 +173,7 @@ def read_problem(path: Path, overrides: Mapping[str, Any]) -> Problem:
             for name, one in hand_made.items()
             for precision in space.precisions
         ),
+        first=_first(settings.get('first', ()), space, proposals),
         utility=utility,
         options=settings.get('options', {}),
     )
@@ -192,6 +195,22 @@ def _space(given: Any) -> Space:
     return GrowSpace(
         precisions, image_scales, dims, depths, mixers, tuple(given['stem_strides']), tuple(given['image_size'])
     )
+
+
+def _first(given: Any, space: Space, proposals: int) -> tuple[Point, ...]:
+    """Points in each precision, which they do not say."""
+    if not isinstance(given, list | tuple) or not all(isinstance(one, Mapping) for one in given):
+        raise ValueError(f'first is {given!r}; expected a list of networks, each a dict of a value for each choice')
+    points = []
+    for precision in space.precisions:
+        for one in given:
+            try:
+                points.append(space.check({PRECISION: precision, **one}))
+            except ValueError as error:
+                raise ValueError(f'first: {error}') from error
+    if len(points) > proposals:
+        raise ValueError(f'first are {len(points)} networks, of {proposals} proposals')
+    return tuple(points)
 
 
 def _rungs(given: Any) -> dict[float, int]:

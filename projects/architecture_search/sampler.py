@@ -60,17 +60,25 @@ class Proposals:
         seed: Of all that is random.
         population: Networks of a generation.
         made_with: What else the values told depend on.
+        first: Networks that are asked for before the sampler is.
 
     Raises:
         ValueError: The sampler is unknown, or the file holds another search.
     """
 
     def __init__(
-        self, space: Space, file: Path, sampler: str, seed: int, population: int, made_with: dict[str, Any]
+        self,
+        space: Space,
+        file: Path,
+        sampler: str,
+        seed: int,
+        population: int,
+        made_with: dict[str, Any],
+        first: Sequence[Point] = (),
     ) -> None:
         if sampler not in SAMPLERS:
             raise ValueError(f'sampler is {sampler!r}; expected one of {", ".join(SAMPLERS)}')
-        self.space, self.sampler, self.seed, self.population = space, sampler, seed, population
+        self.space, self.sampler, self.seed, self.population, self.first = space, sampler, seed, population, first
         self.lock = FileLock(file.with_name(f'.{file.name}.lock'))
         choices = {name: list(values) for name, values in space.choices.items()}
         stated = {**made_with, 'sampler': sampler, 'seed': seed, 'population': population, 'choices': choices}
@@ -104,6 +112,8 @@ class Proposals:
         study.add_trials(known)
         for number in range(len(known), len(known) + self.population):
             study.sampler = self._sampler(number)
+            if number < len(self.first):
+                study.enqueue_trial(_parameters(self.space, self.first[number]))
             study.ask(_distributions(self.space))
         self.asked = study.trials[len(known) :]
         return [_point(self.space, trial) for trial in self.asked]
@@ -167,6 +177,15 @@ def _point(space: Space, trial: FrozenTrial) -> Point:
             chosen = trial.params[name]
             point[name] = sorted(values)[chosen] if _ordered(values) else chosen
     return point
+
+
+def _parameters(space: Space, point: Point) -> dict[str, Value]:
+    """What `_point` makes the point of."""
+    return {
+        name: sorted(values).index(point[name]) if _ordered(values) else point[name]
+        for name, values in space.choices.items()
+        if len(values) > 1
+    }
 
 
 def _told(trial: FrozenTrial) -> Told:

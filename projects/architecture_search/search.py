@@ -108,7 +108,7 @@ class Search:
         problem, settings = self.problem, self.settings
         sampler, seed = sampler or settings.sampler, settings.seed if seed is None else seed
         file = self.work_dir / f'proposals_{sampler}_seed{seed}.journal'
-        proposals = Proposals(problem.space, file, sampler, seed, problem.population, self.made_with)
+        proposals = Proposals(problem.space, file, sampler, seed, problem.population, self.made_with, problem.first)
         end = time.monotonic() + 60 * settings.minutes / 2 if settings.minutes else math.inf
         known = [point for point, _ in proposals.told()]
         proposed = self._look_at(known[: problem.proposals])

@@ -25,11 +25,19 @@ def test_ranks_are_those_of_the_definition():
         assert rank == (max(above) + 1 if above else 0)
 
 
-def test_promotion_keeps_the_fast_ones():
+def test_promotion_keeps_the_best_ones_and_the_fast_ones():
     pairs = [(1.0, 1.0), (5.0, 9.0), (5.1, 8.9), (5.2, 8.8)]
+    assert promoted(pairs, 1) == [1]
     assert promoted(pairs, 2) == [1, 0]  # by score alone, none but the slow ones would go on
-    assert promoted(pairs, 3) == [1, 0, 2]
-    assert promoted(pairs, 9) == [1, 0, 2, 3]
+    assert promoted(pairs, 4) == [1, 2, 0, 3]
+    assert promoted(pairs, 9) == [1, 2, 3, 0]
+
+
+def test_a_front_of_cheap_ones_does_not_take_all_places():
+    # as measured: six of the front, most far below a budget of 15, and others nearly as good as the best
+    front = [(3.3, 15.8), (3.9, 17.1), (4.0, 25.4), (4.1, 25.5), (5.3, 27.3), (10.2, 30.8)]
+    near = [(14.7, 29.1), (11.1, 27.1)]
+    assert {len(front), 4} <= set(promoted([*front, *near], 6))
 
 
 def test_hypervolume_by_hand():

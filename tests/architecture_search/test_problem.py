@@ -39,6 +39,8 @@ def test_settings_of_a_file_are_overridden():
         ({'held_out': 1}, 'held_out is 1; expected a share between 0 and 1'),
         ({'final_seeds': []}, 'final_seeds are empty'),
         ({'space.precisions': ['int3']}, 'expected some of fp32, fp16, bf16, int8'),
+        ({'first': [{'backbone': 'resnet'}]}, 'first: .* is no network of this space'),
+        ({'first': 'resnet'}, "first is 'resnet'; expected a list of networks"),
         ({'colour': 'red'}, r"unknown keys \['colour'\]"),
     ],
 )

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import optuna
 import pytest
 from optuna.storages.journal import JournalFileBackend
@@ -90,6 +91,20 @@ def test_the_storage_of_another_search_is_refused(grow, select, tmp_path):
     )
     with pytest.raises(ValueError, match='holds a study with other objectives'):
         Proposals(grow, tmp_path / 'theirs', 'nsga2', 0, 12, {})
+
+
+@pytest.mark.parametrize('sampler', ['nsga2', 'tpe', 'random'])
+def test_given_networks_are_asked_for_first(grow, tmp_path, sampler):
+    given = [grow.extreme(largest=True), grow.extreme(largest=False), grow.random(np.random.default_rng(7))]
+    proposals = Proposals(grow, tmp_path / 'given', sampler, 0, 2, {'law': 1}, given)
+    without = Proposals(grow, tmp_path / 'without', sampler, 0, 2, {'law': 1})
+    asked = []
+    for _ in range(2):
+        asked += proposals.ask()
+        proposals.tell([analytic(point) for point in asked[-2:]])
+    assert asked[:3] == given
+    assert asked[3] not in given
+    assert without.ask() != asked[:2]
 
 
 def test_unknown_samplers_are_refused(grow, tmp_path):
