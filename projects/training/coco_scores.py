@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
@@ -86,7 +87,7 @@ class CocoScores(BaseMetric):
             result['label'] = predicted['labels'][:number].tolist()
             if 'segm' in self.kinds:
                 masks = predicted['masks'][:number]
-                result['segm'] = encode_masks(masks.cpu().numpy()) if isinstance(masks, Tensor) else masks
+                result['segm'] = encode_masks(masks.cpu().numpy() if isinstance(masks, Tensor) else np.asarray(masks))
             self.results.append(result)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:

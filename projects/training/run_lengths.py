@@ -3,15 +3,12 @@
 import itertools
 import math
 
-import cv2
 import numpy as np
 from pycocotools import mask as coco_masks
 
 
 def encode_masks(masks: np.ndarray) -> list[dict]:
-    """Encode masks as COCO's run lengths, column by column (https://github.com/cocodataset/cocoapi).
-
-    The codes are those of pycocotools' `encode`, which first copies each whole mask into the order of its columns.
+    """Encode masks as COCO's run lengths, as pycocotools' `encode`, which first copies each whole mask, does.
 
     Args:
         masks: (N, H, W), bool, or integers that are 0 or 1.
@@ -19,38 +16,40 @@ def encode_masks(masks: np.ndarray) -> list[dict]:
     Returns:
         `size`, height and width, and `counts`, text, of each.
     """
-    number, height, width = masks.shape
-    if not number:
+    if not len(masks):
         return []
     masks = np.ascontiguousarray(masks.view(np.uint8) if masks.dtype == bool else masks.astype(np.uint8))
-    step = math.gcd(width, 8)
-    words = masks.view(f'u{step}')  # several columns at once: most are empty
-    codes = coco_masks.frPyObjects(
-        [
-            {'size': [height, width], 'counts': _run_lengths(mask, of_mask)}
-            for mask, of_mask in zip(masks, words, strict=True)
-        ],
-        height,
-        width,
-    )
-    return [{'size': code['size'], 'counts': code['counts'].decode()} for code in codes]
+    size = masks.shape[1], masks.shape[2]
+    step = math.gcd(size[1], 8)
+    codes = []
+    for mask, words in zip(masks, masks.view(f'u{step}'), strict=True):  # several columns at once: most are empty
+        used = np.flatnonzero(np.bitwise_or.reduce(words, axis=0))
+        left, right = (step * used[0], step * (used[-1] + 1)) if len(used) else (0, 0)
+        codes.append(encode_part(mask[:, left:right], 0, left, size))
+    return codes
 
 
-def _run_lengths(mask: np.ndarray, words: np.ndarray) -> list[int]:
-    """Lengths of the runs of 0 and 1 in turns, column by column, beginning with 0.
+def encode_part(part: np.ndarray, top: int, left: int, size: tuple[int, int]) -> dict:
+    """Encode a mask that is 0 outside of a part of it; see `encode_masks`.
+
+    Runs go down the columns of the image, 0 first (https://github.com/cocodataset/cocoapi).
 
     Args:
-        mask: (H, W) of 0 and 1.
-        words: (H, W / step), the same memory.
+        part: (h, w) of 0 and 1; may be empty.
+        top: Its first row in the mask.
+        left: Its first column.
+        size: Height and width of the mask.
     """
-    height, width = mask.shape
-    step = width // words.shape[1]
-    used = np.flatnonzero(np.bitwise_or.reduce(words, axis=0))
-    if not len(used):
-        return [height * width]
-    left, right = step * used[0], step * (used[-1] + 1)
-    part = cv2.transpose(mask[:, left:right]).ravel()
-    changes = np.flatnonzero(part[1:] != part[:-1]) + 1 + left * height
-    edges = [0, *([left * height] if part[0] else []), *changes.tolist(), *([right * height] if part[-1] else [])]
-    lengths = [after - before for before, after in itertools.pairwise([*edges, height * width])]
-    return lengths if lengths[-1] else lengths[:-1]
+    height, width = size
+    rows = part.shape[0]
+    stride = rows if rows == height else rows + 1  # a 0 ends each column, but of whole ones, where runs go on
+    columns = np.zeros((part.shape[1], stride), np.uint8)
+    columns[:, :rows] = part.T
+    flat = columns.ravel()
+    edges = np.flatnonzero(np.diff(flat, prepend=0, append=0))
+    across, down = np.divmod(edges, stride)
+    places = ((left + across) * height + top + down).tolist()
+    lengths = [after - before for before, after in itertools.pairwise([0, *places, height * width])]
+    counts = lengths if lengths[-1] else lengths[:-1]
+    code = coco_masks.frPyObjects({'size': [height, width], 'counts': counts}, height, width)
+    return {'size': [height, width], 'counts': code['counts'].decode()}

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ class LatencyMeter:
             measured = self._time(group, folder)
             found = zip(group, measured, strict=True)
             self.journal.add({name: latency.to_json() for (name, _), latency in found})
-            self._warn(measured)
+            self.warn_of_disturbed(measured)
         return [Latency.from_json(self.journal.entries[name]) for name in names]
 
     def measured_ms(self, point: Point) -> float:
@@ -186,18 +186,18 @@ class LatencyMeter:
             FileNotFoundError: There is no such file.
             ValueError: One is of a runtime that does not run it.
         """
-        return self._in_turns([opened(file, self.conditions.runtime, self.conditions.threads) for file in files])
+        calls = [opened(file, self.conditions.runtime, self.conditions.threads) for file in files]
+        latencies = self._in_turns(calls)
+        self.warn_of_disturbed(latencies)
+        return latencies
 
     def _in_turns(self, calls: Sequence[Call]) -> list[Latency]:
         if not calls:
             return []
         gc.collect()
         rounds, timer = self.conditions.rounds, time.process_time if self.conditions.cpu_time else clock
-        with tempfile.TemporaryDirectory() as folder:
-            path = GAUGE.write(Path(folder, f'{GAUGE_NAME}.onnx'), 'fp32')
-            gauge = opened(path, self.conditions.runtime, self.conditions.threads)
-        usual_s = self._usual_s(partial(usual_seconds, gauge, PROBE_S * rounds, timer))
-        all_turns = time_in_quiet(calls, gauge, usual_s, rounds, timer)
+        usual_s = self._usual_s(partial(usual_seconds, self._gauge, PROBE_S * rounds, timer))
+        all_turns = time_in_quiet(calls, self._gauge, usual_s, rounds, timer)
         fastest_s = min(seconds for turns in all_turns for seconds in turns.gauge_s)
         if fastest_s * MUCH_FASTER < usual_s:
             self._say(
@@ -209,18 +209,25 @@ class LatencyMeter:
             for turns in all_turns
         ]
 
+    @cached_property
+    def _gauge(self) -> Call:
+        with tempfile.TemporaryDirectory() as folder:
+            path = GAUGE.write(Path(folder, f'{GAUGE_NAME}.onnx'), 'fp32')
+            return opened(path, self.conditions.runtime, self.conditions.threads)
+
     def _usual_s(self, find: Callable[[], float]) -> float:
         """What the gauge takes on this machine while nothing disturbs: the same for all latencies of the journal."""
         if GAUGE_NAME not in self.journal.entries:
             self.journal.add({GAUGE_NAME: round(1e3 * find(), DIGITS)})
         return self.journal.entries[GAUGE_NAME] / 1e3
 
-    def _warn(self, latencies: Sequence[Latency]) -> None:
+    def warn_of_disturbed(self, latencies: Sequence[Latency]) -> None:
+        """Name those that other work disturbed."""
         disturbed = sum(latency.disturbed for latency in latencies)
         if disturbed:
             self._say(
                 f'{disturbed} of {len(latencies)} latencies were measured while this machine was more than '
-                f'{QUIET - 1:.0%} slower than at its fastest, as other work runs on it; to measure them anew when that '
+                f'{QUIET - 1:.0%} slower than usual, as other work runs on it; to measure them anew when that '
                 f'has ended, delete {self.journal.path}'
             )
 

@@ -152,7 +152,9 @@ class BlockTable:
                 partial(network.write, Path(folder, f'{index}.onnx'), precision)
                 for index, (network, precision) in enumerate(networks)
             ]
-            latencies = dict(zip(networks, self.meter.time_written(writers), strict=True))
+            measured = self.meter.time_written(writers)
+        self.meter.warn_of_disturbed(measured)
+        latencies = dict(zip(networks, measured, strict=True))
         found: dict[str, float | str] = {}
         for name, part, precision in entries:
             total = 0.0

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import shapely
-from pycocotools import mask as coco_mask
 
 from projects.storage.atomic_files import replacing
+from projects.training.run_lengths import encode_part
 
 from ..predictions import Detections, paste_mask
 
@@ -38,26 +38,11 @@ def paste_masks(detections: Detections, size: tuple[int, int], threshold: float)
 def encode_mask(instance: InstanceMask, size: tuple[int, int]) -> dict[str, Any]:
     """COCO's compressed run lengths of a mask that is known inside of a window alone.
 
-    Runs go down the columns of the image, background first (pycocotools). Only the window is looked at.
-
     Args:
         instance: The mask.
         size: Height and width of the image.
     """
-    height, width = size
-    rows, columns, mask = instance
-    steps = np.diff(np.pad(mask.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)
-    column, row = np.nonzero(steps > 0)
-    starts = (column + columns.start) * height + row + rows.start
-    column, row = np.nonzero(steps < 0)
-    ends = (column + columns.start) * height + row + rows.start
-    joined = np.flatnonzero(starts[1:] == ends[:-1])  # down to the image's lower edge and on from its upper one
-    starts, ends = np.delete(starts, joined + 1), np.delete(ends, joined)
-    borders = np.concatenate([[0], np.stack([starts, ends], axis=1).ravel(), [height * width]])
-    counts = np.diff(borders).tolist()
-    counts = counts[:-1] if counts[-1] == 0 else counts  # as pycocotools ends
-    encoded = coco_mask.frPyObjects({'size': [height, width], 'counts': counts}, height, width)
-    return {'size': [height, width], 'counts': encoded['counts'].decode('ascii')}
+    return encode_part(instance.mask, instance.rows.start, instance.columns.start, size)
 
 
 def to_annotations(
