@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import cv2
 import numpy as np
 from pycocotools import mask as coco_masks
 
@@ -43,10 +44,11 @@ def encode_part(part: np.ndarray, top: int, left: int, size: tuple[int, int]) ->
     height, width = size
     rows = part.shape[0]
     stride = rows if rows == height else rows + 1  # a 0 ends each column, but of whole ones, where runs go on
-    columns = np.zeros((part.shape[1], stride), np.uint8)
-    columns[:, :rows] = part.T
-    flat = columns.ravel()
-    edges = np.flatnonzero(np.diff(flat, prepend=0, append=0))
+    flat = np.zeros(part.shape[1] * stride + 2, np.uint8)  # between two zeros
+    flat[1:-1].reshape(part.shape[1], stride)[:, :rows] = (
+        cv2.transpose(part.astype(np.uint8, copy=False)) if part.size else 0
+    )
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
     across, down = np.divmod(edges, stride)
     places = ((left + across) * height + top + down).tolist()
     lengths = [after - before for before, after in itertools.pairwise([0, *places, height * width])]
