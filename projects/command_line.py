@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 # What tools offer, and other rooms do
 RUNTIMES = ('eager', 'compile', 'onnxruntime', 'openvino')
@@ -71,11 +71,34 @@ def told_in_one_line(tool: str, after_interrupt: str = 'stopped') -> Iterator[No
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, which in a distributed run speaks once as well."""
+    """argparse's parser, which in a distributed run speaks once as well, and tells shells what may be typed next.
+
+    Attributes:
+        launcher: The command whose word names the tool; '': the tool was called by the name of its file.
+    """
+
+    launcher: ClassVar[str] = ''
+
+    def __init__(self, prog: str | None = None, **options: Any) -> None:
+        if prog is None and self.launcher:
+            prog = f'{self.launcher} {Path(sys.argv[0]).stem}'
+        super().__init__(prog, **options)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if '_ARGCOMPLETE' in os.environ:
+            import argcomplete  # only now: it is for shells
+
+            argcomplete.autocomplete(self)
+        return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         _let_the_first_process_speak()
         super().error(message)
+
+
+def command_of(tool: str) -> list[str]:
+    """How another tool is called, as this one was: as a file beside it, or by `skyline`."""
+    return [Parser.launcher, tool] if Parser.launcher else [str(Path(sys.argv[0]).with_name(f'{tool}.py'))]
 
 
 def _let_the_first_process_speak() -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Lay building labels on the buildings of an image: how far each is off, how surely, and how high it is.
+"""Lay building labels on the buildings of an off-nadir image, without clean labels.
 
 tools/align_labels.py --image city.tif --labels footprints.gpkg --out aligned.gpkg
 tools/align_labels.py --image city.tif --labels footprints.gpkg --height-column height_m --off-nadir-deg 25 --out a.gpkg
@@ -16,13 +16,13 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import MEANINGS, file_to_write, number, told_in_one_line, whole_number
+from projects.command_line import MEANINGS, Parser, file_to_write, number, told_in_one_line, whole_number
 from projects.storage.atomic_files import write_file
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Lay building labels on the buildings of an image.')
+    parser = Parser(description='Lay building labels on the buildings of an image.')
     add = parser.add_argument
     add('--image', metavar='FILE', type=Path, help='GeoTIFF or another raster, north up')
     add('--labels', metavar='FILE', type=Path, help='GeoPackage, GeoJSON, Shapefile, ... of polygons')

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import told_in_one_line, whole_number
+from projects.command_line import Parser, told_in_one_line, whole_number
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Tell two folders of pictures apart, and say by what.')
+    parser = Parser(description='Tell two folders of pictures apart, and say by what.')
     parser.add_argument('first', type=Path, help='folder of pictures, such as rendered tiles')
     parser.add_argument('second', type=Path, help='another one, such as real tiles of the same metres per pixel')
     size = 'side of the patches that are compared (default: 256)'

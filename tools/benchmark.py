@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projec
 from projects.command_line import (
     PRECISIONS,
     TIMED_RUNTIMES,
+    Parser,
     folder_to_write,
     image_size,
     number,
@@ -27,7 +28,7 @@ PAGE = Path(__file__).resolve().parents[1] / 'projects/deployment/speed_claims/R
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description='Time models side by side: latency, throughput, memory, share of the machine. An interrupted run '
         'continues where it was.'
     )

@@ -1,17 +1,20 @@
 #!/usr/bin/env python
-"""Rank networks for buildings: `tools/benchmark_grid.py configs/buildings/grid.py --encoders all`."""
+"""Rank networks for buildings, by encoder, decoder and data.
+
+tools/benchmark_grid.py configs/buildings/grid.py --encoders all
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import ConfigOptions, folder_to_write, told_in_one_line, whole_number
+from projects.command_line import ConfigOptions, Parser, folder_to_write, told_in_one_line, whole_number
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description='Train and score combinations of encoder, decoder, loss and optimiser, and rank them. Axes '
         "that are not given keep the grid's default. Runs that are finished are skipped, interrupted ones resume."
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from projects.deployment.mixer_comparison.costs import Plan
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import folder_to_write, number, told_in_one_line, whole_number
+from projects.command_line import Parser, folder_to_write, number, told_in_one_line, whole_number
 
 TASKS = ('ade20k', 'coco')
 WORK_DIR = Path('work_dirs/compare_mixers')
@@ -23,7 +23,7 @@ WORK_DIR = Path('work_dirs/compare_mixers')
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description='Measure what token mixers cost, and on request what networks learn that differ in them alone; '
         'then report. What is finished is skipped, what was interrupted goes on.'
     )

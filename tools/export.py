@@ -19,6 +19,7 @@ from projects.command_line import (
     OUTPUTS,
     QUANTIZERS,
     ConfigOptions,
+    Parser,
     file_to_write,
     image_size,
     told_in_one_line,
@@ -29,7 +30,7 @@ from projects.reporting.number_format import file_size, fixed, three_digits
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Export a model, verified against PyTorch.')
+    parser = Parser(description='Export a model, verified against PyTorch.')
     add = parser.add_argument
     add('config', metavar='CONFIG', help='config file')
     add('checkpoint', metavar='CHECKPOINT', help='weights of the whole model')

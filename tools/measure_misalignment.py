@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure how far building labels are displaced from a reference, per height class, in metres and pixels.
+"""Measure how far building labels are displaced from a reference, per height class.
 
 tools/measure_misalignment.py --labels labels.gpkg --reference clean.gpkg --height-column height_m --out report
 tools/measure_misalignment.py --labels labels.gpkg --prediction mask.tif --out report
@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import MEANINGS, folder_to_write, number, told_in_one_line
+from projects.command_line import MEANINGS, Parser, folder_to_write, number, told_in_one_line
 from projects.storage.atomic_files import write_file
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Measure how far building labels are displaced from a reference.')
+    parser = Parser(description='Measure how far building labels are displaced from a reference.')
     add = parser.add_argument
     add('--labels', metavar='FILE', type=Path, required=True, help='GeoPackage, GeoJSON, Shapefile, ... of polygons')
     reference = parser.add_mutually_exclusive_group(required=True)

@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""Parameters and MACs of every config beside the published figures: `tools/model_table.py --write`."""
+"""Count parameters and multiply-adds of every config, beside the published figures.
+
+tools/model_table.py --write
+"""
 
 import argparse
 import os
@@ -8,16 +11,14 @@ import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import told_in_one_line
+from projects.command_line import Parser, told_in_one_line
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description='Count parameters and MACs of configs and compare them with the published figures.'
-    )
+    parser = Parser(description='Count parameters and MACs of configs and compare them with the published figures.')
     parser.add_argument('configs', nargs='*', type=Path, help='print these alone (default: all in configs/)')
     action = parser.add_mutually_exclusive_group()
     page = ROOT / 'configs' / 'README.md'

@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""Prepare data for training: `tools/prepare_data.py geotiles|geotiff|scenes|bonai --out PATH ...`."""
+"""Prepare real data or scenes for training.
+
+tools/prepare_data.py geotiles|geotiff|scenes|bonai --out PATH ...
+"""
 
 import argparse
 import sys
@@ -7,12 +10,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.building_extraction.preparation.sources import add_sources
-from projects.command_line import told_in_one_line
+from projects.command_line import Parser, command_of, told_in_one_line
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Prepare real data for training.')
+    parser = Parser(description='Prepare real data for training.')
     add_sources(parser)
     return parser.parse_args(arguments)
 
@@ -27,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(report)
     overview = args.out / 'overview.png'
     print(f'wrote      {args.out}' + (f' (look at {overview})' if overview.exists() else ''))
-    print(f'train with {training_command(args.command, args.out, str(Path(sys.argv[0]).with_name("train.py")))}')
+    print(f'train with {training_command(args.command, args.out, command_of("train"))}')
 
 
 if __name__ == '__main__':

@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""Compare quantisers on trained networks: `tools/quantization_study.py configs/quantization/hybrids_sample.py`."""
+"""Compare quantisers on trained networks.
+
+tools/quantization_study.py configs/quantization/hybrids_sample.py
+"""
 
 import argparse
 import sys
@@ -7,12 +10,12 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import ConfigOptions, folder_to_write, told_in_one_line, whole_number
+from projects.command_line import ConfigOptions, Parser, folder_to_write, told_in_one_line, whole_number
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description='Train networks with several seeds, quantise each by several methods, bits and calibration sets, '
         'and report. What is finished is skipped, what was interrupted goes on.'
     )

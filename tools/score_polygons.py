@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import folder_to_write, number, told_in_one_line
+from projects.command_line import Parser, folder_to_write, number, told_in_one_line
 from projects.storage.atomic_files import write_file
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Score building polygons against true ones.')
+    parser = Parser(description='Score building polygons against true ones.')
     add = parser.add_argument
     add('found', metavar='PREDICTED', type=Path, help='GeoPackage, GeoJSON, Shapefile, ... of polygons')
     add('true', metavar='TRUE', type=Path, help='the true ones, in any coordinate system')

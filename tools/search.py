@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projec
 from projects.command_line import (
     EXPORTED_PRECISIONS,
     ConfigOptions,
+    Parser,
     folder_to_write,
     number,
     told_in_one_line,
@@ -27,7 +28,7 @@ TEST_IMAGES = 96
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description='Search for the best network that keeps a latency budget on this machine. What is finished is '
         'skipped, what was interrupted goes on.'
     )

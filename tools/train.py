@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""Train a config: `tools/train.py configs/shvit_maskrcnn_coco.py`."""
+"""Train a config.
+
+tools/train.py configs/shvit_maskrcnn_coco.py
+"""
 
 import argparse
 import os

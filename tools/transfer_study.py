@@ -1,17 +1,20 @@
 #!/usr/bin/env python
-"""Compare transfer methods on buildings: `tools/transfer_study.py configs/buildings/study_sample.py`."""
+"""Compare transfer methods on buildings.
+
+tools/transfer_study.py configs/buildings/study_sample.py
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import ConfigOptions, folder_to_write, told_in_one_line, whole_number
+from projects.command_line import ConfigOptions, Parser, folder_to_write, told_in_one_line, whole_number
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description='Prepare tiles, choose the hyper-parameters of the teacher, the baselines, SDA, KD and DML, train '
         'them on several replicates, and report. Runs that are finished are skipped, interrupted ones resume.'
     )

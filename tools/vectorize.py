@@ -14,13 +14,21 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import MEANINGS, USER_ERRORS, file_to_write, folder_to_write, number, told_in_one_line
+from projects.command_line import (
+    MEANINGS,
+    USER_ERRORS,
+    Parser,
+    file_to_write,
+    folder_to_write,
+    number,
+    told_in_one_line,
+)
 from projects.storage.file_names import names_apart
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Write building polygons from a probability map or mask.')
+    parser = Parser(description='Write building polygons from a probability map or mask.')
     add = parser.add_argument
     add('rasters', metavar='RASTER', nargs='+', type=Path, help='one band: probabilities, or a mask of 0 and 1 or 255')
     add('out', metavar='OUT', type=Path, help='.gpkg, or .geojson (in longitude and latitude); of several, a folder')

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -16,13 +17,13 @@ CONFIGS = {  # for what each sub-command writes
 WITHOUT_VALIDATION = ('val_dataloader=None', 'val_cfg=None', 'val_evaluator=None')
 
 
-def training_command(written_by: str, out: Path, tool: str = 'tools/train.py') -> str:
+def training_command(written_by: str, out: Path, tool: Sequence[str] = ('tools/train.py',)) -> str:
     """The command that trains on what was written, to be typed in the same folder.
 
     Args:
         written_by: A sub-command, of `CONFIGS`.
         out: What it was told to write: a folder, of BONAI a file in the folder `coco` of its data.
-        tool: How `tools/train.py` is called.
+        tool: Words by which `tools/train.py` is called.
 
     Returns:
         One line; of BONAI with the files that are still missing.
@@ -31,7 +32,7 @@ def training_command(written_by: str, out: Path, tool: str = 'tools/train.py') -
     options = [f'data_root={root}/']  # the slash keeps a number from being read as one
     if not _has_validation(written_by, out):
         options += WITHOUT_VALIDATION
-    command = shlex.join([tool, CONFIGS[written_by], '--cfg-options', *options])
+    command = shlex.join([*tool, CONFIGS[written_by], '--cfg-options', *options])
     missing = _missing_files(root) if written_by == 'bonai' else []
     return command + (f' (once {root} has {", ".join(missing)})' if missing else '')
 
