@@ -16,6 +16,8 @@ data = dict(
 target_tiles = 800
 methods = dict(
     teacher=dict(steps=20000),
+    aligned=dict(steps=20000),
+    clean=dict(steps=20000),
     student=dict(steps=5000),
     student_long=dict(steps=25000),
     mixed=dict(steps=25000),
@@ -23,6 +25,7 @@ methods = dict(
     kd_hard=dict(steps=5000),
     dml=dict(steps=12500),
     sda=dict(steps=5000),
+    sda_aligned=dict(steps=5000),
     gradual=dict(steps=5000),
     sda_half=dict(steps=2500),
     kd_sda=dict(steps=2500),

@@ -25,6 +25,8 @@ mutual = [
 network = 'configs/buildings/efficientnet_lite0_unet_scenes'
 methods = dict(
     teacher=dict(config=f'{network}_teacher.py', steps=60, trials=rates),
+    aligned=dict(config=f'{network}_teacher.py', steps=60),
+    clean=dict(config=f'{network}_teacher.py', steps=60),
     student=dict(config=f'{network}_student.py', steps=60),
     student_long=dict(config=f'{network}_student.py', steps=120, trials=rates),
     mixed=dict(config=f'{network}_mixed.py', steps=120, trials=rates),
@@ -32,6 +34,7 @@ methods = dict(
     kd_hard=dict(config=f'{network}_kd.py', steps=60, trials=hardened),
     dml=dict(config=f'{network}_dml.py', steps=60, trials=mutual),
     sda=dict(config=f'{network}_sda.py', steps=60, trials=rates),
+    sda_aligned=dict(config=f'{network}_sda.py', steps=60),
     gradual=dict(config=f'{network}_sda_gradual.py', steps=60, trials=rates),
     sda_half=dict(config=f'{network}_sda.py', steps=30),
     kd_sda=dict(config=f'{network}_kd.py', steps=30),

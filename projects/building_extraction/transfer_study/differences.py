@@ -17,7 +17,7 @@ class Difference:
 
     Attributes:
         method: The one.
-        other: The other.
+        other: The other; 'a and b' is the mean F1 of two.
         height_class: Of the buildings.
         n: Replicates in which both have an F1.
         mean: Of the replicates' differences.

@@ -9,6 +9,7 @@ import numpy as np
 from projects.training.experiments.runs import Run
 
 from .records import MAIN, TUNING
+from .source_labels import MASKS, STATED
 from .study_file import Study
 from .tile_sets import tiles
 
@@ -143,14 +144,16 @@ def _step_options(study: Study, method: Mapping[str, Any]) -> dict[str, int]:
 def _tile_options(study: Study, method: Mapping[str, Any], root: Path, replicate: int) -> dict[str, Any]:
     """Which clean tiles are learnt from, and how often each stands in mixed batches so that they are half."""
     on, chosen = method.get('on', 'target'), clean_tiles(study, root, replicate)
+    labels = method.get('labels', STATED)
+    masks = {} if labels == STATED else {'train_dataloader.dataset.data_prefix.seg_map_path': MASKS[labels]}
     if on == 'source':
-        return {}
+        return masks
     if on == 'target':
         return {'train_dataloader.dataset.indices': chosen}
     source, target = len(tiles(root, 'source')), len(chosen)
     times = [max(round(target / source), 1), max(round(source / target), 1)]
     part = {'data_prefix': {'img_path': 'target/images', 'seg_map_path': 'target/masks'}, 'indices': chosen}
-    return {'train_dataloader.dataset.parts': [{}, part], 'train_dataloader.dataset.times': times}
+    return masks | {'train_dataloader.dataset.parts': [{}, part], 'train_dataloader.dataset.times': times}
 
 
 def clean_tiles(study: Study, root: Path, replicate: int) -> list[int]:

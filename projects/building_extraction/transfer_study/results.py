@@ -26,6 +26,8 @@ SCORES = {
     'object_precision': 'object precision',
     'object_recall': 'object recall',
 }
+HALFWAY = (('aligned', ('teacher', 'clean')),)
+"""Methods that are compared with the mean F1 of two others, by names: above it, more than half of the gap is closed."""
 
 
 def read_results(folder: Path) -> Results:
@@ -168,15 +170,18 @@ def _differences(study: StudyRecord, runs: Sequence[RunRecord], classes: Sequenc
         observed, drawn = bootstrap_f1(counts)
         return {method: (observed[:, i], drawn[:, :, i]) for i, method in enumerate(methods)}
 
-    for method, other in combinations(finished, 2):
-        common = tuple(r for r in finished[method] if r in finished[other] and finished[method][r].images)
+    pairs = [(method, (other,)) for method, other in combinations(finished, 2)]
+    pairs += [(method, others) for method, others in HALFWAY if finished.keys() >= {method, *others}]
+    for method, others in pairs:
+        replicates = set.intersection(*(set(finished[each]) for each in (method, *others)))
+        common = tuple(r for r in finished[method] if r in replicates and finished[method][r].images)
         if not common:
             continue
-        ours, theirs = (bootstrapped(common)[each] for each in (method, other))
+        f1 = bootstrapped(common)
+        theirs = [np.mean([f1[each][kind] for each in others], axis=0) for kind in (0, 1)]
         for index, name in enumerate(classes):
-            difference = compare(
-                method, other, name, *((each[0][:, index], each[1][..., index]) for each in (ours, theirs))
-            )
+            ours, other = ((each[0][:, index], each[1][..., index]) for each in (f1[method], theirs))
+            difference = compare(method, ' and '.join(others), name, ours, other)
             found += [difference] if difference else []
     return found
 

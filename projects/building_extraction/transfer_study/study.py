@@ -21,6 +21,7 @@ from ..height_classes import HeightClasses
 from .baselines import BASELINES, score_baselines
 from .plan import axis_of, plan_runs
 from .records import MAIN, TUNING, Axis, Method, StudyRecord
+from .source_labels import STATED
 from .study_file import Study, setting_name
 from .tile_sets import choose_panels, tile_source, tiles
 from .tuning import plan_trials, tune
@@ -74,7 +75,7 @@ def run_study(
     num_processes = study.num_processes if num_processes is None else num_processes
     names = study.with_teachers(methods)  # refuses unknown ones before tiles are written
     classes = height_classes_of(study)
-    roots = prepare_tiles(study, (folder / 'tiles').absolute(), classes)
+    roots = prepare_tiles(study, (folder / 'tiles').absolute(), classes, names)
     panels = choose_panels(roots[MAIN, 0], study.num_panels, classes)
     runs_folder = folder / 'runs'
     ended = Outcome([], {})
@@ -96,10 +97,13 @@ def run_study(
     return ended
 
 
-def prepare_tiles(study: Study, folder: Path, classes: HeightClasses) -> dict[tuple[str, int], Path]:
+def prepare_tiles(
+    study: Study, folder: Path, classes: HeightClasses, methods: Sequence[str]
+) -> dict[tuple[str, int], Path]:
     """The tiles of each setting and replicate, written where they are not there; settings of the same data share them.
 
-    Points of an axis with more clean tiles than there are, are left out.
+    Points of an axis with more clean tiles than there are, are left out. The source gets the labels that the methods
+    trained on it learn from.
     """
     wanted = [(MAIN, replicate) for replicate in range(study.replicates)]
     if any(method.get('trials') for method in study.methods.values()):
@@ -122,6 +126,8 @@ def prepare_tiles(study: Study, folder: Path, classes: HeightClasses) -> dict[tu
             print_log(f'{setting}: left out, replicate {replicate} has {there} clean tiles', logger='current')
         else:
             roots[setting, replicate] = root
+            for labels in {study.methods[name].get('labels', STATED) for name in methods}:
+                tile_source(at.data).label_source(root, labels)
     return roots
 
 

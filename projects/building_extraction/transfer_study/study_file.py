@@ -8,10 +8,11 @@ from typing import Any, Self
 from projects.training.experiments.settings import check_group, check_keys, override, read_settings
 
 from .records import MAIN
+from .source_labels import MASKS, STATED
 from .tile_sets import tile_source
 
 METHOD_KEYS = dict.fromkeys(('title', 'description', 'config', 'steps'), True) | dict.fromkeys(
-    ('on', 'networks', 'teacher', 'options', 'step_options', 'trials', 'tuned_as', 'adapt', 'facts'), False
+    ('on', 'labels', 'networks', 'teacher', 'options', 'step_options', 'trials', 'tuned_as', 'adapt', 'facts'), False
 )
 AXIS_KEYS = dict.fromkeys(('title', 'changes', 'points'), True) | dict.fromkeys(
     ('unit', 'log', 'methods', 'replicates'), False
@@ -35,6 +36,8 @@ class Study:
             - `title`, `description`, `config`: For people, and the config of its runs.
             - `steps`: Of its own training, which the options follow by `step_options`.
             - `on`: 'source', 'target' or 'both' (half of each): the tiles that it is trained on; by default 'target'.
+            - `labels`: Of the source, if it is trained on that: 'stated' (by default); 'aligned', the stated ones laid
+              on the buildings of each image; 'roofs', those that are seen, without any fault.
             - `networks`: So many are trained in each step; by default 1.
             - `teacher`: The `method` whose network it needs, and the `options` that take its 'checkpoint' or 'config'.
             - `options`, `step_options`: Of its own, beside those of the study; a step option of None is left out.
@@ -155,6 +158,12 @@ def study_of(path: Path, content: dict[str, Any]) -> Study:
         check_keys(f'{path}: methods.{name}', method, METHOD_KEYS)
         if method.get('on', 'target') not in SHARE_OF_TARGET:
             raise ValueError(f'{path}: methods.{name}.on is {method["on"]!r}; expected {", ".join(SHARE_OF_TARGET)}')
+        labels = method.get('labels', STATED)
+        if labels not in MASKS or (labels != STATED and method.get('on', 'target') == 'target'):
+            raise ValueError(
+                f'{path}: methods.{name}.labels is {labels!r}; expected one of {", ".join(MASKS)}, of a method that is '
+                "trained on 'source' or 'both'"
+            )
         for other in filter(None, [(method.get('teacher') or {}).get('method'), method.get('tuned_as')]):
             if other not in methods:
                 raise ValueError(

@@ -18,6 +18,7 @@ from projects.training.experiments.settings import check_keys
 
 from ..height_classes import HeightClasses
 from ..preparation.scenes.tiles import write_scenes
+from .source_labels import STATED, write_source_masks
 
 SPLITS = ('source', 'target', 'val', 'test')
 
@@ -53,6 +54,19 @@ class TileSource(ABC):
         Returns:
             The folder of the set, as `data_root` of configs: `folder`, or one that is elsewhere.
         """
+
+    def label_source(self, data_root: Path, labels: str) -> None:
+        """Write masks of other labels of the source, in the folder that `source_labels.MASKS` names.
+
+        Args:
+            data_root: Of `prepare`.
+            labels: Of `MASKS`.
+
+        Raises:
+            ValueError: This source has no such labels.
+        """
+        if labels != STATED:
+            raise ValueError(f'data.type = {type(self).__name__} has no labels {labels!r} of its source')
 
     def about_source(self) -> dict[str, Any]:
         """What the source domain is, by names with units (`off_nadir_deg`), for a table."""
@@ -116,6 +130,10 @@ class RenderedScenes(TileSource):
             like=like,
         )
         return folder
+
+    def label_source(self, data_root: Path, labels: str) -> None:
+        if labels != STATED:
+            write_source_masks(data_root, labels, lambda: city_of(self.city)[0])
 
     def about_source(self) -> dict[str, Any]:
         return dict(self.domains.get('source', {}))

@@ -9,7 +9,7 @@ from projects.training.experiments.intervals import LEVEL
 from ..height_classes import OVERALL
 from .differences import Difference, holm
 from .records import MAIN, Results
-from .results import method_titles
+from .results import HALFWAY, method_titles
 
 HOLDS, FAILS, UNDECIDED, UNJUDGED = 'holds', 'does not hold', 'not decided', 'cannot be judged'
 SIGNIFICANT = 0.05
@@ -106,11 +106,20 @@ def _claims(results: Results) -> list[Claim]:
         (False, 'kd', 'student_long', '{} beats {}: its teacher is worth its steps', OVERALL),
         (False, 'mixed', 'student_long', '{} beats {}: the source beside the target is worth its steps', OVERALL),
     ]
-    return [
+    stated += [
+        (False, 'aligned', 'teacher', '{} beats {}: labels laid on the buildings teach more', OVERALL),
+        (False, 'sda_aligned', 'sda', '{} beats {}: so does a teacher of such labels', OVERALL),
+    ]
+    claims = [
         Claim(text.format(titles[above], titles[below]), paper, results.difference(above, below, name))
         for paper, above, below, text, name in stated
         if above in titles and below in titles
     ]
+    for method, (below, above) in HALFWAY:
+        if titles.keys() >= {method, below, above}:
+            text = f'{titles[method]} closes more than half of the gap from {titles[below]} to {titles[above]}'
+            claims.append(Claim(text, False, results.difference(method, f'{below} and {above}', OVERALL)))
+    return claims
 
 
 def _answer(claims: list[Claim]) -> str:

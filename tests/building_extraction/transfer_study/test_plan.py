@@ -166,6 +166,17 @@ def test_mixed_batches_are_half_source_half_target(study_file, roots):
     assert not any('indices' in key for key in teacher)
 
 
+def test_labels_of_the_source_are_read_from_folders_of_their_own(study_file, roots):
+    study_file.write_text(
+        STUDY.replace("on='both'", "on='both', labels='roofs'").replace("on='source'", "on='source', labels='aligned'")
+    )
+    runs = named(plan_runs(read_study(study_file), roots, {}))
+    masks = 'train_dataloader.dataset.data_prefix.seg_map_path'
+    assert runs['main_teacher_r0'].options[masks] == 'source/aligned_masks'
+    assert runs['main_mixed_r0'].options[masks] == 'source/roof_masks'
+    assert masks not in runs['main_sda_r0'].options
+
+
 @pytest.mark.parametrize('number', [0, 5])
 def test_fewer_tiles_than_are_asked_for_are_refused(study_file, roots, number):
     study = read_study(study_file, {'target_tiles': number})
@@ -224,6 +235,12 @@ def test_options_override_the_file_and_no_other_option(study_file):
         ("config='student.py'", "confg='student.py'", r"methods.student: unknown keys \['confg'\]"),
         ("    teacher=dict(title='T", "    tutor=dict(title='T", "methods.kd needs 'teacher', which is not among"),
         ("on='both'", "on='all'", "methods.mixed.on is 'all'; expected source, both, target"),
+        (
+            "on='both'",
+            "on='both', labels='true'",
+            "methods.mixed.labels is 'true'; expected one of stated, aligned, roofs",
+        ),
+        ('networks=2', "networks=2, labels='roofs'", "methods.dml.labels is 'roofs'; .* trained on 'source' or 'both'"),
         ('networks=2', 'networks=2, trials=[{}, {}]', r'different numbers of trials, which is not fair: .*dml'),
         ("title='angle',", '', r"axes.angle: missing keys \['title'\]"),
         ('replicates = 2', 'replicates = 0', 'replicates is 0; expected 1 or more'),

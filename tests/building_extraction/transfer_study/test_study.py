@@ -104,7 +104,7 @@ def test_settings_of_the_same_data_share_tiles_and_points_beyond_what_is_there_a
     }
     tried = {name: method | {'trials': [{}]} for name, method in study.methods.items()}
     study = replace(study, data=SMALL, axes=axes, replicates=2, methods=tried)
-    roots = prepare_tiles(study, tmp_path, HeightClasses())
+    roots = prepare_tiles(study, tmp_path, HeightClasses(), ['kd'])
     assert {key: root.name for key, root in roots.items()} == {
         ('main', 0): 'main_r0', ('main', 1): 'main_r1', ('tuning', 2): 'main_r2',
         ('clean-1', 0): 'main_r0', ('clean-1', 1): 'main_r1',
@@ -122,6 +122,6 @@ def test_an_unknown_method_is_refused_before_tiles_are_written(study, tmp_path):
 def test_too_few_tiles_to_tune_with_are_refused_and_not_left_out(study, tmp_path):
     tried = {name: method | {'trials': [{}]} for name, method in study.methods.items()}
     roots = prepare_tiles(
-        replace(study, data=SMALL, replicates=1, methods=tried, target_tiles=9), tmp_path, HeightClasses()
+        replace(study, data=SMALL, replicates=1, methods=tried, target_tiles=9), tmp_path, HeightClasses(), ['kd']
     )
     assert set(roots) == {('main', 0), ('tuning', 1)}
