@@ -37,6 +37,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         type=number(),
         help='from a label to where the ground below it is seen, if known',
     )
+    add(
+        '--sun-deg',
+        metavar=('ELEVATION', 'AZIMUTH'),
+        nargs=2,
+        type=number(),
+        help='the sun above the horizon, and the direction towards it, clockwise from north: heights from shadows',
+    )
     add('--max-shift-m', type=number(above=0), default=8.0, help='longest such shift that is searched (default: 8)')
     add('--max-height-m', type=number(above=0), help='of buildings that are looked for (default: as stated, or 80)')
     add('--probabilities', metavar='RASTER', type=Path, help='of roof, as tools/predict.py writes: a second round')
@@ -96,6 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
             args.off_nadir_deg,
             args.azimuth_deg,
             args.registration_m and tuple(args.registration_m),
+            args.sun_deg and tuple(args.sun_deg),
             args.max_shift_m,
             args.max_height_m,
             args.probabilities,

@@ -106,8 +106,9 @@ def align(settings: AlignmentSettings, kept_beside: Path, processes: int = 1, *,
     for note in notes:
         print_log(f'{settings.image}: {note}', logger='current')
     view = ViewKnowledge(
-        settings.off_nadir_deg, settings.azimuth_deg, settings.registration_m, settings.max_shift_m, lean_m
-    )
+        settings.off_nadir_deg, settings.azimuth_deg, settings.registration_m, settings.max_shift_m, lean_m,
+        settings.highest_m(heights_m), settings.sun_deg,
+    )  # fmt: skip
     with working_folder(kept_beside, settings.made_with(), overwrite) as folder:
         results = _in_blocks(source, blocks, view, folder, processes)
     results = _with_known_grounds(blocks, results, view)

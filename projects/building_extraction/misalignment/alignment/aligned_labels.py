@@ -15,7 +15,9 @@ MOVED, KEPT, NO_EVIDENCE = STATUSES = ('moved', 'kept', 'no evidence')
 MIN_PRESENCE = 0.5
 MIN_STRENGTH = 0.65  # of edges along an outline, by the median of those that are sure: fainter ones are no evidence
 KEPT_PX = 0.5  # a label that lies so near to its roof stays
-STATED, BY_LEAN = 'stated', 'lean'
+STATED, BY_LEAN, BY_SHADOW, BY_BOTH = 'stated', 'lean', 'shadow', 'lean and shadow'
+CONTRADICTION = 'lean and shadow contradict each other'
+CONTRADICTING = 3.0  # deviations between heights by lean and by shadow, of which neither is given
 
 
 def aligned_labels(
@@ -57,16 +59,20 @@ def aligned_labels(
             if result.zero.source == ASSUMED and not result.zero.obstacle:
                 notes[block.rows] = 'where leans begin is not known'
     stated_m = labels['height_m'].to_numpy()
-    by_lean_m = scattered(lambda one: lean_heights(one.placement, one.zero)[0], np.nan)
-    deviations_m = scattered(lambda one: lean_heights(one.placement, one.zero)[1], np.nan)
-    by_lean_m[status == NO_EVIDENCE] = np.nan
+    seen_m, deviations_m, height_from = _seen_heights(
+        *(scattered(lambda one, n=n: lean_heights(one.placement, one.zero)[n], np.nan) for n in (0, 1)),
+        scattered(lambda one: one.shadows.heights_m, np.nan),
+        scattered(lambda one: one.shadows.deviations_m, np.nan),
+    )
+    seen_m[status == NO_EVIDENCE] = np.nan
     is_stated = np.isfinite(stated_m)
-    heights_m = np.where(is_stated, stated_m, by_lean_m)
+    heights_m = np.where(is_stated, stated_m, seen_m)
     known = np.isfinite(heights_m)
     deviations_m = np.where(is_stated | ~known, np.nan, deviations_m)
     sure = sure_classes(heights_m, np.nan_to_num(deviations_m), classes)
     notes[~found] = 'no line of roofs was found'
     notes[found & (notes == '')] = 'the roof is not placed surely'
+    notes[found & (height_from == CONTRADICTION)] = CONTRADICTION
     notes[known] = ''
     names = np.array(classes.names_with_unknown, dtype=object)
     columns = {
@@ -77,7 +83,7 @@ def aligned_labels(
         'lean_from': lean_from,
         'height_m': heights_m,
         'height_deviation_m': deviations_m,
-        'height_from': np.where(is_stated, STATED, np.where(known, BY_LEAN, '')).astype(object),
+        'height_from': np.where(is_stated, STATED, np.where(known, height_from, '')).astype(object),
         'height_note': notes,
         'height_class': np.where(known, names[sure], UNKNOWN),
         'confidence': scattered(lambda one: one.placement.confidence, 0.0),
@@ -93,6 +99,21 @@ def aligned_labels(
     footprints = translate(polygons, moves_in_map_units(alignment, back_m))
     frames = [geopandas.GeoDataFrame(columns, geometry=shapes, crs=labels.crs) for shapes in (roofs, footprints)]
     return frames[0], frames[1]
+
+
+def _seen_heights(
+    lean_m: np.ndarray, lean_by_m: np.ndarray, shadow_m: np.ndarray, shadow_by_m: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Heights (N,) by leans and shadows, weighted by their variances; their deviations; and what they follow from."""
+    by_lean, by_shadow = np.isfinite(lean_m), np.isfinite(shadow_m)
+    both = by_lean & by_shadow
+    weights = np.stack([np.where(by_lean, lean_by_m**-2.0, 0), np.where(by_shadow, shadow_by_m**-2.0, 0)])
+    total = np.where(by_lean | by_shadow, weights.sum(axis=0), np.nan)
+    heights_m = (weights[0] * np.nan_to_num(lean_m) + weights[1] * np.nan_to_num(shadow_m)) / total
+    apart = both & (np.abs(lean_m - shadow_m) > CONTRADICTING * np.hypot(lean_by_m, shadow_by_m))
+    heights_m[apart] = np.nan
+    sources = np.select([apart, both, by_lean, by_shadow], [CONTRADICTION, BY_BOTH, BY_LEAN, BY_SHADOW], '')
+    return heights_m, total**-0.5, sources.astype(object)
 
 
 def _faintness(result: BlockResult) -> np.ndarray:

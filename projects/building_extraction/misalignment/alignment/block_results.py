@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from projects.geodata.polygonal import translate
 from projects.storage.atomic_files import replacing
 
 from .blocks import Block, BlockImage, Source, read_block
@@ -14,10 +15,12 @@ from .edges import EdgeMaps
 from .heights import ASSUMED, KNOWN, Zero, find_zero
 from .line_search import Line, LineGrid, line_evidence
 from .outlines import Outlines
-from .placement import Placement, place
+from .placement import SURE, Placement, place
 from .scores import excess
+from .shadows import Shadows, shadow_heights, shadow_per_m
 
 LEAST_SPREAD_M = 1.0  # of leans, 10 to 90 %; and 2.6 times the scatter, as of a normal distribution
+LEVEL = 0.1  # tangent of an angle below which the direction of the lean does not matter for shadows
 HEIGHT_DEVIATION_M = 1.0  # of stated heights from those seen
 
 
@@ -31,6 +34,8 @@ class ViewKnowledge:
         registration_m: East and north from a label to where the ground below it is seen; None is unknown.
         max_shift_m: Longest registration shift that is searched.
         max_lean_m: Longest lean.
+        max_height_m: Of buildings whose shadows are looked for.
+        sun_deg: Elevation of the sun and direction towards it; None is unknown.
     """
 
     off_nadir_deg: float | None
@@ -38,6 +43,8 @@ class ViewKnowledge:
     registration_m: tuple[float, float] | None
     max_shift_m: float
     max_lean_m: float
+    max_height_m: float
+    sun_deg: tuple[float, float] | None = None
 
     @property
     def grid(self) -> LineGrid:
@@ -55,6 +62,7 @@ class BlockResult:
         line: Of its view.
         placement: Of its buildings.
         zero: Where leans begin.
+        shadows: Heights that follow from shadows.
         held_out: Mean excess of edges along parts of the outlines that placed nothing, without and with a model; NaN if
             there is none.
         uses_model: Whether the probabilities of a model were used.
@@ -63,6 +71,7 @@ class BlockResult:
     line: Line
     placement: Placement
     zero: Zero
+    shadows: Shadows
     held_out: tuple[float, float] = (np.nan, np.nan)
     uses_model: bool = False
 
@@ -76,18 +85,21 @@ class BlockResult:
         told = {'zero': asdict(self.zero), 'held_out': self.held_out, 'uses_model': self.uses_model}
         told['line'] = asdict(self.line) | {'shift_m': self.line.shift_m.tolist()}
         with replacing(path) as temporary, temporary.open('wb') as file:
-            np.savez(file, told=json.dumps(told), **asdict(self.placement))
+            np.savez(file, told=json.dumps(told), **asdict(self.placement), **_named(self.shadows))
 
     @classmethod
     def read(cls, path: Path) -> 'BlockResult':
         """Read what `write` wrote."""
         with np.load(path) as held:
             arrays: dict[str, Any] = {name: held[name] for name in held.files if name != 'told'}
+            shadows = Shadows(arrays.pop('shadow_heights_m'), arrays.pop('shadow_deviations_m'))
             told = json.loads(str(held['told']))
         arrays['scatter_m'] = float(arrays['scatter_m'])
         line = Line(**told['line'] | {'shift_m': np.array(told['line']['shift_m'])})
         held_out = tuple(told['held_out'])
-        return cls(line, Placement(**arrays), Zero(**told['zero']), (held_out[0], held_out[1]), told['uses_model'])
+        return cls(
+            line, Placement(**arrays), Zero(**told['zero']), shadows, (held_out[0], held_out[1]), told['uses_model']
+        )
 
 
 def search_block(source: Source, block: Block, view: ViewKnowledge, path: Path) -> None:
@@ -123,7 +135,7 @@ def place_block(source: Source, block: Block, view: ViewKnowledge, lines: list[L
     if len(lines) > 1:
         both = read_block(source, block, is_coarse=False, with_probabilities=True)
         result = _with_model(seen, both.edges, block, view, lines, result)
-    result.write(path)
+    replace(result, shadows=_shadows(seen, view, result)).write(path)
 
 
 def _placed(seen: BlockImage, edges: EdgeMaps, block: Block, view: ViewKnowledge, line: Line) -> BlockResult:
@@ -140,7 +152,24 @@ def _placed(seen: BlockImage, edges: EdgeMaps, block: Block, view: ViewKnowledge
         deviation_m = float(np.hypot(HEIGHT_DEVIATION_M, placement.scatter_m))
         _, placement, fits = place(edges, outlines, line, seen.gsd_m, lean_m, expected_m, deviation_m, rounds=1)
         zero = find_zero(line, placement, fits, block.heights_m, view.off_nadir_deg, view.registration_m)
-    return BlockResult(line, placement, zero)
+    return BlockResult(line, placement, zero, Shadows.none(len(outlines.first) - 1))
+
+
+def _shadows(seen: BlockImage, view: ViewKnowledge, result: BlockResult) -> Shadows:
+    """Heights by the shadows of buildings that are placed surely, where the lean of a metre is known."""
+    tangent = result.zero.tangent if np.isfinite(result.zero.tangent) else np.nan if result.has_lean else 0.0
+    found = Shadows.none(len(seen.polygons_px))
+    if view.sun_deg is None or not np.isfinite(tangent) or (tangent > LEVEL and not result.line.is_directed):
+        return found
+    per_m = shadow_per_m(*view.sun_deg) - tangent * result.line.direction
+    roofs_px = translate(seen.polygons_px, result.placement.moves_m(result.line) * (1, -1) / seen.gsd_m)
+    seen_m = shadow_heights(seen.rgb, seen.valid, roofs_px, per_m * (1, -1) / seen.gsd_m, seen.gsd_m, view.max_height_m)
+    sure = result.placement.confidence >= SURE
+    return Shadows(*(np.where(sure, each, np.nan) for each in (seen_m.heights_m, seen_m.deviations_m)))
+
+
+def _named(shadows: Shadows) -> dict[str, np.ndarray]:
+    return {'shadow_heights_m': shadows.heights_m, 'shadow_deviations_m': shadows.deviations_m}
 
 
 def _with_model(

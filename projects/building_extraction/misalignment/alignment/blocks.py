@@ -88,11 +88,13 @@ def cut_into_blocks(
 
 @dataclass(frozen=True)
 class BlockImage:
-    """The edges of a block, and its labels in pixels."""
+    """The edges of a block, its labels in pixels, and what edges are of."""
 
     edges: EdgeMaps
     polygons_px: np.ndarray
     gsd_m: float
+    rgb: np.ndarray
+    valid: np.ndarray
 
 
 def read_block(source: Source, block: Block, *, is_coarse: bool, with_probabilities: bool = False) -> BlockImage:
@@ -121,7 +123,7 @@ def read_block(source: Source, block: Block, *, is_coarse: bool, with_probabilit
         block.polygons,
         lambda xy: np.column_stack([inverse.a * xy[:, 0] + inverse.c, inverse.e * xy[:, 1] + inverse.f]) * scale,
     )
-    return BlockImage(EdgeMaps(*images, valid=valid), polygons_px, gsd_m / scale)
+    return BlockImage(EdgeMaps(*images, valid=valid), polygons_px, gsd_m / scale, images[0], valid)
 
 
 def _read_probabilities(source: Source, transform: Any, size_px: tuple[int, int], crs: str) -> np.ndarray:

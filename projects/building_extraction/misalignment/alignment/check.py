@@ -15,12 +15,12 @@ from projects.city_scenes.view import View
 from projects.geodata.polygonal import translate
 from projects.geodata.raster_files import write_geotiff
 from projects.geodata.vector_files import geopandas, write_polygons
-from projects.reporting.number_format import fixed
+from projects.reporting.number_format import NOTHING, fixed
 from projects.reporting.tables import Table
 
 from ...height_classes import HeightClasses
 from .align import align
-from .aligned_labels import BY_LEAN, aligned_labels
+from .aligned_labels import BY_LEAN, BY_SHADOW, aligned_labels
 from .placement import NEAR_M
 from .settings import AlignmentSettings
 
@@ -77,6 +77,7 @@ class SceneScore:
         height_error_m: Median, of low- and mid-rise buildings, with the angle and `KNOWN_HEIGHTS` heights known.
         right_class: Share of the same whose height is in the right class.
         told: Share of the same that have a height.
+        shadow_error_m, shadow_right_class, shadow_told: The same three by shadows, with the angle and the sun known.
     """
 
     buildings: int
@@ -88,6 +89,9 @@ class SceneScore:
     height_error_m: float
     right_class: float
     told: float
+    shadow_error_m: float
+    shadow_right_class: float
+    shadow_told: float
 
 
 def check_scene(city: City, scene: Scene, size_px: int = TILE_PX) -> SceneScore:
@@ -123,19 +127,26 @@ def check_scene(city: City, scene: Scene, size_px: int = TILE_PX) -> SceneScore:
         told = AlignmentSettings(
             folder / 'image.tif', folder / 'labels.gpkg', 'height_m', off_nadir_deg=scene.off_nadir_deg
         )
-        results = [align(settings, folder / 'out.gpkg') for settings in (blind, told)]
-        roofs, with_heights = (aligned_labels(result, HeightClasses())[0] for result in results)
+        sunny = AlignmentSettings(
+            folder / 'image.tif',
+            folder / 'labels.gpkg',
+            off_nadir_deg=scene.off_nadir_deg,
+            azimuth_deg=view.azimuth_deg,
+            sun_deg=(sun.elevation_deg, sun.azimuth_deg),
+        )
+        results = [align(settings, folder / 'out.gpkg') for settings in (blind, told, sunny)]
+        roofs, *with_heights = (aligned_labels(result, HeightClasses())[0] for result in results)
     rows = roofs['label'].to_numpy() - 1
     error_m = np.linalg.norm(roofs[['dx_m', 'dy_m']].to_numpy() - true_m[rows], axis=1)[single[rows]]
     confidence = roofs['confidence'].to_numpy()[single[rows]]
     sure = confidence >= np.median(confidence)
     found = results[0].results[0]
     turn_deg = 180.0 if found is None else abs((found.line.azimuth_deg - view.azimuth_deg + 180) % 360 - 180)
-    asked = single & np.isnan(some_m) & (heights_m < HeightClasses().limits_m[1])
-    by_lean = asked & (with_heights['height_from'] == BY_LEAN).to_numpy()
-    seen_m = with_heights['height_m'].to_numpy()
-    classes = HeightClasses()
-    right = classes.index(seen_m[by_lean]) == classes.index(heights_m[by_lean])
+    low = single & (heights_m < HeightClasses().limits_m[1])
+    scored = [
+        _score_heights(frame, source, asked, heights_m)
+        for frame, source, asked in zip(with_heights, (BY_LEAN, BY_SHADOW), (low & np.isnan(some_m), low), strict=True)
+    ]
     return SceneScore(
         int(single.sum()),
         float(np.median(np.linalg.norm(true_m[single], axis=1))),
@@ -143,10 +154,22 @@ def check_scene(city: City, scene: Scene, size_px: int = TILE_PX) -> SceneScore:
         float(np.mean(error_m <= NEAR_M)),
         float(np.mean(error_m[sure] <= NEAR_M)),
         float(turn_deg),
-        float(np.median(np.abs(seen_m - heights_m)[by_lean])) if by_lean.any() else np.nan,
-        float(np.mean(right)) if by_lean.any() else np.nan,
-        float(by_lean.sum() / max(asked.sum(), 1)),
+        *scored[0],
+        *scored[1],
     )
+
+
+def _score_heights(
+    roofs: geopandas.GeoDataFrame, source: str, asked: np.ndarray, heights_m: np.ndarray
+) -> tuple[float, float, float]:
+    """Median error in metres, share in the right class, both of those that are told, and the share of these."""
+    told = asked & (roofs['height_from'] == source).to_numpy()
+    share = float(told.sum() / max(asked.sum(), 1))
+    if not told.any():
+        return np.nan, np.nan, share
+    seen_m, classes = roofs['height_m'].to_numpy()[told], HeightClasses()
+    right = classes.index(seen_m) == classes.index(heights_m[told])
+    return float(np.median(np.abs(seen_m - heights_m[told]))), float(right.mean()), share
 
 
 def _place(city: City, scene: Scene, side_m: float, random: np.random.Generator) -> tuple[float, float]:
@@ -176,16 +199,20 @@ def check_table(scores: list[tuple[Scene, SceneScore]]) -> Table:
     """One row for each scene."""
     columns = [
         'area', 'm/px', 'angle', 'jitter m', 'buildings', 'before m', 'median m', 'within 1.5 m', 'surer half',
-        'direction off', 'height error m', 'class right', 'told',
+        'direction off', 'height error m', 'class right', 'told', 'by shadow m', 'class right', 'told',
     ]  # fmt: skip
     rows = []
     for scene, score in scores:
         shares = [f'{value:.0%}' for value in (score.near, score.near_of_sure)]
-        told = np.isfinite(score.height_error_m)
         rows.append([
             scene.area, f'{scene.gsd_m:g}', f'{scene.off_nadir_deg:g}°', f'{scene.jitter_m:g}', str(score.buildings),
             fixed(score.before_m, 2), fixed(score.median_m, 2), *shares, f'{score.azimuth_error_deg:.1f}°',
-            fixed(score.height_error_m, 2) if told else '–', f'{score.right_class:.0%}' if told else '–',
-            f'{score.told:.0%}',
+            *_height_cells(score.height_error_m, score.right_class, score.told),
+            *_height_cells(score.shadow_error_m, score.shadow_right_class, score.shadow_told),
         ])  # fmt: skip
     return Table('', columns, rows, numeric=columns[1:])
+
+
+def _height_cells(error_m: float, right: float, told: float) -> list[str]:
+    is_told = np.isfinite(error_m)
+    return [fixed(error_m, 2) if is_told else NOTHING, f'{right:.0%}' if is_told else NOTHING, f'{told:.0%}']

@@ -16,7 +16,7 @@ from projects.reporting.tables import Table
 
 from ...height_classes import HeightClasses
 from .align import Alignment
-from .aligned_labels import BY_LEAN, KEPT, MOVED, NO_EVIDENCE, STATED, STATUSES
+from .aligned_labels import BY_BOTH, BY_LEAN, BY_SHADOW, KEPT, MOVED, NO_EVIDENCE, STATED, STATUSES
 from .placement import NEAR_M
 
 PICTURE_M = 200.0  # side of what the picture shows
@@ -26,8 +26,9 @@ COLORS = {MOVED: BLUE, KEPT: ORANGE, NO_EVIDENCE: VERMILLION}
 
 def class_table(roofs: geopandas.GeoDataFrame, classes: HeightClasses) -> Table:
     """Counts and lengths per height class, and where the classes come from."""
-    stated, by_lean = (int((roofs['height_from'] == source).sum()) for source in (STATED, BY_LEAN))
-    sources = f'{stated} from stated heights, {by_lean} from leans (height ± 2 standard deviations)'
+    counted = {source: int((roofs['height_from'] == source).sum()) for source in (STATED, BY_LEAN, BY_SHADOW, BY_BOTH)}
+    seen = ', '.join(f'{count} from {source}' for source, count in counted.items() if count and source != STATED)
+    sources = f'{counted[STATED]} from stated heights, {seen or "none from the image"} (height ± 2 standard deviations)'
     rows = []
     groups = {'all': np.ones(len(roofs), bool)}
     groups |= {name: (roofs['height_class'] == name).to_numpy() for name in classes.names_with_unknown}

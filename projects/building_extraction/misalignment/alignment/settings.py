@@ -11,6 +11,7 @@ from projects.command_line import UsageError
 from .heights import MAX_OFF_NADIR_DEG
 
 STEEPEST_DEG = 35.0  # off nadir, where the angle is unknown
+LOWEST_SUN_DEG = 10.0  # below it shadows reach the next buildings
 TALLEST_M = 80.0  # whose roofs are looked for, where no height is known
 
 
@@ -25,6 +26,7 @@ class AlignmentSettings:
         off_nadir_deg: Angle between line of sight and vertical, if it is known.
         azimuth_deg: Direction in which roofs lean in the image, clockwise from north, if it is known.
         registration_m: Metres east and north from a label to where the ground below it is seen, if that is known.
+        sun_deg: Elevation of the sun above the horizon, and direction towards it, clockwise from north, if known.
         max_shift_m: Longest registration shift that is searched.
         max_height_m: Of buildings whose roofs are looked for; None: the highest that is stated, or `TALLEST_M`.
         probabilities: Raster of probabilities of roof, as a model predicts it, for a second round; None: none.
@@ -43,6 +45,7 @@ class AlignmentSettings:
     off_nadir_deg: float | None = None
     azimuth_deg: float | None = None
     registration_m: tuple[float, float] | None = None
+    sun_deg: tuple[float, float] | None = None
     max_shift_m: float = 8.0
     max_height_m: float | None = None
     probabilities: Path | None = None
@@ -59,6 +62,12 @@ class AlignmentSettings:
             )
         if self.azimuth_deg is not None and not np.isfinite(self.azimuth_deg):
             raise UsageError(f'azimuth_deg = {self.azimuth_deg}: expected degrees clockwise from north')
+        sun_deg = self.sun_deg or (90.0, 0.0)
+        if not (LOWEST_SUN_DEG <= sun_deg[0] <= 90 and np.isfinite(sun_deg[1])):
+            raise UsageError(
+                f'sun_deg = {self.sun_deg}: expected its elevation, {LOWEST_SUN_DEG:g} to 90 degrees, and the '
+                'direction towards the sun, clockwise from north'
+            )
         for name in ('max_shift_m', 'max_height_m'):
             value = getattr(self, name)
             if value is not None and not 0 < value < np.inf:
@@ -66,13 +75,16 @@ class AlignmentSettings:
         if self.registration_m is not None and not np.isfinite(self.registration_m).all():
             raise UsageError(f'registration_m = {self.registration_m}: expected metres east and north')
 
-    def max_lean_m(self, heights_m: np.ndarray) -> float:
-        """Longest lean that is looked for; `heights_m` (N,) are stated."""
+    def highest_m(self, heights_m: np.ndarray) -> float:
+        """Highest building that is looked for; `heights_m` (N,) are stated."""
         known_m = heights_m[np.isfinite(heights_m)]
         stated_m = float(known_m.max()) if len(known_m) == len(heights_m) and len(known_m) else 0.0
-        height_m = self.max_height_m or max(stated_m, TALLEST_M * (not stated_m), float(known_m.max(initial=0.0)))
+        return self.max_height_m or max(stated_m, TALLEST_M * (not stated_m), float(known_m.max(initial=0.0)))
+
+    def max_lean_m(self, heights_m: np.ndarray) -> float:
+        """Longest lean that is looked for; `heights_m` (N,) are stated."""
         angle_deg = STEEPEST_DEG if self.off_nadir_deg is None else self.off_nadir_deg
-        return max(height_m * float(np.tan(np.radians(angle_deg))), 3.0)
+        return max(self.highest_m(heights_m) * float(np.tan(np.radians(angle_deg))), 3.0)
 
     def made_with(self) -> dict[str, Any]:
         """What results follow from, the files by their size and time."""

@@ -22,6 +22,7 @@ from tools import align_labels
 VIEW, SHIFT_M = View(0.6, 25, 110), (3.0, -2.0)
 WEST, NORTH, SIZE_PX = 100, 700, 512
 CRS = 'EPSG:32633'
+SUN = ('--sun-deg', '50', '30')
 EAST_0, NORTH_0 = 500_000, 5_000_000  # where the invented city lies
 
 
@@ -80,7 +81,7 @@ def test_labels_find_their_roofs(scene, tmp_path, capsys):
     assert 'nothing says where leans begin' in told['notes'][-1]
     assert roofs['label'].tolist() == list(range(1, len(labels) + 1))  # a GeoPackage counts from 1
     out = capsys.readouterr().out
-    assert 'height classes: 0 from stated heights, 0 from leans' in out
+    assert 'height classes: 0 from stated heights, none from the image' in out
     assert (tmp_path / 'out.png').exists()
     assert len(footprints) == len(roofs)
 
@@ -101,6 +102,19 @@ def test_heights_follow_from_leans_once_an_angle_and_some_heights_are_known(scen
     true = read_buildings(folder / 'labels.gpkg').geometry.translate(*(-np.array(SHIFT_M)))
     off_m = footprints.geometry.centroid.distance(true.centroid)
     assert np.median(off_m[one_tier]) <= 0.8
+
+
+def test_heights_follow_from_shadows_without_any_known_height(scene, tmp_path, capsys):
+    folder, heights_m, one_tier = scene
+    roofs, _, _ = run(folder, tmp_path / 'out.gpkg', '--off-nadir-deg', '25', '--azimuth-deg', '110', *SUN)
+    by_shadow = (roofs['height_from'] == 'shadow').to_numpy()
+    assert set(roofs['height_from']) == {'shadow', ''}
+    counted = by_shadow & one_tier & (heights_m < 35)
+    assert counted.sum() >= 10
+    error_m = np.abs(roofs['height_m'].to_numpy() - heights_m)[counted]
+    assert np.median(error_m) <= 1.0
+    assert np.mean(error_m <= 3 * roofs['height_deviation_m'].to_numpy()[counted]) >= 0.85
+    assert f'0 from stated heights, {by_shadow.sum()} from shadow' in capsys.readouterr().out
 
 
 def test_all_heights_tell_the_view(scene, tmp_path):
