@@ -13,6 +13,7 @@ beside. An interrupted run goes on where it was. `--check` measures it on render
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
@@ -47,6 +48,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--max-shift-m', type=number(above=0), default=8.0, help='longest such shift that is searched (default: 8)')
     add('--max-height-m', type=number(above=0), help='of buildings that are looked for (default: as stated, or 80)')
     add('--probabilities', metavar='RASTER', type=Path, help='of roof, as tools/predict.py writes: a second round')
+    add(
+        '--model',
+        metavar='FILE',
+        help='exported segmentor of buildings: predicts those probabilities, beside the output',
+    )
     add('--values', choices=MEANINGS, help='what those mean (default: as the raster says, or where it is plain)')
     add('--bands', metavar='N', nargs='+', type=whole_number(), help='of the image: one, or red, green and blue')
     add('--layer', metavar='NAME', help='layer of the labels (default: the only one of polygons)')
@@ -65,9 +71,26 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         return args
     if missing := [f'--{name}' for name in ('image', 'labels', 'out') if getattr(args, name) is None]:
         parser.error(f'the following arguments are required: {", ".join(missing)}')
+    if args.model and args.probabilities:
+        parser.error('--model predicts what --probabilities names: give one of them')
     if args.out.suffix.lower() != '.gpkg':
         parser.error(f'--out {args.out}: expected a name that ends in .gpkg, which holds both layers')
     return args
+
+
+def predict_probabilities(model: str, image: Path, bands: Sequence[int] | None, out: Path) -> Path:
+    """Probabilities of buildings in the image, in a folder beside the output; what is there already is taken."""
+    from projects.deployment.prediction.command import ModelChoice
+    from projects.deployment.prediction.rasters.prediction import predict_raster
+    from projects.deployment.prediction.rasters.settings import RasterSettings
+
+    choice, folder = ModelChoice(model), out.with_name(f'{out.stem}_prediction')
+    settings = RasterSettings(bands=bands and tuple(bands), layers=('probability',))
+    predictor = choice.open()
+    folder.mkdir(exist_ok=True)
+    result = predict_raster(predictor, image, folder, settings, resume=True, model_id=choice.weights())
+    assert result is not None  # of rank 0 alone it is, and there is one process
+    return result.files['probability']
 
 
 def check_on_scenes(footprints: str, height_column: str | None) -> None:
@@ -96,6 +119,8 @@ def main(arguments: list[str] | None = None) -> None:
         from projects.geodata.vector_files import write_layers
 
         classes = HeightClasses()
+        if args.model:
+            args.probabilities = predict_probabilities(args.model, args.image, args.bands, args.out)
         settings = AlignmentSettings(
             args.image,
             args.labels,

@@ -14,14 +14,17 @@ from projects.city_scenes.render import render_tile
 from projects.city_scenes.sunlight import Sun
 from projects.city_scenes.view import View
 from projects.command_line import UsageError
+from projects.deployment.model_info import SEGMENTATION, ModelInfo
+from projects.deployment.predictor import Predictor
 from projects.geodata.polygonal import translate
-from projects.geodata.raster_files import open_raster, rasterize, write_geotiff
+from projects.geodata.raster_files import open_band, open_raster, rasterize, write_geotiff
 from projects.geodata.vector_files import geopandas, read_buildings, write_polygons
 from tools import align_labels
 
 VIEW, SHIFT_M = View(0.6, 25, 110), (3.0, -2.0)
 WEST, NORTH, SIZE_PX = 100, 700, 512
 CRS = 'EPSG:32633'
+PROBABILITIES = 'image_probability.tif'
 SUN = ('--sun-deg', '50', '30')
 EAST_0, NORTH_0 = 500_000, 5_000_000  # where the invented city lies
 
@@ -162,6 +165,32 @@ def _cut(raster, polygons, heights_m, reach_m):
     from projects.building_extraction.misalignment.alignment.blocks import cut_into_blocks
 
     return cut_into_blocks(raster, polygons, heights_m, reach_m, core_px=300)
+
+
+def test_a_model_predicts_the_second_round(scene, tmp_path, monkeypatch):
+    folder, *_ = scene
+    info = ModelInfo(
+        SEGMENTATION, ('ground', 'building'), ((0, 0, 0), (9, 0, 0)), (0.0,) * 3, (1.0,) * 3, threshold=0.5
+    )
+    calls = []
+
+    def session(images):
+        calls.append(len(images))
+        return {'probabilities': images.mean(axis=3, dtype=np.float32)[:, None] / 255}
+
+    monkeypatch.setattr(
+        'projects.deployment.prediction.command.open_predictor', lambda *_, **__: Predictor(session, info)
+    )
+    _, _, told = run(folder, tmp_path / 'out.gpkg', '--model', 'model.onnx')
+    assert set(told['views'][0]['held_out_edge_scores']) == {'image', 'with_model'}
+    with open_raster(folder / 'image.tif') as image, open_band(tmp_path / 'out_prediction' / PROBABILITIES) as found:
+        (rgb, _), (_, values, _) = image.read(0, 0, SIZE_PX, SIZE_PX), found.read_values(0, 0, SIZE_PX, SIZE_PX)
+    assert np.abs(values[0].astype(float) - rgb.mean(axis=2)).max() <= 1
+    count = len(calls)
+    run(folder, tmp_path / 'out.gpkg', '--model', 'model.onnx')
+    assert len(calls) == count  # what was predicted is taken
+    with pytest.raises(SystemExit):
+        run(folder, tmp_path / 'out.gpkg', '--model', 'model.onnx', '--probabilities', str(folder / 'image.tif'))
 
 
 def test_water_gives_no_evidence(scene, tmp_path):
