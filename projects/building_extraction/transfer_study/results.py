@@ -170,7 +170,7 @@ def _differences(study: StudyRecord, runs: Sequence[RunRecord], classes: Sequenc
         observed, drawn = bootstrap_f1(counts)
         return {method: (observed[:, i], drawn[:, :, i]) for i, method in enumerate(methods)}
 
-    pairs = [(method, (other,)) for method, other in combinations(finished, 2)]
+    pairs: list[tuple[str, tuple[str, ...]]] = [(method, (other,)) for method, other in combinations(finished, 2)]
     pairs += [(method, others) for method, others in HALFWAY if finished.keys() >= {method, *others}]
     for method, others in pairs:
         replicates = set.intersection(*(set(finished[each]) for each in (method, *others)))

@@ -60,7 +60,8 @@ def aligned_labels(
                 notes[block.rows] = 'where leans begin is not known'
     stated_m = labels['height_m'].to_numpy()
     seen_m, deviations_m, height_from = _seen_heights(
-        *(scattered(lambda one, n=n: lean_heights(one.placement, one.zero)[n], np.nan) for n in (0, 1)),
+        scattered(lambda one: lean_heights(one.placement, one.zero)[0], np.nan),
+        scattered(lambda one: lean_heights(one.placement, one.zero)[1], np.nan),
         scattered(lambda one: one.shadows.heights_m, np.nan),
         scattered(lambda one: one.shadows.deviations_m, np.nan),
     )

@@ -84,8 +84,10 @@ class BlockResult:
         """Write a file, as a whole."""
         told = {'zero': asdict(self.zero), 'held_out': self.held_out, 'uses_model': self.uses_model}
         told['line'] = asdict(self.line) | {'shift_m': self.line.shift_m.tolist()}
+        arrays: dict[str, np.ndarray] = asdict(self.placement)
+        arrays |= {f'shadow_{name}': values for name, values in asdict(self.shadows).items()}
         with replacing(path) as temporary, temporary.open('wb') as file:
-            np.savez(file, told=json.dumps(told), **asdict(self.placement), **_named(self.shadows))
+            np.savez(file, allow_pickle=False, told=np.array(json.dumps(told)), **arrays)
 
     @classmethod
     def read(cls, path: Path) -> 'BlockResult':
@@ -166,10 +168,6 @@ def _shadows(seen: BlockImage, view: ViewKnowledge, result: BlockResult) -> Shad
     seen_m = shadow_heights(seen.rgb, seen.valid, roofs_px, per_m * (1, -1) / seen.gsd_m, seen.gsd_m, view.max_height_m)
     sure = result.placement.confidence >= SURE
     return Shadows(*(np.where(sure, each, np.nan) for each in (seen_m.heights_m, seen_m.deviations_m)))
-
-
-def _named(shadows: Shadows) -> dict[str, np.ndarray]:
-    return {'shadow_heights_m': shadows.heights_m, 'shadow_deviations_m': shadows.deviations_m}
 
 
 def _with_model(
