@@ -75,7 +75,7 @@ class Requirements:
 
     Attributes:
         limits: By the name of an indicator, a key of `REQUIREMENTS`, the most it may be.
-        least_score: The least that the score may be, as the evaluator gives it.
+        least_score: The least that the score may be after the whole training, in percent.
 
     Raises:
         ValueError: A limit is not positive, or of no indicator.
@@ -169,7 +169,12 @@ def read_problem(path: Path, overrides: Mapping[str, Any]) -> Problem:
         final_seeds=final_seeds,
         held_out=held_out,
         hand_made=tuple(
-            Candidate(name, one['config'], one.get('options', {}), precision=precision)
+            Candidate(
+                name if len(space.precisions) == 1 else f'{name} {precision}',
+                one['config'],
+                one.get('options', {}),
+                precision=precision,
+            )
             for name, one in hand_made.items()
             for precision in space.precisions
         ),

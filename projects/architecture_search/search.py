@@ -130,7 +130,7 @@ class Search:
         """Train ever fewer networks for ever longer, the last ones for the whole length.
 
         Returns:
-            Those of the last rung that could be trained.
+            Those of the last rung that could be trained, and reach the least score.
 
         Raises:
             ValueError: No network keeps the requirements.
@@ -142,7 +142,7 @@ class Search:
             chosen = self._feasible(chosen)
             self.note(f'{len(chosen)} networks are trained for {share:.0%} of the length')
             self._train(chosen, share, [FIRST_SEED])
-            rung = [network for network in chosen if not network.failed]
+            rung = self._feasible([network for network in chosen if not network.failed])
         return rung
 
     def look_at_hand_made(self) -> list[Network]:
@@ -178,7 +178,7 @@ class Search:
     def utility(self, network: Network) -> float:
         """What is maximised, by the best score that is known of a network; minus infinity if none is."""
         score = network.best_known
-        if score is None or score < self.requirements.least_score:
+        if score is None or self._shortfall(network) > 0:
             return -math.inf
         if self.problem.utility == 'score':
             return score
@@ -226,11 +226,15 @@ class Search:
 
     def _excess(self, network: Network) -> float:
         """How far a network is from keeping its requirements; 0 if it does."""
-        score = network.best_known
-        shortfall = 0.0
-        if score is not None and score < self.requirements.least_score:
-            shortfall = 1 - score / self.requirements.least_score
-        return self.requirements.excess(network.indicators) + shortfall
+        return self.requirements.excess(network.indicators) + self._shortfall(network)
+
+    def _shortfall(self, network: Network) -> float:
+        """How far a network's score lies below the least, as a share of it.
+
+        0 before it was trained for the whole length: what shared weights or short trainings score is something else.
+        """
+        score, least = network.score_at(WHOLE), self.requirements.least_score
+        return 0.0 if score is None or score >= least else 1 - score / least
 
     def _train(self, networks: Sequence[Network], share: float, seeds: Sequence[int]) -> None:
         scores = self.trainings.train([network.candidate for network in networks], share, seeds)

@@ -21,7 +21,7 @@ def test_settings_of_a_file_are_overridden():
     problem = read_problem(SEARCHES[0], {'proposals': 10, 'population': 5, 'space.precisions': ['fp32', 'bf16']})
     assert (problem.proposals, problem.space.precisions) == (10, ('fp32', 'bf16'))
     names = [(one.name, one.precision) for one in problem.hand_made]
-    assert names[:2] == [(names[0][0], 'fp32'), (names[0][0], 'bf16')]
+    assert names[:2] == [('mixer_softmax fp32', 'fp32'), ('mixer_softmax bf16', 'bf16')]
 
 
 @pytest.mark.parametrize(

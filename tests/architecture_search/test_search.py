@@ -137,6 +137,17 @@ def test_a_score_that_none_reaches_is_told(lawful):
         search.climb(search.propose())
 
 
+def test_the_least_score_is_asked_of_whole_trainings_alone(lawful):
+    free = lawful({'latency_ms': 6.0})
+    whole = max(one.best_known for one in free.climb(free.propose()))
+    short = max(one.proposal_score for one in free.networks.values() if one.scores)
+    assert short < whole
+    search = lawful({'latency_ms': 6.0}, least_score=(short + whole) / 2, folder='other')
+    found = search.climb(search.propose())
+    assert max(one.best_known for one in found) == whole
+    assert all(one.score_at(1.0) >= (short + whole) / 2 for one in found)
+
+
 def test_what_fails_is_counted_and_not_fatal(lawful):
     search = lawful({'latency_ms': 20.0})
     proposed = search.propose()
