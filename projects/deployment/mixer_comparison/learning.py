@@ -13,6 +13,7 @@ from projects.training.config import load_config
 from projects.training.experiments.intervals import Interval, Spread, student_interval, summarize
 from projects.training.experiments.runs import RESULT, Run
 from projects.training.experiments.schedule import Outcome, run_all
+from projects.training.run_length import length_of, set_length
 
 FOLDER = 'learning'
 REFERENCE = 'softmax'
@@ -83,8 +84,8 @@ def plan_runs(
             options = {f'model.backbone.{key}': value for key, value in backbone.items()}
             cfg = load_config(TASKS[task].config, options, prepare)
             if length is not None:
-                _shorten(cfg, length)
-            budget = {'length': cfg.train_cfg[_length_key(cfg)], 'images': images}
+                set_length(cfg, length)
+            budget = {'length': length_of(cfg), 'images': images}
             file = (folder / f'{task}_{mixer}.py').absolute()
             cfg.dump(file)
             runs += [
@@ -99,16 +100,6 @@ def plan_runs(
                 for seed in dict.fromkeys(seeds)
             ]
     return sorted(runs, key=lambda run: list(seeds).index(run.about['seed']))
-
-
-def _length_key(cfg: Config) -> str:
-    return 'max_epochs' if 'max_epochs' in cfg.train_cfg else 'max_iters'
-
-
-def _shorten(cfg: Config, length: int) -> None:
-    cfg.train_cfg.update({_length_key(cfg): length, 'val_interval': length})
-    cfg.default_hooks.checkpoint.interval = length
-    cfg.param_scheduler[-1].update(end=length, T_max=length)
 
 
 def learn(runs: Sequence[Run], folder: Path, num_processes: int) -> Outcome:
