@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from projects.efficient_models.token_mixers import DESIGNS, TOKEN_MIXERS
+from projects.efficient_models.token_mixers import DESIGNS, READS, TOKEN_MIXERS
 from projects.reporting.figures import png
 from projects.reporting.markdown import Part, bullets, document
 from projects.reporting.number_format import counted, fixed, with_spread
@@ -123,7 +123,8 @@ def write_report(plan: Plan, folder: Path) -> Path:
         TITLE,
         scope=scope(plan),
         machine=machine,
-        map=taxonomy(plan.mixers),
+        by_design=by_design(plan.mixers),
+        by_reads=by_reads(plan.mixers),
         designs=DESIGNS,
         pictures=pictures,
         times=times,
@@ -140,7 +141,7 @@ def write_report(plan: Plan, folder: Path) -> Path:
     return folder / 'report.html'
 
 
-def taxonomy(mixers: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+def by_design(mixers: Sequence[str]) -> dict[str, dict[str, list[str]]]:
     """The review's classes by design: titles of classes, in each its ideas, of each the mixers."""
     found: dict[str, dict[str, list[str]]] = {}
     for design, title in DESIGNS.items():
@@ -148,6 +149,15 @@ def taxonomy(mixers: Sequence[str]) -> dict[str, dict[str, list[str]]]:
             mechanism = TOKEN_MIXERS[name].mechanism
             if mechanism.design == design:
                 found.setdefault(title, {}).setdefault(mechanism.idea, []).append(name)
+    return found
+
+
+def by_reads(mixers: Sequence[str]) -> dict[str, list[str]]:
+    """What each position takes from: the mixers by titles of `READS`."""
+    found: dict[str, list[str]] = {}
+    for reads, title in READS.items():
+        if names := [name for name in mixers if TOKEN_MIXERS[name].mechanism.reads == reads]:
+            found[title] = names
     return found
 
 

@@ -27,7 +27,7 @@ from .single_head_attention import SingleHeadAttention
 from .softmax_attention import SoftmaxAttention
 from .spatial_reduction_attention import SpatialReductionAttention
 from .token_merging import TokenMerging
-from .token_mixer import DESIGNS, Mechanism, TokenMixer
+from .token_mixer import DESIGNS, READS, Mechanism, TokenMixer
 from .window_attention import WindowAttention
 
 TOKEN_MIXERS: dict[str, type[TokenMixer]] = {
@@ -83,4 +83,4 @@ def build_token_mixer(name: str, channels: int, /, **options: Any) -> TokenMixer
     return TOKEN_MIXERS[name](channels, **options)
 
 
-__all__ = ['DESIGNS', 'TOKEN_MIXERS', 'Mechanism', 'TokenMixer', 'build_token_mixer']
+__all__ = ['DESIGNS', 'READS', 'TOKEN_MIXERS', 'Mechanism', 'TokenMixer', 'build_token_mixer']

@@ -31,6 +31,7 @@ class AdditiveAttention(TokenMixer):
         title='Efficient additive attention',
         design='other',
         idea='Additive attention',
+        reads='summary',
         formula='W₂(W₁(k ⊙ Σ α_i q_i) + q), α = Qw / ‖Qw‖',
         cost='N',
         source='https://arxiv.org/abs/2303.15446',

@@ -32,6 +32,7 @@ class AgentAttention(MultiHeadMixer):
         title='Agent attention',
         design='tokenization',
         idea='More informative tokens',
+        reads='fewer',
         formula='softmax(Q Aᵀ / √d) (softmax(A Kᵀ / √d) V) + DW(V), A = pool(Q) of n tokens',
         cost='N n',
         source='https://arxiv.org/abs/2312.08874',

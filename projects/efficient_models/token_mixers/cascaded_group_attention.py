@@ -28,6 +28,7 @@ class CascadedGroupAttention(TokenMixer):
         title='Cascaded group attention',
         design='complexity',
         idea='Windowing',
+        reads='near',
         formula='Y_i = softmax(Q_i K_iᵀ / √d + B) V_i of X_i + Y_(i-1), in windows of w × w',
         cost='N w²',
         source='https://arxiv.org/abs/2305.07027',

@@ -32,6 +32,7 @@ class ChannelAttention(MultiHeadMixer):
         title='Channel group attention',
         design='channel_spatial',
         idea='Channel attention',
+        reads='channels',
         formula='V softmax(Qᵀ K / √d)ᵀ',
         cost='N d',
         source='https://arxiv.org/abs/2204.03645',

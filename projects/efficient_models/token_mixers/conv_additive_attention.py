@@ -65,6 +65,7 @@ class ConvAdditiveAttention(TokenMixer):
         title='Convolutional additive attention',
         design='other',
         idea='Additive attention',
+        reads='near_and_all',
         formula='DW₃(DW₃(Φ(q) + Φ(k)) ⊙ v), Φ = channel gate of spatial gate',
         cost='N',
         source='https://arxiv.org/abs/2408.03703',

@@ -36,6 +36,7 @@ class CrossCovarianceAttention(MultiHeadMixer):
         title='Cross-covariance attention',
         design='complexity',
         idea='Channel attention',
+        reads='channels',
         formula='V softmax(τ Q̂ᵀ K̂)ᵀ, columns of Q̂, K̂ of length 1',
         cost='N d',
         source='https://arxiv.org/abs/2106.09681',

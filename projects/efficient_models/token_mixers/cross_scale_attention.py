@@ -34,6 +34,7 @@ class CrossScaleAttention(MultiHeadMixer):
         title='Cross-scale attention',
         design='hierarchical',
         idea='Cross-scale branches',
+        reads='fewer',
         formula='½ softmax(Q S(K)ᵀ / √d) S(V) + ½ S⁻¹ softmax(S(Q) Kᵀ / √d) V, S = mean of w×w cells',
         cost='N² / w²',
         source='https://arxiv.org/abs/2103.14899',

@@ -45,6 +45,7 @@ class DeformableAttention(HeadedMixer):
         title='Deformable attention',
         design='other',
         idea='Deformable attention',
+        reads='chosen',
         formula='softmax(Q K̃ᵀ / √d) Ṽ, K̃ and Ṽ of samples at p + Δp(Q)',
         cost='N² / s²',
         source='https://arxiv.org/abs/2201.00520',

@@ -35,6 +35,7 @@ class DualAttention(HeadedMixer):
         title='Dual attention',
         design='channel_spatial',
         idea='Channel and spatial attention',
+        reads='channels',
         formula='y + XCA(x + y), y = E(x); E: efficient attention',
         cost='N d',
         source='https://arxiv.org/abs/2212.13504',

@@ -29,6 +29,7 @@ class EfficientAttention(MultiHeadMixer):
         title='Efficient attention',
         design='complexity',
         idea='Reordering',
+        reads='summary',
         formula='softmax_d(Q) (softmax_N(K)ᵀ V)',
         cost='N d',
         source='https://arxiv.org/abs/1812.01243',

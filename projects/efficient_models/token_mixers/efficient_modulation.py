@@ -28,6 +28,7 @@ class EfficientModulation(TokenMixer):
         title='Efficient modulation',
         design='other',
         idea='Focal modulation',
+        reads='near',
         formula='W₂(W₁x ⊙ G GELU(DW₇(Fx)))',
         cost='N',
         source='https://arxiv.org/abs/2403.19963',

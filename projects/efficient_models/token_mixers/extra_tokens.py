@@ -41,6 +41,7 @@ class ExtraTokens(MultiHeadMixer):
         title='Extra tokens',
         design='tokenization',
         idea='More informative tokens',
+        reads='near_and_all',
         formula='softmax(Q [K_w; AK]ᵀ / √d) [V_w; AV], A = softmax(T Kᵀ / √d), T learnt',
         cost='N (w² + g)',
         source='https://arxiv.org/abs/2105.15168',

@@ -32,6 +32,7 @@ class FocalModulation(TokenMixer):
         title='Focal modulation',
         design='other',
         idea='Focal modulation',
+        reads='near_and_all',
         formula='q ⊙ W(Σ g_l c_l + g_L GELU(mean c)), c_l = GELU(DW(c_{l-1}))',
         cost='N',
         source='https://arxiv.org/abs/2203.11926',

@@ -36,6 +36,7 @@ class FocusedLinearAttention(MultiHeadMixer):
         title='Focused linear attention',
         design='complexity',
         idea='Reordering',
+        reads='summary',
         formula='φ(Q) (φ(K)ᵀ V) / φ(Q) Σφ(K) + DW(V), φ(x) = ‖r‖ rᵖ / ‖rᵖ‖, r = ReLU(x)',
         cost='N d',
         source='https://arxiv.org/abs/2308.00442',

@@ -35,6 +35,7 @@ class InLineAttention(MultiHeadMixer):
         title='InLine attention',
         design='complexity',
         idea='Reordering',
+        reads='summary',
         formula='Q (Kᵀ V) / N√d + (1 − Q mean(K)ᵀ / √d) mean(V) + conv(V), 3 × 3 kernels from mean(X)',
         cost='N d',
         source='https://arxiv.org/abs/2412.06590',

@@ -37,6 +37,7 @@ class NeighborhoodAttention(MultiHeadMixer):
         title='Neighborhood attention',
         design='complexity',
         idea='Windowing',
+        reads='near',
         formula='softmax(q_i K_{k × k around i}ᵀ / √d) V_{k × k around i}',
         cost='N k²',
         source='https://arxiv.org/abs/2204.07143',

@@ -40,6 +40,7 @@ class NystromAttention(MultiHeadMixer):
         title='Nyström attention',
         design='complexity',
         idea='Low rank',
+        reads='fewer',
         formula='softmax(Q K̃ᵀ / √d) softmax(Q̃ K̃ᵀ / √d)⁺ (softmax(Q̃ Kᵀ / √d) V), m landmarks',
         cost='N m',
         source='https://arxiv.org/abs/2102.03902',

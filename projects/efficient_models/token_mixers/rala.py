@@ -36,6 +36,7 @@ class RALA(HeadedMixer):
         title='Rank-augmented linear attention',
         design='complexity',
         idea='Reordering',
+        reads='summary',
         formula='(R φ(Q) (R α φ(K))ᵀ V / φ(Q) Σ α φ(K) + DW(V)) ⊙ G, α = softmax_N(φ(K) mean(φ(Q))ᵀ / √d), φ = ELU + 1',
         cost='N d',
         source='https://arxiv.org/abs/2411.07635',

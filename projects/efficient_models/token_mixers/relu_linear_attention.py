@@ -27,6 +27,7 @@ class ReLULinearAttention(TokenMixer):
         title='ReLU linear attention',
         design='complexity',
         idea='Reordering',
+        reads='summary',
         formula='φ(Q) (φ(K)ᵀ V) / φ(Q) Σφ(K), φ = ReLU, at two scales',
         cost='N d',
         source='https://arxiv.org/abs/2205.14756',

@@ -32,6 +32,7 @@ class SingleHeadAttention(TokenMixer):
         title='Single-head attention',
         design='complexity',
         idea='Fewer heads and channels',
+        reads='all',
         formula='[softmax(Q Kᵀ / √d) V, X_rest], on 0.214 C channels',
         cost='N²',
         source='https://arxiv.org/abs/2401.16456',

@@ -25,6 +25,7 @@ class SoftmaxAttention(MultiHeadMixer):
         title='Softmax attention',
         design='reference',
         idea='Self-attention',
+        reads='all',
         formula='softmax(Q Kᵀ / √d) V',
         cost='N²',
         source='https://arxiv.org/abs/1706.03762',

@@ -34,6 +34,7 @@ class SpatialReductionAttention(HeadedMixer):
         title='Spatial reduction attention',
         design='hierarchical',
         idea='Spatial reduction',
+        reads='fewer',
         formula='softmax(Q K_sᵀ / √d) V_s, of the map reduced s times per side',
         cost='N² / s²',
         source='https://arxiv.org/abs/2102.12122',

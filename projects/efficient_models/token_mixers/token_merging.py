@@ -35,6 +35,7 @@ class TokenMerging(MultiHeadMixer):
         title='Token merging',
         design='tokenization',
         idea='Fewer redundant tokens',
+        reads='fewer',
         formula='M⁻¹ softmax(M(Q) M(K)ᵀ / √d + log size) M(V)',
         cost='(N - r)²',
         source='https://arxiv.org/abs/2210.09461',

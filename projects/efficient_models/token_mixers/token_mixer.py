@@ -21,6 +21,7 @@ class Mechanism:
         title: For people.
         design: Its class by design, a key of `DESIGNS`.
         idea: Its branch in that class, in the review's words.
+        reads: What each position takes from, a key of `READS`.
         formula: Of what it computes for a head, with the notation of this package's page.
         cost: How multiply-adds grow with the number of tokens N.
         source: Address of the paper.
@@ -30,6 +31,7 @@ class Mechanism:
     title: str
     design: str
     idea: str
+    reads: str
     formula: str
     cost: str
     source: str
@@ -38,6 +40,8 @@ class Mechanism:
     def __post_init__(self) -> None:
         if self.design not in DESIGNS:
             raise ValueError(f'no class of the review is called {self.design!r}; expected one of {list(DESIGNS)}.')
+        if self.reads not in READS:
+            raise ValueError(f'a position does not read {self.reads!r}; expected one of {list(READS)}.')
 
 
 DESIGNS = {
@@ -47,6 +51,15 @@ DESIGNS = {
     'channel_spatial': 'Channel and spatial transformers',
     'tokenization': 'Rethinking tokenization',
     'other': 'Other: modulation, convolution, deformable',
+}
+READS = {
+    'all': 'All positions, pair by pair',
+    'near': 'Positions near by',
+    'near_and_all': 'Positions near by, and a mean or a gate of all',
+    'fewer': 'Fewer tokens, which stand for all positions',
+    'chosen': 'Positions that it chooses',
+    'summary': 'One summary of all positions: products in another order',
+    'channels': 'Other channels, over all positions',
 }
 
 

@@ -36,6 +36,7 @@ class WindowAttention(MultiHeadMixer):
         title='Window attention',
         design='complexity',
         idea='Windowing',
+        reads='near',
         formula='softmax(Q K_wᵀ / √d + B) V_w, w × w keys',
         cost='N w²',
         source='https://arxiv.org/abs/2103.14030',

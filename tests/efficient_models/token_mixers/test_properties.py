@@ -184,3 +184,15 @@ def test_scores_are_not_kept_by_fused_attention(name, mixer):
 def test_scores_grow_with_the_square_of_tokens_only_where_said(mixer):
     few, many = mixer.num_scores(64, 64), mixer.num_scores(128, 128)
     assert mixer.mechanism.is_quadratic == (many > 8 * few)
+
+
+@pytest.mark.parametrize('name', TOKEN_MIXERS)
+def test_far_positions_are_read_where_the_mechanism_says_so(name, randomize):
+    mixer = randomize(build_token_mixer(name, CHANNELS)).double().eval()
+    x = torch.randn(1, CHANNELS, 32, 32, dtype=torch.float64)
+    changed = x.clone()
+    changed[..., -1, -1] += 5
+    with torch.inference_mode():
+        difference = (mixer(changed) - mixer(x)).abs().amax(dim=1)[0]
+    assert difference[-1, -1] > 1e-6
+    assert (difference[0, 0] == 0) == (mixer.mechanism.reads == 'near')
