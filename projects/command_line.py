@@ -28,6 +28,7 @@ OUTPUTS = ('probabilities', 'labels', 'logits')  # of segmentors
 NNCF = 'nncf'
 QUANTIZERS = ('minmax', 'mse', 'easyquant', 'ptq4vit', 'fqvit', 'repqvit', 'qhyvit', 'trio', NNCF)  # of int8
 DEFAULT_QUANTIZER = 'mse'
+POLYGON_FORMATS = ('gpkg', 'geojson', 'fgb', 'parquet', 'pmtiles')  # endings of files of polygons
 MEANINGS = ('probability', 'percent', 'byte', 'mask')  # of the values of a raster of buildings
 
 USER_ERRORS = (OSError, ValueError, ImportError, MemoryError)  # the messages of which say what to do

@@ -17,6 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.command_line import (
+    POLYGON_FORMATS,
     PRECISIONS,
     RUNTIMES,
     ConfigOptions,
@@ -51,7 +52,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     raster('--bands', type=whole_number(), nargs='+', help='one band, or those of red, green and blue (from 1)')
     raster('--gsd', type=number(above=0), metavar='METRES', help='resample to this ground sample distance')
     raster('--layers', nargs='+', default=[], help='of probability, labels, confidence, probabilities')
-    raster('--polygons', choices=['gpkg', 'geojson', 'none'], default='gpkg', help='of buildings (default: gpkg)')
+    raster('--polygons', choices=[*POLYGON_FORMATS, 'none'], default='gpkg', help='of buildings (default: gpkg)')
     raster('--min-area-m2', type=number(at_least=0), default=0.0, help='leave out smaller buildings (default: 0)')
     raster('--regularise', action='store_true', help='right angles')
     return parser.parse_args(arguments)

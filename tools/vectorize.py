@@ -31,7 +31,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(description='Write building polygons from a probability map or mask.')
     add = parser.add_argument
     add('rasters', metavar='RASTER', nargs='+', type=Path, help='one band: probabilities, or a mask of 0 and 1 or 255')
-    add('out', metavar='OUT', type=Path, help='.gpkg, or .geojson (in longitude and latitude); of several, a folder')
+    add('out', metavar='OUT', type=Path, help='.gpkg, .geojson, .fgb, .parquet, .pmtiles; of several, a folder')
     meaning = parser.add_mutually_exclusive_group().add_argument
     meaning('--values', choices=MEANINGS, help='what they mean (default: as the raster says, or where it is plain)')
     meaning('--instances', action='store_true', help='they are numbers of buildings, 0 = none')

@@ -1,4 +1,4 @@
-"""Classes of buildings by height: the one place with their limits."""
+"""Classes of buildings by height."""
 
 import json
 from collections.abc import Mapping
@@ -8,18 +8,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from projects.reporting.palette import BLUE, GRAY, GREEN, ORANGE, PURPLE
+from projects.geodata.heights import CLASS_LIMITS_M, CLASS_NAMES, UNKNOWN_CLASS
+from projects.reporting.palette import GRAY, HEIGHTS
 
-UNKNOWN = 'unknown height'
+UNKNOWN = UNKNOWN_CLASS
 OVERALL = 'overall'  # what is said of all buildings together, beside the classes
-COLORS = (BLUE, GREEN, ORANGE, PURPLE)  # lowest first; they repeat
+COLORS = HEIGHTS  # they repeat
 
 
 @dataclass(frozen=True)
 class HeightClasses:
     """Height ranges that scores are reported for.
-
-    The study that this follows (arXiv 2311.03867) names the four classes and states no limits. These are ours.
 
     Attributes:
         limits_m: Ascending limits between the classes; a height equal to one belongs to the upper class.
@@ -29,8 +28,8 @@ class HeightClasses:
         ValueError: The limits do not ascend, or there is not one name more.
     """
 
-    limits_m: tuple[float, ...] = (12.0, 35.0, 100.0)
-    names: tuple[str, ...] = ('low-rise', 'mid-rise', 'high-rise', 'skyscraper')
+    limits_m: tuple[float, ...] = CLASS_LIMITS_M
+    names: tuple[str, ...] = CLASS_NAMES
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.limits_m).all() or list(self.limits_m) != sorted(set(self.limits_m)):

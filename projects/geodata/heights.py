@@ -11,6 +11,11 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
+# Classes of buildings. The study that they follow (arXiv 2311.03867) names the four and states no limits.
+CLASS_LIMITS_M = (12.0, 35.0, 100.0)  # a height equal to one belongs to the upper class
+CLASS_NAMES = ('low-rise', 'mid-rise', 'high-rise', 'skyscraper')
+UNKNOWN_CLASS = 'unknown height'
+
 STOREY_M = 3.0  # assumed of each where a number of storeys is all that is known
 FOOT_M, INCH_M = 0.3048, 0.0254
 LIMIT_M = 2000.0  # greater numbers are no heights of buildings, but marks such as 32767

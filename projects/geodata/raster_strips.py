@@ -2,21 +2,27 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 
 from .gdal import rasterio
 
 TILE_PX = 256
-CHUNK_BYTES = 64 * 2**20  # read, and written, at once when strips become one file
 CACHE_BYTES = 256 * 2**20
 STRIP_CODEC = {'compress': 'zstd', 'zstd_level': 1}  # three times as fast as deflate; only this program reads strips
-PREDICTORS = {'u': 2, 'f': 3}  # of TIFF, by kind of number; they make deflate faster and files a quarter smaller
+# Predictors make deflate faster and files a quarter smaller
+CODEC = {'COMPRESS': 'DEFLATE', 'BIGTIFF': 'IF_SAFER', 'NUM_THREADS': 'ALL_CPUS'}
+COG = {'driver': 'COG', 'BLOCKSIZE': str(TILE_PX), 'LEVEL': '1', 'PREDICTOR': 'YES'}
+BAND_BY_BAND = {'driver': 'GTiff', 'ZLEVEL': '1', 'TILED': 'YES', 'INTERLEAVE': 'BAND'}
+PREDICTORS = {'u': '2', 'f': '3'}  # of TIFF, by kind of number
+FEW_BANDS = 4  # GDAL before 3.11 writes COGs pixel by pixel only: whoever reads one of 150 classes would read them all
+GDAL_TYPES = {'uint8': 'Byte', 'uint16': 'UInt16', 'float32': 'Float32'}
 
 
 @dataclass(frozen=True)
@@ -83,16 +89,23 @@ class LayerFile:
 @contextmanager
 def create_strip(path: Path, layer: RasterLayer, width: int, height: int) -> Iterator[LayerFile]:
     """Write one strip of a layer, quickly; windows that are never written have no data."""
-    grid = RasterGrid(width, height)
-    with _raising(path), _created(path, layer, grid, sparse_ok=True, **STRIP_CODEC) as dataset:
+    profile: dict[str, Any] = {'driver': 'GTiff', 'width': width, 'height': height, 'dtype': layer.dtype}
+    profile |= {'count': len(layer.bands), 'tiled': True, 'blockxsize': TILE_PX, 'blockysize': TILE_PX}
+    profile |= {'BIGTIFF': 'IF_SAFER', 'interleave': 'band', 'photometric': 'minisblack', 'sparse_ok': True}
+    with (
+        _raising(path),
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        _quietly(rasterio.open, path, 'w', **profile, **STRIP_CODEC) as dataset,
+    ):
         yield LayerFile(dataset)
 
 
 def read_strip(path: Path, bounds: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Values (B, h, w) and which pixels have data (h, w), of the parts of a strip between columns."""
-    with _OpenStrips() as opened:
+    with _quietly(rasterio.open, path) as strip:
         for left, right in pairwise(bounds):
-            yield opened.read(path, rasterio.windows.Window(left, 0, right - left, opened.height(path)))
+            window = rasterio.windows.Window(left, 0, right - left, strip.height)
+            yield strip.read(window=window), strip.read_masks(1, window=window) > 0
 
 
 def join_strips(
@@ -104,7 +117,7 @@ def join_strips(
     tags: dict[str, str],
     advance: Callable[[int], None],
 ) -> None:
-    """Write a tiled, compressed GeoTIFF with overviews, in constant memory.
+    """Write a cloud-optimised GeoTIFF (OGC 21-026) in constant memory; of many bands one with overviews, band by band.
 
     Args:
         path: The file to write; not atomic.
@@ -113,85 +126,78 @@ def join_strips(
         strips: First row and file of each strip, from top to bottom; None: it holds no data.
         has_mask: Whether the file says which pixels have data; False: all have.
         tags: Metadata.
-        advance: Called with the number of rows that were written.
+        advance: Called with the number of rows that were written, when they all are: GDAL does not tell before.
 
     Raises:
         OSError: The disk is full, or a strip is broken.
     """
-    rows_px = TILE_PX * len(layer.bands) * np.dtype(layer.dtype).itemsize
-    step = max(CHUNK_BYTES // rows_px // TILE_PX, 1) * TILE_PX
-    codec = {'compress': 'deflate', 'zlevel': 1, 'predictor': PREDICTORS[np.dtype(layer.dtype).kind]}
-    placed = list(zip(strips, [row for row, _ in strips[1:]] + [grid.height], strict=True))
-    with (
-        _raising(path),
-        rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES),
-        _created(path, layer, grid, num_threads='all_cpus', **codec) as out,
-        _OpenStrips() as opened,
-    ):
-        out.update_tags(**tags)
-        target = LayerFile(out)
-        for top in range(0, grid.height, TILE_PX):
-            bottom = min(top + TILE_PX, grid.height)
-            touched = [(*strip, end) for strip, end in placed if strip[0] < bottom and end > top]
-            opened.keep([file for _, file, _ in touched])
-            for left in range(0, grid.width, step):
-                shape = bottom - top, min(step, grid.width - left)
-                bands, valid = np.zeros((len(layer.bands), *shape), layer.dtype), np.zeros(shape, dtype=bool)
-                for row, file, end in touched:
-                    if file is not None:
-                        rows = slice(max(row, top), min(end, bottom))
-                        window = rasterio.windows.Window(left, rows.start - row, shape[1], rows.stop - rows.start)
-                        inside = slice(rows.start - top, rows.stop - top)
-                        bands[:, inside], valid[inside] = opened.read(file, window)
-                target.write(left, top, bands, valid if has_mask else None)
-            advance(bottom - top)
-    factors = [2**level for level in range(1, 32) if max(grid.width, grid.height) > TILE_PX * 2 ** (level - 1)]
-    options = {'GDAL_CACHEMAX': CACHE_BYTES, 'GDAL_NUM_THREADS': 'ALL_CPUS'}
-    with _raising(path), rasterio.Env(**options):
+    mosaic = path.with_suffix('.vrt')
+    try:
+        mosaic.write_text(_mosaic(layer, grid, strips, has_mask), encoding='utf-8')
+        with _raising(path), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+            with _quietly(rasterio.open, mosaic, 'r+') as dataset:
+                _describe(dataset, layer, grid)
+                dataset.update_tags(**tags)
+            _copy(mosaic, path, layer)
+            _check_readable(path)
+    finally:
+        mosaic.unlink(missing_ok=True)
+    advance(grid.height)
+
+
+def _copy(mosaic: Path, path: Path, layer: RasterLayer) -> None:
+    """Write a file with overviews from a virtual data set."""
+    if len(layer.bands) <= FEW_BANDS:
+        _quietly(rasterio.shutil.copy, mosaic, path, OVERVIEW_RESAMPLING=layer.overviews, **CODEC, **COG)
+        return
+    predictor = PREDICTORS[np.dtype(layer.dtype).kind]
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_NUM_THREADS='ALL_CPUS'):
+        _quietly(rasterio.shutil.copy, mosaic, path, PREDICTOR=predictor, **CODEC, **BAND_BY_BAND)
         _quietly(rasterio.open, path).close()  # 'r+' has a TypeError for what is no image
-        with _quietly(rasterio.open, path, 'r+') as out:  # reads the whole file
+        with _quietly(rasterio.open, path, 'r+') as out:
+            side = max(out.width, out.height)
+            factors = [2**level for level in range(1, 32) if side > TILE_PX * 2 ** (level - 1)]
             out.build_overviews(factors, rasterio.enums.Resampling[layer.overviews])
-        _check_readable(path, len(factors))
 
 
-class _OpenStrips(ExitStack):
-    """Strips that are open as long as they are needed."""
+def _mosaic(layer: RasterLayer, grid: RasterGrid, strips: list[tuple[int, Path | None]], has_mask: bool) -> str:
+    """All strips as one virtual data set (https://gdal.org/drivers/raster/vrt.html)."""
+    ends = [row for row, _ in strips[1:]] + [grid.height]
+    kind = GDAL_TYPES[layer.dtype]
+    root = ElementTree.Element('VRTDataset', rasterXSize=str(grid.width), rasterYSize=str(grid.height))
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._datasets: dict[Path, Any] = {}
-        self.callback(self.keep, [])
+    def add_band(parent: ElementTree.Element, source: str, dtype: str, **attributes: Any) -> None:
+        band = ElementTree.SubElement(parent, 'VRTRasterBand', dataType=dtype, **attributes)
+        for (row, file), end in zip(strips, ends, strict=True):
+            if file is not None:
+                part = ElementTree.SubElement(band, 'SimpleSource')
+                ElementTree.SubElement(part, 'SourceFilename', relativeToVRT='0').text = str(file.absolute())
+                ElementTree.SubElement(part, 'SourceBand').text = source
+                size: dict[str, Any] = {'xSize': str(grid.width), 'ySize': str(end - row)}
+                ElementTree.SubElement(part, 'SrcRect', xOff='0', yOff='0', **size)
+                ElementTree.SubElement(part, 'DstRect', xOff='0', yOff=str(row), **size)
 
-    def keep(self, files: list[Path | None]) -> None:
-        for file in [file for file in self._datasets if file not in files]:
-            self._datasets.pop(file).close()
-
-    def height(self, file: Path) -> int:
-        return self._open(file).height
-
-    def read(self, file: Path, window: Any) -> tuple[np.ndarray, np.ndarray]:
-        dataset = self._open(file)
-        return dataset.read(window=window), dataset.read_masks(1, window=window) > 0
-
-    def _open(self, file: Path) -> Any:
-        if file not in self._datasets:
-            self._datasets[file] = _quietly(rasterio.open, file)
-        return self._datasets[file]
+    for number in range(1, len(layer.bands) + 1):
+        add_band(root, str(number), kind, band=str(number))
+    if has_mask:
+        add_band(ElementTree.SubElement(root, 'MaskBand'), 'mask,1', 'Byte')
+    return ElementTree.tostring(root, encoding='unicode')
 
 
-@contextmanager
-def _created(path: Path, layer: RasterLayer, grid: RasterGrid, **codec: Any) -> Iterator[Any]:
-    profile: dict[str, Any] = {'driver': 'GTiff', 'width': grid.width, 'height': grid.height, 'dtype': layer.dtype}
-    profile |= {'count': len(layer.bands), 'tiled': True, 'blockxsize': TILE_PX, 'blockysize': TILE_PX}
-    profile |= {'BIGTIFF': 'IF_SAFER', 'interleave': 'band', 'photometric': 'minisblack', **codec}
-    placed = {key: getattr(grid, key) for key in ('crs', 'transform', 'gcps', 'rpcs')}
-    profile |= {key: value for key, value in placed.items() if value is not None}
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), _quietly(rasterio.open, path, 'w', **profile) as dataset:
-        for number, description in enumerate(layer.bands, 1):
-            dataset.set_band_description(number, description)
-        if layer.colors:
-            dataset.write_colormap(1, {value: (*color, 255) for value, color in enumerate(layer.colors)})
-        yield dataset
+def _describe(dataset: Any, layer: RasterLayer, grid: RasterGrid) -> None:
+    """Say of a virtual data set what its bands are and where it lies."""
+    for number, description in enumerate(layer.bands, 1):
+        dataset.set_band_description(number, description)
+    if layer.colors:
+        dataset.write_colormap(1, {value: (*color, 255) for value, color in enumerate(layer.colors)})
+    if grid.gcps:
+        dataset.gcps = grid.gcps, grid.crs
+    elif grid.crs is not None:
+        dataset.crs = grid.crs
+    if grid.transform is not None:
+        dataset.transform = grid.transform
+    if grid.rpcs is not None:
+        dataset.rpcs = grid.rpcs
 
 
 @contextmanager
@@ -199,17 +205,20 @@ def _raising(path: Path) -> Iterator[None]:
     """Make an OSError of all that GDAL raises."""
     try:
         yield
-    except (rasterio.errors.RasterioError, rasterio._err.CPLE_BaseError) as error:  # the latter has no public name
+    except (rasterio.errors.RasterioError, rasterio._err.CPLE_BaseError, SystemError) as error:  # no public names
         raise OSError(f'cannot write {path}: {error.__cause__ or error}; is the disk full?') from error
 
 
-def _check_readable(path: Path, num_overviews: int) -> None:
+def _check_readable(path: Path) -> None:
     """Read what was written last: rasterio closes a file without an exception when the end does not fit on the disk."""
-    for options in [{'overview_level': level} for level in range(num_overviews)] or [{}]:
+    with _quietly(rasterio.open, path) as source:
+        levels = len(source.overviews(1))
+    for options in [{}, *({'overview_level': level} for level in range(levels))]:
         with _quietly(rasterio.open, path, **options) as source:
-            for _, window in source.block_windows(1):
-                source.read(window=window)
-                source.read_masks(1, window=window)
+            last = max(source.height - source.block_shapes[0][0], 0)
+            window = rasterio.windows.Window(0, last, source.width, source.height - last)
+            source.read(window=window)
+            source.read_masks(1, window=window)
 
 
 def _quietly(function: Callable, *args: Any, **options: Any) -> Any:

@@ -1,7 +1,7 @@
 """Building outlines with heights in vector files: GeoPackage, GeoJSON, Shapefile and whatever else GDAL reads."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any
@@ -10,27 +10,34 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 
-from projects.command_line import UsageError
-from projects.storage.atomic_files import replacing
-
-from .coordinate_systems import is_local
 from .degrees import turn_towards
 from .heights import read_heights
 from .polygonal import ENDLESS_HOLES, mend_outlines
-from .vector_layers import Bounds, VectorLayer, open_layer, pyogrio
+from .vector_layers import Bounds, VectorLayer, open_layer
 from .vector_places import choose_systems, explain_miss, place_outlines, search_box
+from .vector_writing import (
+    FORMATS,
+    PIXEL,
+    NothingToWriteError,
+    check_writable,
+    geopandas,
+    pd,
+    write_layers,
+    write_polygons,
+)
 
-try:
-    import geopandas
-    import pandas as pd
-except ImportError as error:
-    raise ImportError(f"{error}; vector files need the extra 'geo': pip install -e '.[geo]'") from error
-
-# How each suffix is written. RFC 7946: GeoJSON in longitude and latitude on WGS 84, as every program reads it.
-DRIVERS: dict[str, dict[str, Any]] = {
-    '.gpkg': {'driver': 'GPKG'},
-    '.geojson': {'driver': 'GeoJSON', 'RFC7946': 'YES', 'COORDINATE_PRECISION': '9'},
-}
+__all__ = [
+    'FORMATS',
+    'PIXEL',
+    'NothingToWriteError',
+    'check_writable',
+    'column_names',
+    'geopandas',
+    'pd',
+    'read_buildings',
+    'write_layers',
+    'write_polygons',
+]
 
 
 def read_buildings(
@@ -120,58 +127,6 @@ def column_names(path: str | Path, layer: str | None = None) -> list[str]:
     return open_layer(path, layer).columns
 
 
-def write_polygons(frame: geopandas.GeoDataFrame, path: str | Path) -> None:
-    """Write polygons with those columns that hold a value; the file appears complete or not at all.
-
-    Args:
-        frame: Polygons in a coordinate system. A `.geojson` is written in EPSG:4326, as RFC 7946 demands.
-        path: `.gpkg` or `.geojson` in an existing folder. A file of that name is replaced.
-
-    Raises:
-        ValueError: Another suffix, or the frame has no coordinate system.
-    """
-    path = Path(path)
-    check_writable(path)
-    if len(frame):
-        frame = frame.dropna(axis='columns', how='all')
-    if path.suffix.lower() == '.geojson' and frame.crs is not None:
-        if is_local(frame.crs):
-            raise ValueError(f'cannot write {path.name}: {frame.crs.name!r} is a local system; choose .gpkg')
-        frame = frame.to_crs('EPSG:4326')
-    _write_layers({path.stem: frame}, path)
-
-
-def write_layers(layers: Mapping[str, geopandas.GeoDataFrame], path: str | Path) -> None:
-    """Write several layers of polygons, with all their columns; the file appears complete or not at all.
-
-    Args:
-        layers: By their names, in this order; in coordinate systems.
-        path: `.gpkg` in an existing folder. A file of that name is replaced.
-
-    Raises:
-        UsageError: Another suffix.
-        ValueError: A frame has no coordinate system.
-    """
-    path = Path(path)
-    check_writable(path)
-    if path.suffix.lower() != '.gpkg':
-        raise UsageError(f'cannot write {path.name}: expected a name that ends in .gpkg, which holds several layers')
-    _write_layers(layers, path)
-
-
-def _write_layers(layers: Mapping[str, geopandas.GeoDataFrame], path: Path) -> None:
-    with replacing(path) as temporary:
-        for number, (name, frame) in enumerate(layers.items()):
-            if frame.crs is None:
-                raise ValueError(
-                    f'cannot write {path.name}: the polygons have no coordinate system; set frame.crs first'
-                )
-            several = bool((frame.geom_type == 'MultiPolygon').any())
-            kind = {'geometry_type': 'MultiPolygon' if several else 'Polygon', 'promote_to_multi': several}
-            kind |= {'append': True} if number else {}
-            pyogrio.write_dataframe(frame, temporary, layer=name, **kind, **DRIVERS[path.suffix.lower()])
-
-
 def _report(source: VectorLayer, features: int, counts: Counter[str]) -> None:
     repaired, holes = counts['repaired'], counts[ENDLESS_HOLES]
     left_out = Counter({r: count for r, count in counts.items() if r not in ('repaired', ENDLESS_HOLES)})
@@ -194,17 +149,3 @@ def _number_groups(values: np.ndarray) -> np.ndarray:
     missing = numbers < 0
     numbers[missing] = numbers.max(initial=-1) + 1 + np.arange(missing.sum())
     return pd.factorize(numbers)[0].astype(np.int64)
-
-
-def check_writable(path: str | Path) -> None:
-    """Refuse a file that `write_polygons` could not write, before there is work to lose.
-
-    Raises:
-        FileNotFoundError: Its folder does not exist.
-        UsageError: Its suffix names no format.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in DRIVERS:
-        raise UsageError(f'cannot write {path.name}: expected a name that ends in {" or ".join(DRIVERS)}')
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f'cannot write {path}: the folder {path.parent} does not exist')

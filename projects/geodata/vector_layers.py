@@ -23,6 +23,7 @@ except ImportError as error:
 
 Bounds = tuple[float, float, float, float]
 
+CUT = ('PMTiles', 'MVT', 'MBTiles')  # formats of GDAL whose tiles cut polygons
 SHOWN_NAMES, SHOWN_WARNINGS = 20, 3
 LATIN = 'ISO-8859-1'  # which GDAL assumes of Shapefiles that state no encoding, and in which any bytes are text
 NOT_A_NUMBER, INFINITE = (struct.pack('<d', value) for value in (math.nan, math.inf))  # in WKB
@@ -77,6 +78,10 @@ class VectorLayer:
             ValueError: The file is broken.
         """
         chosen = list(dict.fromkeys(columns))
+        if self.driver == 'Parquet':
+            from .geoparquet import GeoParquet
+
+            return GeoParquet(self.path).read(chosen, bbox)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter('always')
             meta, numbers, geometries, values = _tried(
@@ -122,6 +127,8 @@ def open_layer(path: str | Path, name: str | None = None, option: str = '--layer
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f'the vector file {path} does not exist')
+    if _is_parquet(path):
+        return _open_parquet(path, name)
     types = {str(layer): kind for layer, kind in _tried(pyogrio.list_layers, path).tolist()}
     listed = ', '.join(f'{layer!r} ({kind or "no geometry"})' for layer, kind in list(types.items())[:SHOWN_NAMES])
     if name is not None and name not in types:
@@ -141,6 +148,24 @@ def open_layer(path: str | Path, name: str | None = None, option: str = '--layer
     return filled[0]
 
 
+def _is_parquet(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open('rb') as file:
+        return file.read(4) == b'PAR1'
+
+
+def _open_parquet(path: Path, name: str | None) -> VectorLayer:
+    from .geoparquet import DRIVER, GeoParquet  # needs an extra; GDAL's wheel reads none
+
+    file = GeoParquet(path)
+    if name not in (None, path.stem):
+        raise ValueError(f'{path} has no layer {name!r}; its layers are {path.stem!r}')
+    if file.kinds and not any(map(_may_hold_polygons, file.kinds)):
+        raise ValueError(f'{path} holds no layer of polygons, but {", ".join(file.kinds)}')
+    return VectorLayer(path, path.stem, file.columns, file.crs, file.bounds(), file.features, DRIVER)
+
+
 def _may_hold_polygons(kind: str | None) -> bool:
     """Whether a layer of a type that GDAL names, such as 'Point' or '3D Measured Polygon', may hold polygons."""
     if kind is None:
@@ -154,6 +179,11 @@ def _described(path: Path, name: str) -> VectorLayer:
     if info['encoding'] == LATIN:
         encoding = 'UTF-8'
         info = _tried(pyogrio.read_info, path, encoding=encoding, **options)
+    if info['driver'] in CUT:
+        raise ValueError(
+            f'{path} ({info["driver"]}) is for looking at: its tiles cut buildings in parts; expected the file that it '
+            'was made of, such as GeoPackage, FlatGeobuf or GeoParquet'
+        )
     bounds, columns = info['total_bounds'], [str(field) for field in info['fields']]
     bounds = None if bounds is None else tuple(map(float, bounds))
     return VectorLayer(path, name, columns, info['crs'], bounds, int(info['features']), info['driver'], encoding)
@@ -169,5 +199,6 @@ def _tried(function: Callable, path: Path, **options: Any) -> Any:
     except RuntimeError as error:  # of which pyogrio's errors are
         reason = ' '.join(str(error).split())
         raise ValueError(
-            f'{path} is no vector file that GDAL reads ({reason}); expected GeoPackage, GeoJSON, Shapefile or another'
+            f'{path} is no vector file that GDAL reads ({reason}); expected GeoPackage, GeoJSON, '
+            'FlatGeobuf, GeoParquet, Shapefile or another'
         ) from error

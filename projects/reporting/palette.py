@@ -11,6 +11,8 @@ BLACK, GRAY, WHITE = '#000000', '#999999', '#FFFFFF'
 SERIES = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK)  # without yellow, too faint for lines
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', '*', 'h')
 LABELS = ('#00E5FF', '#FFD500')  # outlines on images: as they are, and displaced; clear on any ground
+HEIGHTS = (BLUE, GREEN, ORANGE, PURPLE)  # classes of height, lowest first
+SCORES = ((0.0, VERMILLION), (0.5, ORANGE), (0.7, SKY), (0.9, BLUE))  # from which score on: doubtful to sure
 PARTS = {'train': BLUE, 'val': VERMILLION, 'test': GREEN, 'left out': GRAY}  # of a data set
 
 

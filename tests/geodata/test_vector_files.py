@@ -123,11 +123,11 @@ def test_written_polygons_are_read_again(tmp_path):
     collection = json.loads((tmp_path / 'a.geojson').read_text())
     assert 'crs' not in collection
     assert collection['features'][0]['geometry']['coordinates'][0][0][0] == pytest.approx(15, abs=0.01)
-    assert {path.name for path in tmp_path.iterdir()} == {'a.gpkg', 'a.geojson'}
+    assert {path.name for path in tmp_path.iterdir()} == {'a.gpkg', 'a.geojson', 'a.qml'}
 
 
 def test_unfit_polygons_are_not_written(tmp_path):
-    with pytest.raises(ValueError, match=r'ends in \.gpkg or \.geojson'):
+    with pytest.raises(ValueError, match=r'ends in \.gpkg, .* or \.pmtiles'):
         write_polygons(frame([box(0)]), tmp_path / 'a.shp')
     with pytest.raises(ValueError, match='have no coordinate system'):
         write_polygons(frame([box(0)], crs=None), tmp_path / 'a.gpkg')

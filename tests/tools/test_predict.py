@@ -233,7 +233,12 @@ def test_one_bad_raster_does_not_end_the_others_nor_their_polygons(bright_buildi
     assert message.startswith('predict: 2 inputs could not be predicted, or not to their end')
     assert 'bad.tif: RuntimeError: as no code foresees' in message
     assert 'odd: no polygons: RuntimeError: as no code foresees' in message
-    assert sorted(path.name for path in (tmp_path / 'out' / 'polygons').iterdir()) == ['a.gpkg', 'z.gpkg']
+    assert sorted(path.name for path in (tmp_path / 'out' / 'polygons').iterdir()) == [
+        'a.gpkg',
+        'a.qml',
+        'z.gpkg',
+        'z.qml',
+    ]
     assert 'wrote' in capsys.readouterr().out
 
 

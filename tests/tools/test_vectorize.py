@@ -52,6 +52,7 @@ def test_a_probability_map_becomes_polygons_and_a_picture(folder):
         'heights.tif',
         'image.tif',
         'out.gpkg',
+        'out.qml',
         'overlay.png',
         'probability.tif',
     ]
@@ -107,7 +108,7 @@ def test_errors_are_one_line_that_says_what_to_do(folder, monkeypatch, capsys):
         assert stop.value.code == 2
         assert message in capsys.readouterr().err
     for arguments, message in (
-        (['out.shp'], 'vectorize: cannot write out.shp: expected a name that ends in .gpkg or .geojson'),
+        (['out.shp'], 'cannot write out.shp: expected a name that ends in .gpkg, .geojson, .fgb, .parquet or .pmtiles'),
         (
             ['out.gpkg', '--picture', 'p.bmp'],
             'cannot write p.bmp: expected a name that ends in .png or .jpg',

@@ -9,7 +9,7 @@ import shapely
 from mmengine.logging import print_log
 
 from ..coordinate_systems import ground_system, meters_per_unit
-from ..vector_files import geopandas, pd
+from ..vector_files import PIXEL, geopandas, pd
 from .pixel_regions import (
     Regions,
     concatenate,
@@ -143,6 +143,7 @@ class Vectorizer:
         _say_irregular(*self._irregular.tolist())
         result = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
         result['area_m2'] = self._place.areas_m2(result.geometry)
+        result.attrs[PIXEL] = float(np.linalg.norm(self._place.matrix[:, 0]))
         return result[[column for column in COLUMNS if column not in LAYERS or column in self._given]]
 
     def _simplify_whole(self) -> None:

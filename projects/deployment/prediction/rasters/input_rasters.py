@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from projects.geodata.raster_files import NoDataError, UnplacedError
-from projects.geodata.vector_files import write_polygons
+from projects.geodata.vector_files import NothingToWriteError, write_polygons
 
 from ...model_info import ModelInfo
 from ...predictor import Predictor
@@ -104,7 +104,7 @@ class InputRasters:
                 path = path.with_name(f'{path.stem}_footprints{path.suffix}')
                 write_polygons(footprints, path)
                 self.lines[file.name] += f' of roofs, and their footprints {path}'
-        except (NoDataError, UnplacedError) as error:
+        except (NoDataError, NothingToWriteError, UnplacedError) as error:
             self.lines[file.name] = f'{file.name}: no polygons: {error}'
         except Exception as error:  # the raster itself is predicted
             self.failed[file.name] = f'no polygons: {type(error).__name__}: {error}'

@@ -10,7 +10,7 @@ from shapely import STRtree
 
 from projects.geodata.polygonal import translate
 from projects.geodata.raster_writing import mask_outline
-from projects.geodata.vector_files import geopandas
+from projects.geodata.vector_files import PIXEL, geopandas
 
 from ...model_info import ModelInfo
 from ...predictions import Detections, paste_mask
@@ -212,7 +212,9 @@ def to_map(instances: RasterInstances, transform: Any, crs: Any, info: ModelInfo
     if np.isfinite(instances.offsets).any():
         columns |= dict(zip(OFFSET_COLUMNS, (instances.offsets @ matrix.T).T, strict=True))
         columns['height_m'] = instances.heights_m
-    return geopandas.GeoDataFrame(columns, geometry=placed, crs=crs)
+    frame = geopandas.GeoDataFrame(columns, geometry=placed, crs=crs)
+    frame.attrs[PIXEL] = float(np.hypot(a, d))
+    return frame
 
 
 def to_footprints(roofs: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame | None:

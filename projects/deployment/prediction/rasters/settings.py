@@ -61,7 +61,7 @@ class PolygonSettings:
     """Which polygons are made of a raster's result.
 
     Attributes:
-        format: Suffix of the file, 'gpkg' or 'geojson'.
+        format: Suffix of the file, one of `POLYGON_FORMATS`.
         min_area_m2: Smaller ones are left out.
         regularise: Make right angles.
     """
