@@ -5,15 +5,20 @@ tools/predict.py configs/shvit_maskrcnn_coco.py photos/ --checkpoint epoch_12.pt
 tools/predict.py model.onnx 'drone/**/*.jpg' film.mp4 --out predictions --resume
 tools/predict.py buildings.xml city.tif --out predictions --polygons gpkg --regularise
 torchrun --nproc-per-node 8 tools/predict.py model.onnx photos/ --out predictions
+tools/predict.py model.onnx city.tif --out shared/predictions --part 0/4   (to 3/4, on any machines, then --join)
 
 Exit codes: 0 all was predicted, 1 some inputs could not be (they are listed, all others are done) or nothing was begun,
 2 the options do not go together.
 """
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from projects.deployment.prediction.parts import Part
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.command_line import (
@@ -22,6 +27,7 @@ from projects.command_line import (
     RUNTIMES,
     ConfigOptions,
     Parser,
+    command_of,
     folder_to_write,
     number,
     told_in_one_line,
@@ -40,7 +46,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--write', nargs='+', help='of overlays, masks, coco (detectors), shares (segmentors); default: all that apply')
     add('--score-threshold', type=number(0, 1), default=0.3, help='weaker detections are left out (default: 0.3)')
     add('--batch-size', type=whole_number(), default=1, help='images of equal size at once (default: 1)')
-    add('--resume', action='store_true', help='go on where a run was stopped')
+    how = parser.add_mutually_exclusive_group().add_argument
+    how('--resume', action='store_true', help='go on where a run was stopped')
+    how('--part', metavar='I/N', help='of N (0/N to N-1/N) on machines that share DIR; auto: as an array job says')
+    how('--join', action='store_true', help='make the results of all parts')
     add('--runtime', choices=RUNTIMES, help='default: by the file name of MODEL')
     add('--device', default='cpu', help='cpu or cuda (default: cpu)')
     add('--precision', choices=PRECISIONS, help='to compute in (default: what MODEL was made for)')
@@ -61,6 +70,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def predict(args: argparse.Namespace) -> Any:
     """Predict everything; a report, None in all processes but the first."""
     from projects.deployment.prediction.command import ModelChoice, predict
+    from projects.deployment.prediction.parts import find_part
     from projects.deployment.prediction.prediction_files import PredictionSettings
     from projects.deployment.prediction.rasters.settings import PolygonSettings, RasterSettings
 
@@ -80,7 +90,8 @@ def predict(args: argparse.Namespace) -> Any:
     settings = PredictionSettings(
         tuple(args.write or ()), args.score_threshold, args.batch_size, rasters=rasters, polygons=polygons
     )
-    return predict(choice, args.inputs, args.out, settings, resume=args.resume)
+    part = None if args.part is None else find_part(args.part)
+    return predict(choice, args.inputs, args.out, settings, resume=args.resume, part=part, join=args.join)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -90,13 +101,31 @@ def main(arguments: list[str] | None = None) -> None:
         report = predict(args)
     if report is None:
         return
+    if args.part is not None:
+        made = [f'{number} strips of {name}' for name, number in report.strips.items()]
+        print(f'part {report.part}: predicted {", ".join([f"{report.num_files} images and videos", *made])}')
+        _tell_failed(report.failed)
+        print('when all parts have ended, join them: the same command with --join instead of --part')
+        return
     speed = f', {report.images_per_s:.1f} images/s' if report.images_per_s else ''
     before = f'; {report.num_complete} were complete before' if report.num_complete else ''
     wrote = f'wrote {args.out}: {report.num_predicted} of {report.num_files} inputs{speed}{before}'
     print('\n'.join([*report.notes, *report.polygons, wrote]))
-    if report.failed:
-        listed = '\n'.join(f'  {path}: {reason}' for path, reason in report.failed)
-        sys.exit(f'predict: {len(report.failed)} inputs could not be predicted, or not to their end:\n{listed}')
+    for part in report.missing:
+        print(f'missing: {again(arguments, part)}')
+    _tell_failed(report.failed)
+
+
+def again(arguments: list[str] | None, part: 'Part') -> str:
+    """The command that makes what a join misses."""
+    words = [word for word in arguments or sys.argv[1:] if word != '--join']
+    return shlex.join([*command_of('predict'), *words, '--part', str(part)])
+
+
+def _tell_failed(failed: list[tuple[str, str]]) -> None:
+    if failed:
+        listed = '\n'.join(f'  {path}: {reason}' for path, reason in failed)
+        sys.exit(f'predict: {len(failed)} inputs could not be predicted, or not to their end:\n{listed}')
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 
 @contextmanager
@@ -14,7 +15,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     fails, the temporary file is removed and `path` is as it was.
 
     Args:
-        path: The file to write, in an existing folder. Processes may write the same one at the same time, not threads.
+        path: The file to write, in an existing folder. Any number of machines may write the same one at the same time.
 
     Yields:
         Where to write it.
@@ -30,7 +31,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f'cannot write {path}: the folder {path.parent} does not exist')
-    temporary = path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
+    temporary = path.with_name(f'.{path.stem}.{token_hex(6)}.partial{path.suffix}')
     try:
         yield temporary
         with temporary.open('rb') as file:

@@ -100,7 +100,7 @@ def working_folder(
         for left in (replaced, _beside(path, 'discarded')):
             shutil.rmtree(left, ignore_errors=True)
         if not _may_go_on(folder, made_with, overwrite):
-            _discard(folder)
+            discard_folder(folder)
         folder.mkdir(exist_ok=True)
         if made_with is not None:
             write_file(folder / PARAMETERS, json.dumps(made_with))
@@ -108,9 +108,9 @@ def working_folder(
             yield folder
         except BaseException:
             if made_with is None:
-                _discard(folder)
+                discard_folder(folder)
             raise
-        _discard(folder)
+        discard_folder(folder)
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
@@ -124,6 +124,12 @@ def take_place(folder: Path, path: str | Path) -> None:
         path.replace(replaced)
     folder.replace(path)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+def discard_folder(folder: Path) -> None:
+    """Remove a folder so that, whoever is killed meanwhile, no half of it stands under its name."""
+    if folder.exists():
+        shutil.rmtree(folder.replace(folder.with_suffix('.discarded')), ignore_errors=True)
 
 
 def _beside(path: Path, kind: str) -> Path:
@@ -142,9 +148,3 @@ def _may_go_on(folder: Path, made_with: Mapping[str, Any] | None, overwrite: boo
             'to go on with it, or pass --overwrite to start anew'
         )
     return not differing
-
-
-def _discard(folder: Path) -> None:
-    """Remove a folder so that, whoever is killed meanwhile, no half of it stands under its name."""
-    if folder.exists():
-        shutil.rmtree(folder.replace(folder.with_suffix('.discarded')), ignore_errors=True)

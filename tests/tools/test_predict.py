@@ -312,3 +312,26 @@ def test_other_polygons_can_be_asked_of_rasters_that_are_complete(bright_buildin
     assert not (tmp_path / 'out' / 'polygons').exists()
     assert predict(*arguments, '--resume', '--min-area-m2', 500) is None
     assert 'city.gpkg: 1 polygons' in capsys.readouterr().out
+
+
+def test_parts_are_joined_and_what_misses_is_told_with_its_command(bright_buildings, tmp_path, capsys):
+    place = {'crs': 'EPSG:32736', 'transform': rasterio.Affine(0.5, 0, 450000, 0, -0.5, 40000)}
+    write_city(tmp_path / 'city.tif', **place)
+    arguments = ('model.onnx', tmp_path / 'city.tif', '--out', tmp_path / 'out', '--window', 128)
+    message = predict(*arguments, '--join')
+    assert 'strips 0 to 2 of 3 are missing (from 0); no part has begun' in message
+    assert predict(*arguments, '--part', '1/2') is None
+    assert 'part 1/2: predicted 0 images and videos, 3 strips of city' in capsys.readouterr().out  # the other's, too
+    (tmp_path / 'out/rasters/.city.partial/hands').joinpath('x.json').write_text('{"part": [0, 3], "hand": []}')
+    journal = next((tmp_path / 'out/rasters/.city.partial').glob('part1-*.jsonl'))
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text(''.join(line for line in lines if json.loads(line)['name'] != '1'))
+    message = predict(*arguments, '--join')
+    assert 'strips 1 of 3 are missing (from 0); make them with --part 1/3, then --join again' in message
+    command = f'predict.py model.onnx {tmp_path / "city.tif"} --out {tmp_path / "out"} --window 128 --part 1/3'
+    assert command in capsys.readouterr().out.splitlines()[-1]
+    assert predict(*arguments, '--part', '1/3') is None
+    assert predict(*arguments, '--join') is None
+    assert 'city.gpkg: 2 polygons' in capsys.readouterr().out
+    assert predict(*arguments, '--part', '3/3') == 2
+    assert 'part 3 of 3; expected 0 to 2' in capsys.readouterr().err

@@ -16,6 +16,8 @@ from projects.training.config import load_config, locate
 from ..model_info import ModelInfo
 from ..predictor import Predictor, open_predictor
 from .image_files import RASTER, find_inputs
+from .part_run import PartReport, predict_part
+from .parts import Part
 from .prediction_files import PredictionSettings, writable
 from .processes import leave_processes
 from .run import RunReport, predict_inputs
@@ -76,8 +78,15 @@ class ModelChoice:
 
 
 def predict(
-    choice: ModelChoice, inputs: Sequence[str], out: Path, settings: PredictionSettings, *, resume: bool = False
-) -> RunReport | None:
+    choice: ModelChoice,
+    inputs: Sequence[str],
+    out: Path,
+    settings: PredictionSettings,
+    *,
+    resume: bool = False,
+    part: Part | None = None,
+    join: bool = False,
+) -> RunReport | PartReport | None:
     """Predict inputs of any kind into a folder.
 
     Args:
@@ -86,9 +95,11 @@ def predict(
         out: Folder of the results.
         settings: What to write; nothing named: all that the model gives.
         resume: Go on where another run was stopped.
+        part: Predict that of several that wait for none; None: all of it, alone or with others of `torchrun`.
+        join: Join what parts have predicted.
 
     Returns:
-        What came of it, in the first process; None in the others.
+        What came of it, in the first process or of the part; None in the others.
 
     Raises:
         FileExistsError: The folder has results, and they are not to be continued.
@@ -96,6 +107,8 @@ def predict(
         UsageError: The options do not go together, or do not fit the model.
         ValueError: Nothing can be predicted, or the results come from another model or other settings.
     """
+    if (part or join) and int(os.environ.get('WORLD_SIZE', 1)) > 1:
+        raise UsageError('--part and --join are for processes that wait for none; start each without torchrun')
     files = find_inputs(inputs, out)
     has_rasters = any(file.kind == RASTER for file in files)
     if has_rasters:
@@ -111,9 +124,10 @@ def predict(
         if info.is_segmentor:
             layers_of(info, rasters.layers, rasters.classes, rasters.probability_dtype)
     settings = replace(settings, write=settings.write or possible)
-    report = predict_inputs(
-        predictor, files, out, settings, identity=identity_of(choice, info, settings), resume=resume
-    )
+    identity = identity_of(choice, info, settings)
+    if part is not None:
+        return predict_part(predictor, files, out, settings, part, identity=identity)
+    report = predict_inputs(predictor, files, out, settings, identity=identity, resume=resume, join=join)
     leave_processes()
     return report
 

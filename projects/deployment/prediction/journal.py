@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from projects.storage.parameters import differences
 from .image_files import InputFile
 
 Entry = dict[str, Any]
+Place = tuple[int, Path, int]  # of an entry: time in ns, file, and where in it
 FOLDER, SETTINGS = '.journal', 'settings.json'
 
 
@@ -24,12 +25,14 @@ class Journal:
 
     Args:
         folder: Where the lines are.
-        rank: Number of this process.
+        writer: Number of this process, or another name that no other has.
     """
 
-    def __init__(self, folder: Path, rank: int = 0) -> None:
-        self.folder, self.path = folder, folder / f'{rank}.jsonl'
+    def __init__(self, folder: Path, writer: int | str = 0) -> None:
+        self.folder, self.path = folder, folder / f'{writer}.jsonl'
         self._lock = threading.Lock()
+        self._places: dict[str, Place] = {}
+        self._read_to: dict[Path, int] = {}
 
     def mend(self) -> None:
         """Cut off incomplete lines, in one process alone and before any writes."""
@@ -46,32 +49,33 @@ class Journal:
 
     def names(self) -> set[str]:
         """What is finished."""
-        return set(self._newest())
+        return set(self.places())
 
     def read(self, names: Iterable[str]) -> Iterator[Entry]:
         """The newest entry of each that has one, in the order of the names, one at a time."""
-        newest = self._newest()
+        places = self.places()
         for name in names:
-            if name in newest:
-                _, path, offset = newest[name]
+            if name in places:
+                _, path, offset = places[name]
                 with path.open('rb') as journal:
                     journal.seek(offset)
                     yield json.loads(journal.readline())
 
-    def _newest(self) -> dict[str, tuple[int, Path, int]]:
-        """Time, file and place of the newest entry, by name."""
-        newest: dict[str, tuple[int, Path, int]] = {}
+    def places(self) -> dict[str, Place]:
+        """Where the newest entry of each is, by name; only what was added since the last call is read."""
         for path in sorted(self.folder.glob('*.jsonl')):
             with path.open('rb') as journal:
-                offset = 0
+                offset = self._read_to.get(path, 0)
+                journal.seek(offset)
                 for line in journal:
                     if not line.endswith(b'\n'):
                         break
                     entry = json.loads(line)
-                    if entry['written_ns'] >= newest.get(entry['name'], (0,))[0]:
-                        newest[entry['name']] = entry['written_ns'], path, offset
+                    if entry['written_ns'] >= self._places.get(entry['name'], (0,))[0]:
+                        self._places[entry['name']] = entry['written_ns'], path, offset
                     offset += len(line)
-        return newest
+                self._read_to[path] = offset
+        return self._places
 
 
 class InputJournal(Journal):
@@ -79,19 +83,23 @@ class InputJournal(Journal):
 
     Args:
         out: Folder of results.
-        rank: Number of this process.
+        writer: See `Journal`.
+
+    Attributes:
+        hands: What processes that wait for none have in hand; see `Hands`.
     """
 
-    def __init__(self, out: Path, rank: int = 0) -> None:
-        super().__init__(out / FOLDER, rank)
-        self.out = out
+    def __init__(self, out: Path, writer: int | str = 0) -> None:
+        super().__init__(out / FOLDER, writer)
+        self.out, self.hands = out, self.folder / 'hands'
 
-    def begin(self, identity: dict[str, Any], resume: bool) -> None:
-        """Start a run, by one process alone and before the others read.
+    def begin(self, identity: dict[str, Any], resume: bool, alone: bool = True) -> None:
+        """Start a run, by one process and before the others read; or by each of several who wait for none.
 
         Args:
             identity: All that results depend on, as JSON has it.
             resume: Go on with what is there, if anything is.
+            alone: Nobody else is at it: what killed processes have left incomplete is removed.
 
         Raises:
             FileExistsError: There are results, and they are not to be continued.
@@ -109,10 +117,15 @@ class InputJournal(Journal):
                     'use those, or choose another --out'
                 )
         self.folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self.out.rglob('.*.partial.*'):
-            leftover.unlink()
-        self.mend()
+        if alone:
+            self.clean()
         write_file(known, json.dumps(identity))
+
+    def clean(self) -> None:
+        """Remove what killed processes have left incomplete, when none is at it."""
+        for leftover in self.out.rglob('.*.partial.*'):
+            leftover.unlink(missing_ok=True)
+        self.mend()
 
     def add(self, file: InputFile, entry: Entry) -> None:
         """Note what became of a file.
@@ -139,6 +152,22 @@ class InputJournal(Journal):
                     'another --out, or predict both in one run'
                 )
         return [file for file in files if file.name not in entries or not self._is_complete(file, entries[file.name])]
+
+    def finished_of(self, files: Sequence[InputFile]) -> Callable[[], set[int]]:
+        """What tells, whenever it is called, which of the files are done by now: their numbers.
+
+        Those that could not be predicted are done as well; a run that resumes tries them again.
+        """
+        errors = {entry['name'] for entry in self.entries(files) if 'error' in entry}
+        missing = {file.name for file in self.missing(files)} - errors
+        before = {name: self.places().get(name) for name in missing}
+
+        def finished() -> set[int]:
+            places = self.places()
+            names = {name for name in missing if places.get(name) == before[name]}
+            return {number for number, file in enumerate(files) if file.name not in names}
+
+        return finished
 
     def entries(self, files: Sequence[InputFile]) -> Iterator[Entry]:
         """The newest entry of each file, in the order of the files, one at a time."""

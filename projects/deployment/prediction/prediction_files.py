@@ -1,7 +1,7 @@
 """Pictures, masks and COCO files of predictions in a folder, resumed and shared among processes."""
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,10 @@ class PredictionSettings:
     batch_size: int = 1
     rasters: RasterSettings = field(default_factory=RasterSettings)
     polygons: PolygonSettings | None = None
+
+    def with_identity(self, identity: dict[str, Any]) -> dict[str, Any]:
+        """All that results in a folder depend on, for who goes on with them: `identity`, and what is written of it."""
+        return {**identity, 'write': self.write, 'score_threshold': self.score_threshold}
 
 
 def writable(info: ModelInfo) -> tuple[str, ...]:
@@ -100,7 +104,7 @@ def instance_map(masks: Sequence[InstanceMask] | None, size: tuple[int, int]) ->
 
 def predict_files(
     predictor: Predictor,
-    files: Sequence[InputFile],
+    files: Iterable[InputFile],
     journal: InputJournal,
     settings: PredictionSettings,
     done: Callable[[InputFile], None] = lambda file: None,

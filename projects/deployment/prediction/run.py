@@ -14,6 +14,7 @@ from ..benchmark.timing import clock
 from ..predictor import Predictor
 from .image_files import IMAGE, RASTER, VIDEO, InputFile
 from .journal import InputJournal
+from .parts import MissingError, Part
 from .prediction_files import PredictionSettings, merge, predict_files
 from .processes import join_processes, wait_for_all
 from .videos import predict_video
@@ -32,6 +33,7 @@ class RunReport:
         rasters: Paths of the layers that `predict_raster` wrote, by the raster's name.
         polygons: What became of the rasters' polygons, in words.
         images_per_s: Images and frames per second; 0 if there were none.
+        missing: Parts that are to be run (again) before their results can be joined; what they lack is among `failed`.
     """
 
     num_files: int = 0
@@ -42,6 +44,7 @@ class RunReport:
     rasters: dict[str, dict[str, Path]] = field(default_factory=dict)
     polygons: list[str] = field(default_factory=list)
     images_per_s: float = 0.0
+    missing: list[Part] = field(default_factory=list)
 
 
 def predict_inputs(
@@ -52,6 +55,7 @@ def predict_inputs(
     *,
     identity: dict[str, Any],
     resume: bool = False,
+    join: bool = False,
 ) -> RunReport | None:
     """Predict files into a folder.
 
@@ -66,6 +70,7 @@ def predict_inputs(
         identity: What the results depend on besides the settings, of which 'weights' names the model's: who resumes
             must have the same.
         resume: Go on where another run was stopped; only files without complete results are predicted.
+        join: Make the results of all that `predict_part` did, in any number of processes; nothing is predicted.
 
     Returns:
         What came of it, in the first process; None in the others.
@@ -79,17 +84,25 @@ def predict_inputs(
     rank, num_processes = join_processes()
     journal = InputJournal(out, rank)
     if rank == 0:
-        journal.begin({**identity, 'write': settings.write, 'score_threshold': settings.score_threshold}, resume)
+        journal.begin(settings.with_identity(identity), resume or join, alone=not join)
     wait_for_all(num_processes)
     missing = journal.missing(files)
+    plain = [file for file in files if file.kind != RASTER]
+    absent = {*range(len(plain))} - journal.finished_of(plain)() if join else set()
+    if join:
+        missing = [file for file in missing if file.kind == RASTER]
     wait_for_all(num_processes)  # until all have read, before anybody writes
-    report = RunReport(len(missing), len(missing), len(files) - len(missing))
+    report = RunReport(len(missing), len(missing), len(files) - len(missing) - len(absent))
+    if absent:
+        error = MissingError('images and videos', absent, len(plain), journal.hands)
+        report.failed.append((str(out), str(error)))
+        report.missing += error.parts
     report.images_per_s = _predict_shares(predictor, missing, journal, settings, rank, num_processes)
     rasters = None
     if any(file.kind == RASTER for file in files):  # which need the extra 'geo'
         from .rasters.input_rasters import InputRasters
 
-        rasters = InputRasters(predictor, journal, settings, resume, identity['weights'])
+        rasters = InputRasters(predictor, journal, settings, identity['weights'], resume, join)
         for file in missing:
             if file.kind == RASTER:
                 rasters.predict(file, rank)
@@ -109,11 +122,14 @@ def predict_inputs(
             if rasters is not None and name not in predicted:
                 rasters.write_again(by_name[name], report.rasters[name])
     if rasters is not None:
+        report.missing += [part for part in rasters.missing if part not in report.missing]
         report.polygons = [rasters.lines[name] for name in report.rasters if name in rasters.lines]
         report.failed += [(name, rasters.failed[name]) for name in report.rasters if name in rasters.failed]
     pictures = [file for file in files if file.kind == IMAGE]
-    if pictures:
+    if pictures and not absent:
         merge(pictures, journal, predictor.info, settings.write)
+    if join and not report.missing:
+        journal.clean()
     return report
 
 

@@ -51,7 +51,7 @@ def finish_raster(job: RasterJob, state: RasterState, path: Path, polygons: Stri
         polygons.add_files(range(len(records)))
     for name in names:
         final = state.final_path(name, 'tif' if job.layers else 'gpkg')
-        temporary = state.folder / final.name
+        temporary = state.draft_path(final)
         if job.layers:
             _join(job, state, records, name, temporary, notes)
         else:

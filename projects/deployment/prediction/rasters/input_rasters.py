@@ -12,10 +12,11 @@ from ...predictor import Predictor
 from ..coco_results import polygons_to_annotations, write_coco
 from ..image_files import InputFile
 from ..journal import InputJournal
+from ..parts import MissingError, Part
 from ..prediction_files import PredictionSettings
 from .instances import RasterInstances, to_footprints
 from .polygons import polygons_of_files, vectorization_of
-from .prediction import PolygonMaker, predict_raster
+from .prediction import PolygonMaker, predict_raster, predict_strips_of_part
 
 
 def raster_folder(file: InputFile, out: Path) -> Path:
@@ -30,22 +31,31 @@ class InputRasters:
         predictor: The model.
         journal: Takes an entry for each raster, in the first process.
         settings: What to write.
-        resume: See `predict_raster`.
-        model_id: See `predict_raster`.
+        model_id: See `predict_raster`, as of the following.
+        resume: Go on with what there is.
+        join: Join what parts have done.
 
     Attributes:
         lines: What became of the polygons, in words, by name of the raster.
         failed: Why there are none, where there should be.
+        missing: Parts that lack strips.
     """
 
     def __init__(
-        self, predictor: Predictor, journal: InputJournal, settings: PredictionSettings, resume: bool, model_id: str
+        self,
+        predictor: Predictor,
+        journal: InputJournal,
+        settings: PredictionSettings,
+        model_id: str,
+        resume: bool = False,
+        join: bool = False,
     ) -> None:
         self._predictor, self._journal, self._settings = predictor, journal, settings
         self._how = replace(settings.rasters, batch_size=settings.batch_size, min_score=settings.score_threshold)
-        self._resume, self._model_id = resume, model_id
+        self._resume, self._join, self._model_id = resume, join, model_id
         self.lines: dict[str, str] = {}
         self.failed: dict[str, str] = {}
+        self.missing: list[Part] = []
 
     def predict(self, file: InputFile, rank: int) -> None:
         """Predict a raster, together with all other processes."""
@@ -59,9 +69,11 @@ class InputRasters:
                 self._how,
                 polygons=self._settings.polygons,
                 resume=self._resume,
+                join=self._join,
                 model_id=self._model_id,
             )
         except Exception as error:  # whatever it is, the other inputs are predicted
+            self.missing += error.parts if isinstance(error, MissingError) else []
             if rank == 0:
                 named = '' if isinstance(error, ValueError | OSError) else f'{type(error).__name__}: '
                 self._journal.add(file, {'error': f'{named}{error}'})
@@ -81,6 +93,12 @@ class InputRasters:
             names.append(_write_objects(file, result.instances, self._journal.out, self._predictor.info))
         self._write_polygons(file, result.polygons)
         self._journal.add(file, {'files': names, 'layers': layers, 'notes': result.notes, 'damage': damage})
+
+    def predict_part(self, file: InputFile, part: Part) -> int:
+        """Predict strips of a raster; see `predict_strips_of_part`."""
+        folder = raster_folder(file, self._journal.out)
+        folder.mkdir(parents=True, exist_ok=True)
+        return predict_strips_of_part(self._predictor, file.path, folder, part, self._how, model_id=self._model_id)
 
     def write_again(self, file: InputFile, layers: dict[str, Path]) -> None:
         """Write the polygons of a raster that was complete before: what is asked of them may be something else now."""

@@ -4,11 +4,12 @@ Windows are read in one thread, predicted in the caller's, and blended and writt
 finished as strips (`strips.py`), so that a killed run continues, and processes share the work.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from projects.geodata.raster_files import Raster, open_raster
@@ -17,6 +18,7 @@ from projects.reporting.progress import progress_bar
 
 from ...model_info import ModelInfo
 from ...predictor import Predictor
+from ..parts import Hands, MissingError, Part
 from ..pipeline import through_network
 from ..processes import join_processes, together
 from .finishing import finish_raster
@@ -72,6 +74,7 @@ def predict_raster(
     *,
     polygons: PolygonSettings | None = None,
     resume: bool = False,
+    join: bool = False,
     model_id: str = '',
 ) -> RasterResult | None:
     """Predict a raster window by window.
@@ -88,6 +91,7 @@ def predict_raster(
         settings: How; None: as usual.
         polygons: Of buildings or objects, made while the raster is predicted; None: none.
         resume: Continue a run that was interrupted, with the same image, model and settings; the result is the same.
+        join: Join what `predict_strips_of_part` made in any number of processes; nothing is predicted, nothing locked.
         model_id: What names the weights, such as a checksum; another one is not resumed.
 
     Returns:
@@ -96,37 +100,35 @@ def predict_raster(
     Raises:
         FileExistsError: Another run is at it.
         FileNotFoundError: There is no such image or folder.
+        MissingError: Strips of parts that are to be joined are not there.
         ValueError: The image or settings are unfit, no window can be read, or the run cannot be continued.
     """
-    path, out_dir = Path(path), Path(out_dir)
-    if not out_dir.is_dir():
-        raise FileNotFoundError(f'the folder {out_dir} for results does not exist; create it first')
-    settings = settings or RasterSettings()
+    path, out_dir, settings = Path(path), Path(out_dir), settings or RasterSettings()
     rank, num_processes = join_processes()
     how = None if polygons is None else vectorization_of(polygons, predictor.info)
     make: PolygonMaker | None = None
     with ExitStack() as stack:
         with together(num_processes):
-            cached_rows = 2 * max(predictor.info.input_size or (settings.window_px,))
-            options: dict[str, Any] = {'bands': settings.bands, 'gsd_m': settings.gsd_m, 'cached_rows': cached_rows}
-            raster = stack.enter_context(open_raster(path, as_stored=settings.gsd_m is None, **options))
-            job = _plan(predictor, raster, settings)
-            state = RasterState(out_dir, path.stem, _identity(path, predictor.info, settings, model_id), rank)
-            report = state.finished_report() if resume else None
+            job, state = stack.enter_context(_open(predictor, path, out_dir, settings, model_id, rank))
+            num_rows = len(job.rows.starts)
+            report = state.finished_report() if resume or join else None
             if report is None:
-                state.look(resume)
+                state.look(resume or join)
+                missing = {*range(num_rows)} - state.finished
+                if join and missing:
+                    raise MissingError('strips', missing, num_rows, state.hands)
         if report is None:
             with together(num_processes):
                 if rank == 0:
-                    stack.enter_context(state.working())
+                    stack.enter_context(state.joining() if join else state.working())
             buildings = None
             if rank == 0 and how is not None and PROBABILITY in job.layers:
                 buildings = StripPolygons(job, state, how)
                 make = buildings.finish
             with together(num_processes):
-                pending = [row for row in range(len(job.rows.starts)) if row not in state.finished]
-                share = slice(len(pending) * rank // num_processes, len(pending) * (rank + 1) // num_processes)
-                _predict_strips(job, state, pending[share], buildings, rank == 0)
+                pending = [row for row in range(num_rows) if row not in state.finished]
+                mine = [pending[number] for number in Part(rank, num_processes).share(len(pending))]
+                _predict_strips(job, state, mine, len(mine), buildings, rank == 0)
             if rank == 0:
                 report = finish_raster(job, state, path, buildings)
         if rank or report is None:
@@ -134,8 +136,8 @@ def predict_raster(
         files = {name: out_dir / file for name, file in report['files'].items()}
         found = RasterInstances.from_record(report['instances']) if 'instances' in report else None
         if how is not None and found is not None and INSTANCES in files:
-            placed = to_map(found, raster.transform, raster.dataset.crs, predictor.info)
-            make = partial(polygons_of_objects, placed, raster.size_px, raster.transform, how)
+            placed = to_map(found, job.raster.transform, job.raster.dataset.crs, predictor.info)
+            make = partial(polygons_of_objects, placed, job.raster.size_px, job.raster.transform, how)
         elif how is not None and make is None:
             make = partial(polygons_of_files, files, path, settings.gsd_m, how)
     return RasterResult(
@@ -147,6 +149,75 @@ def predict_raster(
         instances=found,
         polygons=make,
     )
+
+
+def predict_strips_of_part(
+    predictor: Predictor,
+    path: str | Path,
+    out_dir: str | Path,
+    part: Part,
+    settings: RasterSettings | None = None,
+    *,
+    model_id: str = '',
+) -> int:
+    """Predict strips of a raster, as one of several processes that share a folder and nothing else.
+
+    It begins with its share, and goes on with whatever nobody has in hand; see `parts`. `predict_raster(join=True)`
+    makes the results of all strips, which are those of one process, byte for byte.
+
+    Args:
+        predictor: The model.
+        path: See `predict_raster`, as of the following.
+        out_dir: Existing folder, the same for all parts.
+        part: Which one this is; of one index there may be several, and those of other counts go together.
+        settings: The same for all parts.
+        model_id: The same for all parts.
+
+    Returns:
+        How many strips this process made.
+
+    Raises:
+        FileNotFoundError: There is no such image or folder.
+        ValueError: The image or settings are unfit, or other than those of other parts.
+    """
+    path, out_dir, settings = Path(path), Path(out_dir), settings or RasterSettings()
+    made: list[int] = []
+    with _open(predictor, path, out_dir, settings, model_id, f'part{part.index}-{token_hex(6)}') as (job, state):
+        if state.finished_report() is not None:
+            return 0
+        state.look(resume=True)
+        total = len(job.rows.starts)
+
+        def noted(rows: Iterator[int]) -> Iterator[int]:
+            for row in rows:
+                made.append(row)
+                yield row
+
+        try:
+            state.share()
+            with Hands(state.hands, part) as hands:
+                while hands.is_more(total, state.find_finished):
+                    mine = noted(hands.take(total, state.find_finished))
+                    _predict_strips(job, state, mine, len(part.share(total)), None, shown=True)
+        except FileNotFoundError:
+            if state.finished_report() is None:
+                raise
+            # another part has made all of it, and it was joined meanwhile
+    return len(made)
+
+
+@contextmanager
+def _open(
+    predictor: Predictor, path: Path, out_dir: Path, settings: RasterSettings, model_id: str, writer: int | str
+) -> Iterator[tuple[RasterJob, RasterState]]:
+    """What is to be done to a raster, which is open meanwhile, and what is done of it."""
+    if not out_dir.is_dir():
+        raise FileNotFoundError(f'the folder {out_dir} for results does not exist; create it first')
+    cached_rows = 2 * max(predictor.info.input_size or (settings.window_px,))
+    options: dict[str, Any] = {'bands': settings.bands, 'gsd_m': settings.gsd_m, 'cached_rows': cached_rows}
+    with open_raster(path, as_stored=settings.gsd_m is None, **options) as raster:
+        job = _plan(predictor, raster, settings)
+        yield job, RasterState(out_dir, path.stem, _identity(path, predictor.info, settings, model_id), writer)
 
 
 def _plan(predictor: Predictor, raster: Raster, settings: RasterSettings) -> RasterJob:
@@ -174,16 +245,13 @@ def _identity(path: Path, info: ModelInfo, settings: RasterSettings, model_id: s
 
 
 def _predict_strips(
-    job: RasterJob, state: RasterState, mine: list[int], polygons: StripPolygons | None, shown: bool
+    job: RasterJob, state: RasterState, rows: Iterable[int], number: int, polygons: StripPolygons | None, shown: bool
 ) -> None:
-    """Predict this process's share of the strips."""
-    above = {row - 1 for row in mine if row} if job.rows.ramp_px else set()  # their lower ramps are blended in
-    places = [(row, column) for row in sorted({*mine, *above}) for column in range(len(job.columns.starts))]
-    is_segmentor = job.info.is_segmentor
-    strips = SegmentedStrips(job, state, {*mine}, polygons) if is_segmentor else DetectedStrips(job, state, {*mine})
+    """Predict strips, of which there are about so many, as they are asked for."""
+    strips = SegmentedStrips(job, state, polygons) if job.info.is_segmentor else DetectedStrips(job, state)
     done = through_network(
         job.network,
-        places,
+        job.places(rows),
         job.load,
         strips.add,
         batch_size=job.batch_size,
@@ -191,6 +259,6 @@ def _predict_strips(
         in_order=True,
         close=strips.close,
     )
-    with closing(done), progress_bar('Predicting', len(places), shown) as advance:
+    with closing(done), progress_bar('Predicting', number * len(job.columns.starts), shown) as advance:
         for _ in done:
             advance(1)

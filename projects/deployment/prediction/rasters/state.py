@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from projects.storage.atomic_files import write_file
-from projects.storage.folders import PARAMETERS, working_folder
+from projects.storage.folders import PARAMETERS, discard_folder, working_folder
 from projects.storage.parameters import differences
 
 from ..journal import Journal
@@ -22,19 +23,23 @@ class RasterState:
         out_dir: Folder of the results.
         stem: Their common name.
         identity: What must be equal for a run to be continued: image, model and settings, as JSON has them.
-        rank: Number of this process.
+        writer: Number of this process, or another name that no other has.
 
     Attributes:
         folder: For everything that is unfinished.
+        hands: What processes that wait for none have in hand; see `Hands`.
+        finished: Strips that are done, as was last looked.
         report_path: Exists when all is finished, with all results.
     """
 
-    def __init__(self, out_dir: Path, stem: str, identity: dict[str, Any], rank: int) -> None:
+    def __init__(self, out_dir: Path, stem: str, identity: dict[str, Any], writer: int | str) -> None:
         self.folder = out_dir / f'.{stem}.partial'
+        self.hands = self.folder / 'hands'
         self.report_path = out_dir / f'{stem}_prediction.json'
         self.finished: set[int] = set()
         self._path, self._identity = out_dir / stem, identity
-        self._journal = Journal(self.folder, rank)
+        self._journal = Journal(self.folder, writer)
+        self._drafts = self.folder / f'results-{token_hex(6)}'  # two may finish at the same time
 
     def look(self, resume: bool) -> None:
         """Find out which strips are `finished`, in each process.
@@ -52,7 +57,7 @@ class RasterState:
                 f'{self.folder} holds strips in the form of an earlier version; finish them with it, or delete this '
                 'folder to start anew'
             )
-        self.finished = set(map(int, self._journal.names()))
+        self.find_finished()
         if resume and stated.exists():
             self._check_identity(json.loads(stated.read_text()), self.folder)
         elif self.finished and not resume:
@@ -60,6 +65,28 @@ class RasterState:
                 f'{self.folder} holds {len(self.finished)} finished strips of an interrupted run; continue it with '
                 'resume (--resume), or delete this folder to start anew'
             )
+
+    def find_finished(self) -> set[int]:
+        """Strips that are done now, whoever did them."""
+        self.finished = set(map(int, self._journal.names()))
+        return self.finished
+
+    def share(self) -> None:
+        """Make the folder, or find it, as one of several who wait for none; what they do is the same.
+
+        Raises:
+            ValueError: Others do it to another image, with another model or settings.
+        """
+        self.folder.mkdir(exist_ok=True)
+        if not (self.folder / PARAMETERS).exists():
+            write_file(self.folder / PARAMETERS, json.dumps(self._identity))
+        self._check_identity(json.loads((self.folder / PARAMETERS).read_text()), self.folder)
+
+    @contextmanager
+    def joining(self) -> Iterator[None]:
+        """What `working` is, where all strips are done: no lock is needed, which not every shared disk has."""
+        yield
+        discard_folder(self.folder)
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -87,6 +114,11 @@ class RasterState:
     def final_path(self, layer: str, suffix: str) -> Path:
         """File of a layer in the end."""
         return self._path.with_name(f'{self._path.name}_{layer}.{suffix}')
+
+    def draft_path(self, final: Path) -> Path:
+        """Where a result is written, before `finish` gives it its place."""
+        self._drafts.mkdir(exist_ok=True)
+        return self._drafts / final.name
 
     def strip_path(self, row: int, layer: str) -> Path:
         """File of one strip of a layer."""

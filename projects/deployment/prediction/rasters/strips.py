@@ -21,11 +21,10 @@ class Strips:
     Args:
         job: What is the same for all.
         state: Takes the strips.
-        mine: Rows whose strips are wanted.
     """
 
-    def __init__(self, job: RasterJob, state: RasterState, mine: set[int]) -> None:
-        self._job, self._state, self._mine = job, state, mine
+    def __init__(self, job: RasterJob, state: RasterState) -> None:
+        self._job, self._state = job, state
         self._begin()
 
     def add(self, loaded: Loaded[Window], prediction: Any) -> None:
@@ -37,7 +36,7 @@ class Strips:
         self._take(window, prediction)
         if window.column == len(self._job.columns.starts) - 1:
             record = self._finish() | {'num_predicted': self._num_predicted, 'unreadable': self._unreadable}
-            if window.row in self._mine:
+            if window.is_wanted:
                 self._state.finish_strip(window.row, record)
             self._begin()
 
@@ -73,12 +72,11 @@ class SegmentedStrips(Strips):
     Args:
         job: What is the same for all.
         state: Takes the strips.
-        mine: Rows whose strips are wanted.
         polygons: Takes the values of the layer 'probability', too; None: nobody does.
     """
 
-    def __init__(self, job: RasterJob, state: RasterState, mine: set[int], polygons: StripPolygons | None) -> None:
-        super().__init__(job, state, mine)
+    def __init__(self, job: RasterJob, state: RasterState, polygons: StripPolygons | None) -> None:
+        super().__init__(job, state)
         self._blender, self._polygons = RowBlender(job.rows, job.columns), polygons
 
     def close(self) -> None:
@@ -94,7 +92,7 @@ class SegmentedStrips(Strips):
         patch = None if prediction is None or window.valid is None else Patch(prediction, window.valid)
         patch = self._blender.add(window.row, window.column, patch)
         self._is_full &= patch is not None and bool(patch.valid.all())
-        if patch is None or not patch.valid.any() or window.row not in self._mine:
+        if patch is None or not patch.valid.any() or not window.is_wanted:
             return
         for name, bands in layer_values(patch.values, self._job.layers, self._job.info).items():
             bands[:, ~patch.valid] = 0
