@@ -3,7 +3,7 @@
 
 tools/predict.py configs/shvit_maskrcnn_coco.py photos/ --checkpoint epoch_12.pth --out predictions
 tools/predict.py model.onnx 'drone/**/*.jpg' film.mp4 --out predictions --resume
-tools/predict.py buildings.xml city.tif --out predictions --polygons gpkg --regularise
+tools/predict.py buildings.xml city.tif --out predictions --polygons gpkg --regularise --html
 torchrun --nproc-per-node 8 tools/predict.py model.onnx photos/ --out predictions
 tools/predict.py model.onnx city.tif --out shared/predictions --part 0/4   (to 3/4, on any machines, then --join)
 
@@ -55,6 +55,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--precision', choices=PRECISIONS, help='to compute in (default: what MODEL was made for)')
     add('--threads', type=whole_number(), help="of the processor (default: the runtime's choice)")
     add('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='override the config')
+    add('--html', action='store_true', help='maps to look around on, a page of its own for each image and raster')
+    add('--html-mb', type=number(above=0), default=10.0, metavar='MB', help='largest size of such a page (default: 10)')
     raster = parser.add_argument_group('rasters').add_argument
     raster('--window', type=whole_number(), default=512, help='side of the windows in pixels (default: 512)')
     raster('--overlap', type=whole_number(0), help='of windows, in pixels (default: an eighth or quarter of a window)')
@@ -64,7 +66,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     raster('--polygons', choices=[*POLYGON_FORMATS, 'none'], default='gpkg', help='of buildings (default: gpkg)')
     raster('--min-area-m2', type=number(at_least=0), default=0.0, help='leave out smaller buildings (default: 0)')
     raster('--regularise', action='store_true', help='right angles')
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    args.typed = sys.argv[1:] if arguments is None else arguments
+    return args
 
 
 def predict(args: argparse.Namespace) -> Any:
@@ -88,10 +92,24 @@ def predict(args: argparse.Namespace) -> Any:
     if args.polygons != 'none':
         polygons = PolygonSettings(args.polygons, args.min_area_m2, args.regularise)
     settings = PredictionSettings(
-        tuple(args.write or ()), args.score_threshold, args.batch_size, rasters=rasters, polygons=polygons
+        tuple(args.write or ()),
+        args.score_threshold,
+        args.batch_size,
+        rasters=rasters,
+        polygons=polygons,
+        maps=map_settings(args) if args.html else None,
     )
     part = None if args.part is None else find_part(args.part)
     return predict(choice, args.inputs, args.out, settings, resume=args.resume, part=part, join=args.join)
+
+
+def map_settings(args: argparse.Namespace) -> Any:
+    """What the maps' pages say."""
+    from projects.deployment.prediction.rasters.settings import MapSettings
+
+    named = ' '.join(filter(None, [args.model, args.checkpoint]))
+    command = shlex.join([*command_of('predict'), *args.typed])
+    return MapSettings(named, command, args.html_mb)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -110,7 +128,8 @@ def main(arguments: list[str] | None = None) -> None:
     speed = f', {report.images_per_s:.1f} images/s' if report.images_per_s else ''
     before = f'; {report.num_complete} were complete before' if report.num_complete else ''
     wrote = f'wrote {args.out}: {report.num_predicted} of {report.num_files} inputs{speed}{before}'
-    print('\n'.join([*report.notes, *report.polygons, wrote]))
+    maps = [f'wrote {path}' for path in report.maps[-1:]]
+    print('\n'.join([*report.notes, *report.polygons, *maps, wrote]))
     for part in report.missing:
         print(f'missing: {again(arguments, part)}')
     _tell_failed(report.failed)

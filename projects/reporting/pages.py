@@ -1,4 +1,4 @@
-"""HTML pages that need nothing else: no scripts, no files, no network."""
+"""HTML pages that need nothing else: no files and no network; maps alone bring scripts, and no others are run."""
 
 import base64
 import re
@@ -16,7 +16,8 @@ def render_page(template: Path, title: str, **values: Any) -> str:
     """Fill a template that extends `page.html` and is one block `body`.
 
     All texts are escaped. In the block, `heading(TITLE)` is the heading of a section, which the page links on top;
-    `figure(CAPTION, PNG, TEXT)` is a picture, or the text where there is none; a table is `TABLE.html()`.
+    `figure(CAPTION, PNG, TEXT)` is a picture, or the text where there is none; a table is `TABLE.html()`;
+    `slippy_map(VIEWS, LIMIT_MB)` is a map (`maps.map_figure`).
 
     Args:
         template: The file.
@@ -32,7 +33,15 @@ def render_page(template: Path, title: str, **values: Any) -> str:
         headings.append(text)
         return Markup('<h2 id="{}">{}</h2>').format(_anchor(text), text)
 
-    values |= {'title': title, 'heading': heading, 'headings': headings}
+    assets: dict[str, Any] = {}
+
+    def slippy_map(*arguments: Any) -> Markup:
+        from .maps import map_assets, map_figure  # only now: most pages have none
+
+        assets.update(map_assets())
+        return map_figure(*arguments)
+
+    values |= {'title': title, 'heading': heading, 'headings': headings, 'slippy_map': slippy_map, 'assets': assets}
     return _environment().from_string(template.read_text(encoding='utf-8')).render(values)
 
 

@@ -20,7 +20,7 @@ from .fitted_images import PredictedImage, predict_each
 from .image_files import InputFile, read_image
 from .journal import Entry, InputJournal
 from .pipeline import FailedImage
-from .rasters.settings import PolygonSettings, RasterSettings
+from .rasters.settings import MapSettings, PolygonSettings, RasterSettings
 
 OVERLAYS, MASKS, COCO, SHARES = 'overlays', 'masks', 'coco', 'shares'
 COCO_FILE, SHARES_FILE = 'detections.json', 'class_shares.csv'
@@ -37,6 +37,7 @@ class PredictionSettings:
         batch_size: Images of equal size that are predicted at once.
         rasters: How rasters are predicted; batch size and threshold are those above.
         polygons: Which of rasters are written; None: none.
+        maps: What pages with maps say, of images and rasters; None: there are none.
     """
 
     write: tuple[str, ...]
@@ -44,6 +45,7 @@ class PredictionSettings:
     batch_size: int = 1
     rasters: RasterSettings = field(default_factory=RasterSettings)
     polygons: PolygonSettings | None = None
+    maps: MapSettings | None = None
 
     def with_identity(self, identity: dict[str, Any]) -> dict[str, Any]:
         """All that results in a folder depend on, for who goes on with them: `identity`, and what is written of it."""

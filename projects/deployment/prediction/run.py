@@ -14,6 +14,7 @@ from ..benchmark.timing import clock
 from ..predictor import Predictor
 from .image_files import IMAGE, RASTER, VIDEO, InputFile
 from .journal import InputJournal
+from .map_pages import write_image_maps, write_index
 from .parts import MissingError, Part
 from .prediction_files import PredictionSettings, merge, predict_files
 from .processes import join_processes, wait_for_all
@@ -32,6 +33,7 @@ class RunReport:
         notes: What was decided, in words.
         rasters: Paths of the layers that `predict_raster` wrote, by the raster's name.
         polygons: What became of the rasters' polygons, in words.
+        maps: Pages with maps, and in the end the list of them, if they are several.
         images_per_s: Images and frames per second; 0 if there were none.
         missing: Parts that are to be run (again) before their results can be joined; what they lack is among `failed`.
     """
@@ -43,6 +45,7 @@ class RunReport:
     notes: list[str] = field(default_factory=list)
     rasters: dict[str, dict[str, Path]] = field(default_factory=dict)
     polygons: list[str] = field(default_factory=list)
+    maps: list[Path] = field(default_factory=list)
     images_per_s: float = 0.0
     missing: list[Part] = field(default_factory=list)
 
@@ -125,9 +128,14 @@ def predict_inputs(
         report.missing += [part for part in rasters.missing if part not in report.missing]
         report.polygons = [rasters.lines[name] for name in report.rasters if name in rasters.lines]
         report.failed += [(name, rasters.failed[name]) for name in report.rasters if name in rasters.failed]
+        report.maps = [rasters.maps[name] for name in report.rasters if name in rasters.maps]
     pictures = [file for file in files if file.kind == IMAGE]
     if pictures and not absent:
         merge(pictures, journal, predictor.info, settings.write)
+    if settings.maps is not None:
+        report.maps += write_image_maps(pictures, predicted, journal, predictor.info, settings.maps)
+        if len(report.maps) > 1:
+            report.maps.append(write_index(out, report.maps))
     if join and not report.missing:
         journal.clean()
     return report

@@ -1,20 +1,22 @@
-"""Rasters among the inputs of a run: their layers, objects and polygons in its folder."""
+"""Rasters among the inputs of a run: their layers, objects, polygons and maps in its folder."""
 
 import os
 from dataclasses import replace
 from pathlib import Path
 
 from projects.geodata.raster_files import NoDataError, UnplacedError
-from projects.geodata.vector_files import NothingToWriteError, write_polygons
+from projects.geodata.vector_files import NothingToWriteError, geopandas, write_polygons
 
 from ...model_info import ModelInfo
 from ...predictor import Predictor
 from ..coco_results import polygons_to_annotations, write_coco
 from ..image_files import InputFile
 from ..journal import InputJournal
+from ..map_pages import write_prediction_map
 from ..parts import MissingError, Part
 from ..prediction_files import PredictionSettings
 from .instances import RasterInstances, to_footprints
+from .map_views import instances_of_report, raster_view
 from .polygons import polygons_of_files, vectorization_of
 from .prediction import PolygonMaker, predict_raster, predict_strips_of_part
 
@@ -25,7 +27,7 @@ def raster_folder(file: InputFile, out: Path) -> Path:
 
 
 class InputRasters:
-    """Predicts rasters one by one, and writes their polygons.
+    """Predicts rasters one by one, and writes their polygons and maps.
 
     Args:
         predictor: The model.
@@ -37,7 +39,8 @@ class InputRasters:
 
     Attributes:
         lines: What became of the polygons, in words, by name of the raster.
-        failed: Why there are none, where there should be.
+        failed: Why there are none, or no map, where there should be.
+        maps: Pages that were written, by name of the raster.
         missing: Parts that lack strips.
     """
 
@@ -56,6 +59,7 @@ class InputRasters:
         self.lines: dict[str, str] = {}
         self.failed: dict[str, str] = {}
         self.missing: list[Part] = []
+        self.maps: dict[str, Path] = {}
 
     def predict(self, file: InputFile, rank: int) -> None:
         """Predict a raster, together with all other processes."""
@@ -91,7 +95,8 @@ class InputRasters:
         names = list(layers.values())
         if result.instances is not None:
             names.append(_write_objects(file, result.instances, self._journal.out, self._predictor.info))
-        self._write_polygons(file, result.polygons)
+        polygons = self._write_polygons(file, result.polygons)
+        self._write_map(file, result.files, polygons, result.instances)
         self._journal.add(file, {'files': names, 'layers': layers, 'notes': result.notes, 'damage': damage})
 
     def predict_part(self, file: InputFile, part: Part) -> int:
@@ -101,20 +106,25 @@ class InputRasters:
         return predict_strips_of_part(self._predictor, file.path, folder, part, self._how, model_id=self._model_id)
 
     def write_again(self, file: InputFile, layers: dict[str, Path]) -> None:
-        """Write the polygons of a raster that was complete before: what is asked of them may be something else now."""
+        """Write polygons and map of a raster that was complete before: what is asked of them may have changed."""
+        polygons = None
         if self._settings.polygons is not None:
             how = vectorization_of(self._settings.polygons, self._predictor.info)
-            self._write_polygons(file, lambda: polygons_of_files(layers, file.path, self._how.gsd_m, how))
+            gsd_m = self._how.gsd_m
+            polygons = self._write_polygons(file, lambda: polygons_of_files(layers, file.path, gsd_m, how))
+        if self._settings.maps is not None:
+            report = raster_folder(file, self._journal.out) / f'{file.path.stem}_prediction.json'
+            self._write_map(file, layers, polygons, instances_of_report(report))
 
-    def _write_polygons(self, file: InputFile, make: PolygonMaker | None) -> None:
+    def _write_polygons(self, file: InputFile, make: PolygonMaker | None) -> geopandas.GeoDataFrame | None:
         """Write polygons; a raster that has no data, or does not say where it lies, has none."""
         if make is None or self._settings.polygons is None:
-            return
+            return None
         path = self._journal.out / 'polygons' / f'{file.name}.{self._settings.polygons.format}'
         try:
             polygons = make()
             if polygons is None:
-                return
+                return None
             path.parent.mkdir(parents=True, exist_ok=True)
             write_polygons(polygons, path)
             self.lines[file.name] = f'wrote {path}: {len(polygons)} polygons'
@@ -122,10 +132,28 @@ class InputRasters:
                 path = path.with_name(f'{path.stem}_footprints{path.suffix}')
                 write_polygons(footprints, path)
                 self.lines[file.name] += f' of roofs, and their footprints {path}'
+            return polygons
         except (NoDataError, NothingToWriteError, UnplacedError) as error:
             self.lines[file.name] = f'{file.name}: no polygons: {error}'
         except Exception as error:  # the raster itself is predicted
             self.failed[file.name] = f'no polygons: {type(error).__name__}: {error}'
+        return None
+
+    def _write_map(
+        self,
+        file: InputFile,
+        layers: dict[str, Path],
+        polygons: geopandas.GeoDataFrame | None,
+        instances: RasterInstances | None,
+    ) -> None:
+        settings, info = self._settings.maps, self._predictor.info
+        if settings is None:
+            return
+        try:
+            view = raster_view(file, layers, self._how, info, polygons, instances)
+            self.maps[file.name] = write_prediction_map(file, view, self._journal.out, info, settings)
+        except Exception as error:  # the raster itself is predicted
+            self.failed[file.name] = f'no map: {type(error).__name__}: {error}'
 
 
 def _write_objects(file: InputFile, instances: RasterInstances, out: Path, info: ModelInfo) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from projects.command_line import UsageError
+from projects.reporting.maps import LIMIT_MB
 
 from ...model_info import MIN_SIDE_PX, ModelInfo
 
@@ -69,3 +70,18 @@ class PolygonSettings:
     format: str = 'gpkg'
     min_area_m2: float = 0.0
     regularise: bool = False
+
+
+@dataclass(frozen=True)
+class MapSettings:
+    """What a page with a map of a result says besides it.
+
+    Attributes:
+        model: The model, as it was named.
+        command: What made the result.
+        limit_mb: About how large a page may become.
+    """
+
+    model: str = ''
+    command: str = ''
+    limit_mb: float = LIMIT_MB
