@@ -22,6 +22,7 @@ from projects.command_line import (
     Parser,
     file_to_write,
     image_size,
+    number,
     told_in_one_line,
     whole_number,
 )
@@ -34,7 +35,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add('config', metavar='CONFIG', help='config file')
     add('checkpoint', metavar='CHECKPOINT', help='weights of the whole model')
-    add('--format', choices=['onnx', 'openvino'], required=True)
+    add('--format', choices=['onnx', 'openvino'], help='of the file; need not be named with --for')
+    add('--for', choices=['qgis'], default='', dest='made_for', help='an ONNX file for the plugin Deepness and geodeep')
+    add('--resolution-cm', type=number(above=0), help='centimetres per pixel on the ground (default: as the data say)')
     add('--precision', choices=EXPORTED_PRECISIONS, default='fp32', help='default: fp32')
     add('--dynamic', action='store_true', help='leave height, width and number of images open')
     add('--size', type=image_size, metavar='HxW', help="fixed height and width (default: the recipe's)")
@@ -64,9 +67,14 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--reconstruct', action='store_true', help='of int8: learn which way weights are rounded')
     add('--scores', action='store_true', help='score the test set before and after')
     add('--sample', action='store_true', help='use the small generated data set')
-    add('--out', type=file_to_write, metavar='FILE', help='default: work_dirs/CONFIG/CONFIG_PRECISION.onnx or .xml')
+    add('--out', type=file_to_write, metavar='FILE', help='default: work_dirs/CONFIG/CONFIG_PRECISION.onnx, .xml')
     add('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='override the config')
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.format is None:
+        if not args.made_for:
+            parser.error('the following arguments are required: --format, or --for')
+        args.format = 'onnx'
+    return args
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -95,10 +103,12 @@ def main(arguments: list[str] | None = None) -> None:
             quantizer=args.quantizer,
             bits=args.bits,
             reconstruct=args.reconstruct,
+            made_for=args.made_for,
+            gsd_m=args.resolution_cm and args.resolution_cm / 100,
         )
         cfg = load_config(args.config, args.cfg_options, use_sample if args.sample else None)
         set_up(cfg, args.out and args.out.parent)
-        name = f'{Path(cfg.filename).stem}_{args.precision}{FORMATS[args.format]}'
+        name = f'{Path(cfg.filename).stem}_{args.made_for or args.precision}{FORMATS[args.format]}'
         try:
             exported = export(cfg, args.checkpoint, args.out or Path(cfg.work_dir, name), settings, print)
         except DeviationError as error:

@@ -41,6 +41,9 @@ class ModelInfo:
         batch_size: Images per call that the graph is fixed to; None: any.
         accuracy: Scores of verification and data set, before and after the export.
         lean_consensus: Whether the offsets that a model finds in an image are brought onto one direction.
+        made_for: 'qgis': a file that takes and gives what plugins of QGIS do, see `qgis`; '': what `Predictor` does.
+        gsd_m: Ground sample distance of the images that the network is given, metres per pixel; None: unknown.
+        dataset: What the config tests on.
     """
 
     task: str
@@ -61,6 +64,9 @@ class ModelInfo:
     batch_size: int | None = None
     accuracy: dict[str, Any] = dataclasses.field(default_factory=dict)
     lean_consensus: bool = False
+    made_for: str = ''
+    gsd_m: float | None = None
+    dataset: str = ''
 
     @property
     def found(self) -> str:
@@ -136,7 +142,16 @@ class ModelInfo:
             mask_threshold=rcnn.get('mask_thr_binary', 0.5),
             config=Path(cfg.filename).stem,
             lean_consensus='offset_head' in model.get('roi_head', {}) and rcnn.get('lean_consensus', False),
+            dataset=_dataset_name(dataset.get('data_root')),
         )
+
+
+def _dataset_name(root: str | None) -> str:
+    """Of the folder that a data set lies in; those of `sample_data` say that they are."""
+    if not root:
+        return ''
+    folder = Path(root)
+    return f'{folder.name} (generated sample)' if folder.parent.name == 'sample' else folder.name
 
 
 def _rgb(levels: Sequence[float]) -> tuple[float, float, float]:

@@ -23,6 +23,7 @@ from .predictions import (
     rescale_detections,
     resize_segmentation,
 )
+from .qgis import QGIS, QgisSession
 from .runtimes import BY_SUFFIX, OPENED_BY, open_file_session
 
 
@@ -175,7 +176,12 @@ def _open_exported(path: Path, runtime: str, device: str, precision: str | None,
 
 
 def finished(session: Session, info: ModelInfo) -> Session:
-    """A session that gives what `Predictor` takes: logits that leave a graph are resized, and labels found."""
+    """A session that gives what `Predictor` takes: logits that leave a graph are resized, and labels found.
+
+    Files for QGIS are given tiles, and what they say is taken apart.
+    """
+    if info.made_for == QGIS:
+        return QgisSession(session, info)
     if info.output != 'logits':
         return session
     from .runtimes.full_size import FullSizeSession

@@ -14,7 +14,7 @@ from ..quantization.quantized_file import write_quantized
 from ..quantization.quantized_graph import QuantizedGraph
 from ..quantization.settings import QuantizationSettings
 from ..runtimes.openvino_session import convert_onnx, read_model
-from .onnx_files import write_onnx
+from .onnx_files import describe, write_onnx
 from .quantization import quantize_onnx
 
 try:
@@ -77,7 +77,7 @@ def write_description(path: Path, info: ModelInfo) -> None:
     """Replace the description in a file's metadata; the graph stays as it is."""
     if path.suffix == '.onnx':
         model = onnx.load(path)
-        onnx.helper.set_model_props(model, {KEY: info.to_json()})
+        describe(model, info)
         onnx.save(model, path)
         return
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:

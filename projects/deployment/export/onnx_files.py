@@ -9,6 +9,7 @@ import torch
 from projects.storage.atomic_files import replacing
 
 from ..model_info import KEY, ModelInfo
+from ..qgis import QGIS, QgisGraph, plugin_metadata
 
 try:
     import onnx
@@ -22,7 +23,7 @@ FORMATS = {'onnx': '.onnx', 'openvino': '.xml'}
 def write_onnx(graph: Any, info: ModelInfo, path: str | Path, example_size: tuple[int, int]) -> None:
     """Trace a graph and write it, with its description, as ONNX; the file appears complete or not at all.
 
-    Height, width and number of images are free where `info` leaves them open.
+    Height, width and number of images are free where `info` leaves them open. A file for QGIS takes tiles, see `qgis`.
 
     Args:
         graph: From `build_graph`, or a `QuantizedGraph`.
@@ -39,6 +40,8 @@ def write_onnx(graph: Any, info: ModelInfo, path: str | Path, example_size: tupl
     axes: dict[int, str] = {} if info.batch_size else {0: 'batch'}
     if info.input_size is None:
         axes |= {1: 'height', 2: 'width'}
+    if info.made_for == QGIS:
+        graph, images = QgisGraph(graph, info), images.permute(0, 3, 1, 2) / 255
     names = list(graph.output_names)
     with replacing(path) as temporary, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter('ignore')  # of the tracer, about sizes that are constants in fixed graphs
@@ -56,8 +59,13 @@ def write_onnx(graph: Any, info: ModelInfo, path: str | Path, example_size: tupl
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
             raise ValueError(f'{info.config} cannot be exported to ONNX: {error}') from error
         model = onnx.load(temporary)
-        onnx.helper.set_model_props(model, {KEY: info.to_json()})
+        describe(model, info)
         onnx.save(model, temporary)
+
+
+def describe(model: Any, info: ModelInfo) -> None:
+    """Write a description, and what plugins of QGIS ask for, into the metadata of an `onnx.ModelProto`."""
+    onnx.helper.set_model_props(model, {KEY: info.to_json(), **plugin_metadata(info)})
 
 
 def read_info(path: str | Path) -> ModelInfo:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from projects.command_line import DEFAULT_QUANTIZER, EXPORTED_PRECISIONS, NNCF, OUTPUTS
 
 from ..model_info import MIN_SIDE_PX
+from ..qgis import QGIS
 from ..quantization.settings import QuantizationSettings
 from .onnx_files import FORMATS
 
@@ -26,6 +27,9 @@ class ExportSettings:
         quantizer: How int8 is calibrated, one of `QUANTIZERS`: a method of `deployment/quantization`, or 'nncf'.
         bits: Of int8's grids: 8, or 6 or 4 for narrower ones on the same kernels.
         reconstruct: Learn the rounding of weights.
+        made_for: 'qgis', see `deployment.qgis`; '': this project's own commands.
+        gsd_m: Ground sample distance that the network expects, in metres per pixel; None: what its data say.
+        license: Of the weights, by its name on the Hugging Face Hub, for the model card; '': not stated.
 
     Raises:
         ValueError: These do not go together.
@@ -43,6 +47,9 @@ class ExportSettings:
     quantizer: str = DEFAULT_QUANTIZER
     bits: int = 8
     reconstruct: bool = False
+    made_for: str = ''
+    gsd_m: float | None = None
+    license: str = ''
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -74,6 +81,20 @@ class ExportSettings:
             raise ValueError('--quantizer nncf rounds to 8 bits alone, and learns no rounding; choose another one')
         if self.precision == 'int8' and self.quantizer != NNCF:
             self.quantization()
+        if self.made_for == QGIS:
+            self._check_qgis()
+
+    def _check_qgis(self) -> None:
+        given = {'--format': self.format, '--precision': self.precision, '--output': self.output}
+        wanted = {'--format': 'onnx', '--precision': 'fp32', '--output': 'probabilities'}
+        if unfit := [f'{option} {value}' for option, value in given.items() if value != wanted[option]]:
+            raise ValueError(
+                f'--for qgis writes ONNX in fp32 with probabilities, which plugins read; leave out {unfit[0]}'
+            )
+        if self.dynamic or self.batch_size not in (None, 1):
+            raise ValueError('--for qgis: plugins give one tile of one size at once; leave out --dynamic, --batch-size')
+        if self.size is not None and self.size[0] != self.size[1]:
+            raise ValueError(f'--size {self.size[0]}x{self.size[1]}: tiles for QGIS are square, such as 512x512')
 
     def quantization(self) -> QuantizationSettings | None:
         """How to quantise; None for other precisions and for NNCF.

@@ -21,12 +21,14 @@ from ..model_info import ModelInfo
 from ..model_table.table import CUSTOMARY_SIZES
 from ..predictions import fit_size
 from ..predictor import Predictor, open_predictor
+from ..qgis import QGIS, for_qgis
 from ..quantization.site_report import QuantizationReport, describe_quantization
 from ..scoring import scores_of
 from .calibration_images import NamedImage, calibration_images, images_of_files, images_of_test_set
 from .detection_matching import Cutoffs
 from .exported_file import move_exported, write_description
 from .file_verification import batches_of, cutoffs_of, verify_file, verify_sites, verify_twin, write
+from .ground_sample_distance import known_gsd_m
 from .onnx_files import FORMATS
 from .pytorch_reference import PyTorchReference
 from .settings import ExportSettings
@@ -102,6 +104,9 @@ def export(
     if not settings.dynamic:
         size = settings.size or usual_size(cfg, settings.images)
         info = dataclasses.replace(info, input_size=size, batch_size=settings.batch_size or 1)
+    info = dataclasses.replace(info, gsd_m=settings.gsd_m or known_gsd_m(cfg, info))
+    if settings.made_for == QGIS:
+        info = for_qgis(info, info.gsd_m)
     images = _images(cfg, settings.images, info)
     quantization = settings.quantization()
     calibration = (
