@@ -5,7 +5,8 @@ tools/export.py configs/shvit_fpn_ade20k.py work_dirs/shvit_fpn_ade20k/iter_4000
 tools/export.py configs/shvit_maskrcnn_coco.py epoch_12.pth --format onnx --dynamic --images photos/
 tools/export.py configs/shvit_fpn_ade20k.py iter_400.pth --format openvino --precision int8 --sample --scores
 
-Exit codes: 0 the file and its report (FILE.json, .md, .png) are written, 1 nothing is: it deviates, or cannot be made.
+Exit codes: 0 the file and what describes it (FILE.json, .md, .png, .stac.json) are written, 1 nothing is: it deviates,
+or cannot be made.
 """
 
 import argparse
@@ -65,7 +66,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         help='of int8: 6 and 4 round more coarsely, as fast as 8',
     )
     add('--reconstruct', action='store_true', help='of int8: learn which way weights are rounded')
+    add('--license', default='', metavar='NAME', help='of the weights, as the model card says it, such as apache-2.0')
     add('--scores', action='store_true', help='score the test set before and after')
+    add('--push-to-hub', metavar='USER/NAME', help='push the file and what describes it to the Hugging Face Hub')
     add('--sample', action='store_true', help='use the small generated data set')
     add('--out', type=file_to_write, metavar='FILE', help='default: work_dirs/CONFIG/CONFIG_PRECISION.onnx, .xml')
     add('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='override the config')
@@ -104,6 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
             bits=args.bits,
             reconstruct=args.reconstruct,
             made_for=args.made_for,
+            license=args.license,
             gsd_m=args.resolution_cm and args.resolution_cm / 100,
         )
         cfg = load_config(args.config, args.cfg_options, use_sample if args.sample else None)
@@ -125,6 +129,11 @@ def main(arguments: list[str] | None = None) -> None:
         f'({fixed(latency_ms["pytorch"] / latency_ms["exported"], 2)} times as fast)'
     )
     print(f'wrote {exported.path} ({file_size(exported.file_bytes)}), {", ".join(map(str, reports))}')
+    if args.push_to_hub:
+        with told_in_one_line('export'):
+            from projects.deployment.hub import push_to_hub
+
+            print(f'pushed {push_to_hub(exported.path, args.push_to_hub)}')
 
 
 if __name__ == '__main__':

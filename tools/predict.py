@@ -39,7 +39,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(description='Predict images, folders, globs, videos and GeoTIFFs.')
     add = parser.add_argument
-    add('model', metavar='MODEL', help='config (.py), or exported file (.onnx, .xml)')
+    add('model', metavar='MODEL', help='config (.py), exported file (.onnx, .xml) or hf://USER/NAME')
     add('inputs', metavar='INPUT', nargs='+', help='image, folder, quoted glob, video, or raster')
     add('--checkpoint', metavar='FILE', help='weights, of a config')
     add('--out', metavar='DIR', type=folder_to_write, required=True, help='folder of the results')

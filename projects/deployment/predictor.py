@@ -122,7 +122,7 @@ def open_predictor(
     """Open a config with its checkpoint, or an exported file.
 
     Args:
-        model: A config or its file (`.py`), or an exported `.onnx` or `.xml` file.
+        model: A config or its file (`.py`), an exported `.onnx` or `.xml` file, or one on the hub, `hf://USER/NAME`.
         checkpoint: Weights, for a config alone; None: as the config initialises them.
         runtime: One of `RUNTIMES`; None: by the file's name, see `BY_SUFFIX`.
         device: 'cpu' or 'cuda'; OpenVINO runs on the processor alone.
@@ -135,6 +135,10 @@ def open_predictor(
         UsageError: A runtime that cannot run such a file, device or precision.
         ImportError: The runtime is not installed.
     """
+    if str(model).startswith('hf://'):
+        from .hub import from_pretrained
+
+        model = from_pretrained(str(model))
     path = Path(model.filename if isinstance(model, Config) else model)
     runtime = runtime or BY_SUFFIX.get(path.suffix)
     if runtime not in OPENED_BY or path.suffix not in OPENED_BY[runtime]:

@@ -24,6 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from projects.command_line import UsageError
+
 from .model_info import INSTANCES, ModelInfo
 
 QGIS = 'qgis'
@@ -49,6 +51,19 @@ def for_qgis(info: ModelInfo, gsd_m: float | None) -> ModelInfo:
         )
     side = max(info.input_size or (0, 0))
     return dataclasses.replace(info, made_for=QGIS, gsd_m=gsd_m, input_size=(side, side), batch_size=1)
+
+
+def refuse_masks_in_tiles(info: ModelInfo) -> None:
+    """Refuse files whose masks lie in the whole tile, to what expects them in the box of each object.
+
+    Raises:
+        UsageError: The file is one.
+    """
+    if info.made_for == QGIS and info.task == INSTANCES:
+        raise UsageError(
+            f'{info.config} was exported for QGIS, with masks as Deepness takes them; for anything else take a file '
+            'exported without --for'
+        )
 
 
 def plugin_metadata(info: ModelInfo) -> dict[str, str]:

@@ -35,6 +35,7 @@ from .predictions import (
     scale_detections,
 )
 from .predictor import open_predictor
+from .qgis import refuse_masks_in_tiles
 
 EXPORTED = ('.onnx', '.xml')
 
@@ -138,6 +139,7 @@ class DeployedModel(BaseModel):
         if input_size is not None:
             self.predictor.info = dataclasses.replace(self.predictor.info, input_size=(input_size[0], input_size[1]))
         info = self.predictor.info
+        refuse_masks_in_tiles(info)
         if info.task != task:
             raise ValueError(f'{model} does {info.task}; the config is for {task}')
         if info.classes != tuple(classes):

@@ -1,5 +1,6 @@
 """Whole images through graphs of open and of fixed size."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -76,3 +77,10 @@ def test_results_are_at_their_place_in_the_image(predict, fixed, shape):
     info = replace(DETECTOR, **fixed)
     found = predict(Predictor(Bright(info), info), picture())
     np.testing.assert_allclose(found.boxes, [[40, 30, 70, 60]], atol=1)
+
+
+def test_descriptions_of_earlier_files_are_read():
+    given = json.loads(DETECTOR.to_json())
+    for name in ('made_for', 'gsd_m', 'dataset'):
+        del given[name]
+    assert ModelInfo.from_json(json.dumps(given)) == DETECTOR

@@ -18,11 +18,15 @@ import onnxruntime
 import pytest
 import torch
 
+from projects.command_line import UsageError
 from projects.deployment.export.onnx_files import write_onnx
 from projects.deployment.inference_graphs import build_graph, load_model
-from projects.deployment.model_info import ModelInfo
+from projects.deployment.model_info import INSTANCES, ModelInfo
+from projects.deployment.prediction.command import ModelChoice, predict
+from projects.deployment.prediction.prediction_files import PredictionSettings
 from projects.deployment.predictions import paste_whole_masks
 from projects.deployment.predictor import open_predictor
+from projects.deployment.scoring import DeployedModel
 from projects.training.config import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -221,6 +225,14 @@ def test_a_file_for_qgis_predicts_here_as_well(folder, name):
         np.testing.assert_array_equal(found.labels, expected.labels)
     else:
         np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
+
+
+def test_masks_of_tiles_are_not_taken_for_those_of_boxes(folder, tmp_path):
+    file = exported(folder, 'masks')
+    with pytest.raises(UsageError, match='without --for'):
+        predict(ModelChoice(str(file)), [str(folder / 'photo.png')], tmp_path / 'out', PredictionSettings(()))
+    with pytest.raises(UsageError, match='without --for'):
+        DeployedModel(file, INSTANCES, open_predictor(file).info.classes)
 
 
 def test_boxes_are_those_of_yolov5(folder):

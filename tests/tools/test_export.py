@@ -1,5 +1,6 @@
 """tools/export.py on narrow networks with random weights, and pictures of noise."""
 
+import hashlib
 import importlib.util
 import json
 from pathlib import Path
@@ -76,7 +77,19 @@ def test_a_segmentor_is_written_with_its_description_and_report(folder, tmp_path
     assert info.accuracy['verification']['passed']
     report = json.loads((out.parent / 'model.onnx.json').read_text())
     assert report['verification']['checked'] == 2 * 64 * 96
-    assert 'pixels' in (out.parent / 'model.onnx.md').read_text()
+    card = (out.parent / 'model.onnx.md').read_text()
+    assert card.startswith('---\nlibrary_name: skyline\n')
+    assert 'pixels' in card
+    assert 'model-index' not in card, 'nothing was scored'
+    item = json.loads((out.parent / 'model.onnx.stac.json').read_text())
+    assert {asset['href'] for asset in item['assets'].values()} == {
+        './model.onnx',
+        './model.onnx.json',
+        './model.onnx.md',
+        './model.onnx.png',
+    }
+    assert item['assets']['model']['file:checksum'] == '1220' + hashlib.sha256(out.read_bytes()).hexdigest()
+    assert item['properties']['mlm:architecture'] == 'TimmBackbone mobilenetv3_large_100, FPNHead'
     assert cv2.imread(str(out.parent / 'model.onnx.png')) is not None
     assert not [path for path in out.parent.iterdir() if path.name.startswith('.')]
     image = np.zeros((64, 96, 3), dtype=np.uint8)

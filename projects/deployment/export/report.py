@@ -1,7 +1,6 @@
-"""What is told about an export: JSON, Markdown, and a picture of both predictions."""
+"""What is told about an export: JSON, a model card, a picture of both predictions, and an item for STAC catalogs."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,6 @@ import cv2
 import numpy as np
 
 from projects.reporting.figures import hide_axes, new_figure, write_figure
-from projects.reporting.markdown import bullets, document
-from projects.reporting.number_format import file_size, fixed, three_digits
 from projects.reporting.palette import BLUE, VERMILLION, rgb
 from projects.reporting.tables import Table
 from projects.storage.atomic_files import write_file
@@ -20,6 +17,8 @@ from ..prediction.coco_results import InstanceMask, paste_masks
 from ..prediction.drawing import draw_detections, draw_segmentation
 from ..predictions import Detections, Prediction, Segmentation
 from .detection_matching import match_detections
+from .model_card import render
+from .stac_item import stac_item
 from .verified_export import Export
 
 SHOWN = 3  # images in the picture
@@ -27,15 +26,26 @@ LEAST_SCORE = 0.3  # of detections that are drawn
 
 
 def write_report(export: Export) -> list[Path]:
-    """Write `FILE.json`, `FILE.md` and `FILE.png` beside an exported file; returns their names."""
+    """Write `FILE.json`, `FILE.md`, `FILE.png` and `FILE.stac.json` beside an exported file; returns their names."""
     paths = [export.path.with_name(f'{export.path.name}.{suffix}') for suffix in ('json', 'md', 'png')]
     content = describe(export)
     write_file(paths[0], json.dumps(content, indent=2))
     sites: list[str | Table] = (
         [] if export.quantization is None else [str(export.quantization), export.quantization.table()]
     )
-    write_file(paths[1], render(content, paths[2].name, sites))
+    write_file(paths[1], render(content, export.info, paths[2].name, sites, export.license))
     _draw(export, paths[2])
+    item = stac_item(
+        export.info,
+        export.path,
+        paths,
+        architecture=export.architecture,
+        num_parameters=export.num_parameters,
+        with_offsets=hasattr(getattr(export.reference.model, 'roi_head', None), 'offset_head'),
+        license=export.license,
+    )
+    paths.append(export.path.with_name(f'{export.path.name}.stac.json'))
+    write_file(paths[-1], json.dumps(item, indent=2))
     return paths
 
 
@@ -46,6 +56,8 @@ def describe(export: Export) -> dict[str, Any]:
         'file': export.path.name,
         'config': info.config,
         'task': info.task,
+        'architecture': export.architecture,
+        'num_parameters': export.num_parameters,
         'precision': info.precision,
         'input_size': info.input_size,
         'batch_size': info.batch_size,
@@ -56,39 +68,6 @@ def describe(export: Export) -> dict[str, Any]:
         'scores': export.scores,
         **({} if export.quantization is None else {'quantization': export.quantization.to_dict()}),
     }
-
-
-def render(content: dict[str, Any], picture: str, more: Sequence[str | Table] = ()) -> str:
-    """Return the same as Markdown, and more parts behind it."""
-    verification, latency_ms = content['verification'], content['latency_ms']
-    size = 'any size' if content['input_size'] is None else '{}x{} px'.format(*content['input_size'])
-    batch = 'any number' if content['batch_size'] is None else content['batch_size']
-    what = 'detections' if verification['is_detection'] else 'pixels'
-    rows = [
-        [
-            'latency of a batch (median, in turns)',
-            f'{three_digits(latency_ms["pytorch"])} ms',
-            f'{three_digits(latency_ms["exported"])} ms ({fixed(content["speedup"], 2)} times as fast)',
-        ],
-        [
-            f'equal {what} on {verification["images"]} images',
-            f'{verification["checked"]:,}',
-            f'{verification["equal"]:,} ({verification["share"]:.3%})',
-        ],
-    ]
-    before, after = content['scores'].get('pytorch', {}), content['scores'].get('exported', {})
-    rows += [[name, f'{before[name]:.4g}', f'{value:.4g}'] for name, value in after.items() if name in before]
-    parts = [
-        f'# {content["file"]}',
-        f'{content["config"]}, {content["task"]}, {content["precision"]}; images of {size}, {batch} per call; '
-        f'{file_size(content["file_mib"] * 2**20)}',
-        Table('', ['', 'PyTorch', 'exported'], rows),
-        verification['note'] and f'Verified {verification["note"]}.',
-        bullets((f'{case["image"]}: {case["text"]}' for case in verification['worst']), 'Largest deviations:'),
-        f'![predictions]({picture})',
-        *more,
-    ]
-    return document(parts) + '\n'
 
 
 def _draw(export: Export, path: Path) -> None:

@@ -54,6 +54,9 @@ class Export:
         predictor: what predicts them.
         reference: OpenMMLab's own inference.
         cutoffs: Of a detector.
+        architecture: Of the network, in words.
+        num_parameters: Of the network, without heads that only training uses.
+        license: Of the weights; '': not stated.
         quantization: What was rounded how, if this project did it.
     """
 
@@ -67,6 +70,9 @@ class Export:
     predictor: Predictor
     reference: PyTorchReference
     cutoffs: Cutoffs
+    architecture: str
+    num_parameters: int
+    license: str = ''
     quantization: QuantizationReport | None = None
 
 
@@ -117,6 +123,7 @@ def export(
     model = load_model(cfg, checkpoint)
     reference = PyTorchReference(copy.deepcopy(model))
     info = dataclasses.replace(info, strides=_strides(model))
+    num_parameters = _num_parameters(model)
     if hasattr(model.backbone, 'fuse'):
         model.backbone.fuse()
 
@@ -164,6 +171,9 @@ def export(
         predictor,
         reference,
         cutoffs_of(model.test_cfg),
+        _architecture(cfg),
+        num_parameters,
+        settings.license,
         described,
     )
 
@@ -209,6 +219,20 @@ def _strides(model: Any) -> tuple[int, ...]:
         return tuple(int(stride) for stride in chosen)
     head = model.rpn_head if hasattr(model, 'rpn_head') else model.bbox_head
     return tuple(int(stride[0]) for stride in head.prior_generator.strides)
+
+
+def _architecture(cfg: Config) -> str:
+    """Backbone, with the name of its variant, and what stands on it."""
+    backbone, head = cfg.model.backbone, cfg.model.get('decode_head')
+    variant = backbone.get('arch')
+    name = f'{backbone.type} {variant}' if isinstance(variant, str) else str(backbone.type)
+    top = cfg.model.type if head is None else f'{head.type} {head.decoder}' if 'decoder' in head else head.type
+    return f'{name}, {top}'
+
+
+def _num_parameters(model: Any) -> int:
+    trained = model.named_parameters()
+    return sum(parameter.numel() for name, parameter in trained if not name.startswith('auxiliary_head.'))
 
 
 def _floats(scores: dict[str, Any]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from projects.training.config import load_config, locate
 
 from ..model_info import ModelInfo
 from ..predictor import Predictor, open_predictor
+from ..qgis import refuse_masks_in_tiles
 from .image_files import RASTER, find_inputs
 from .part_run import PartReport, predict_part
 from .parts import Part
@@ -28,7 +30,7 @@ class ModelChoice:
     """A model, and how it is run.
 
     Attributes:
-        model: Config (`.py`), or exported file.
+        model: Config (`.py`), or exported file, or one on the hub, `hf://USER/NAME`.
         checkpoint: Weights, of a config.
         runtime: See `open_predictor`, as the following.
         device: 'cpu' or 'cuda'.
@@ -45,6 +47,15 @@ class ModelChoice:
     threads: int | None = None
     cfg_options: dict[str, Any] | None = None
 
+    @cached_property
+    def file(self) -> Path:
+        """The config or exported file; what is on the hub is fetched, once."""
+        if not self.model.startswith('hf://'):
+            return locate(self.model)
+        from ..hub import from_pretrained
+
+        return from_pretrained(self.model)
+
     def open(self) -> Predictor:
         """The predictor.
 
@@ -52,7 +63,7 @@ class ModelChoice:
             FileNotFoundError: There is no such file.
             UsageError: The options do not go together.
         """
-        model = locate(self.model)
+        model = self.file
         options: dict[str, Any] = {key: getattr(self, key) for key in ('runtime', 'device', 'precision', 'threads')}
         if self.device == 'cuda' and 'LOCAL_RANK' in os.environ:
             torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
@@ -72,7 +83,7 @@ class ModelChoice:
 
     def weights(self) -> str:
         """A short name for the content of the files that the model is in."""
-        model = locate(self.model)
+        model = self.file
         files = [model, model.with_suffix('.bin'), *([Path(self.checkpoint)] if self.checkpoint else [])]
         return digest(file.read_bytes() for file in files if file.is_file())
 
@@ -115,6 +126,7 @@ def predict(
         from .rasters.layers import layers_of  # needs the extra 'geo'
     predictor = choice.open()
     info = predictor.info
+    refuse_masks_in_tiles(info)
     possible = writable(info)
     if unfit := set(settings.write) - set(possible):
         raise UsageError(f'--write {" ".join(sorted(unfit))}: {info.task} gives {" ".join(possible)}')
