@@ -40,7 +40,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(description='Predict images, folders, globs, videos and GeoTIFFs.')
     add = parser.add_argument
     add('model', metavar='MODEL', help='config (.py), exported file (.onnx, .xml) or hf://USER/NAME')
-    add('inputs', metavar='INPUT', nargs='+', help='image, folder, quoted glob, video, or raster')
+    add('inputs', metavar='INPUT', nargs='+', help='image, folder, quoted glob, video, raster, https://..., STAC item')
     add('--checkpoint', metavar='FILE', help='weights, of a config')
     add('--out', metavar='DIR', type=folder_to_write, required=True, help='folder of the results')
     add('--write', nargs='+', help='of overlays, masks, coco (detectors), shares (segmentors); default: all that apply')
@@ -62,6 +62,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     raster('--overlap', type=whole_number(0), help='of windows, in pixels (default: an eighth or quarter of a window)')
     raster('--bands', type=whole_number(), nargs='+', help='one band, or those of red, green and blue (from 1)')
     raster('--gsd', type=number(above=0), metavar='METRES', help='resample to this ground sample distance')
+    raster('--bbox', type=number(), nargs=4, metavar=('W', 'S', 'E', 'N'), help='only this part, in degrees')
+    raster('--asset', metavar='NAME', help='of STAC items (default: visual, or the only image)')
+    raster('--hosts', nargs='+', default=[], help='that items and VRTs may read from, besides those of addresses')
     raster('--layers', nargs='+', default=[], help='of probability, labels, confidence, probabilities')
     raster('--polygons', choices=[*POLYGON_FORMATS, 'none'], default='gpkg', help='of buildings (default: gpkg)')
     raster('--min-area-m2', type=number(at_least=0), default=0.0, help='leave out smaller buildings (default: 0)')
@@ -100,7 +103,14 @@ def predict(args: argparse.Namespace) -> Any:
         maps=map_settings(args) if args.html else None,
     )
     part = None if args.part is None else find_part(args.part)
-    return predict(choice, args.inputs, args.out, settings, resume=args.resume, part=part, join=args.join)
+    source = None
+    if args.bbox or args.asset or args.hosts:
+        from projects.geodata.remote_rasters import SourceChoice
+
+        source = SourceChoice(args.asset, args.bbox and tuple(args.bbox), tuple(args.hosts))
+    return predict(
+        choice, args.inputs, args.out, settings, resume=args.resume, part=part, join=args.join, source=source
+    )
 
 
 def map_settings(args: argparse.Namespace) -> Any:

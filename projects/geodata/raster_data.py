@@ -87,7 +87,7 @@ def read_bands(dataset: Any, bands: tuple[int, ...], window: Any) -> np.ndarray:
 
 
 def find_data_rule(
-    source: Any, bands: tuple[int, ...], *, look_closer: bool = True
+    source: Any, bands: tuple[int, ...], *, look_closer: bool = True, strict: bool = False
 ) -> tuple[DataRule, Sample, list[str]]:
     """Find out which pixels of an open data set have data.
 
@@ -95,9 +95,13 @@ def find_data_rule(
         source: The data set.
         bands: Those that are read.
         look_closer: Notice undeclared values, too.
+        strict: Do not pass over what cannot be read, as a server may give it the next time.
 
     Returns:
         The rule, a sample of the image, and what was noticed, in words.
+
+    Raises:
+        rasterio.errors.RasterioError: What is sampled cannot be read, and `strict`.
     """
     flags = source.mask_flag_enums
     masked = [band for band in bands if not {MaskFlags.all_valid, MaskFlags.alpha} & set(flags[band - 1])]
@@ -106,7 +110,7 @@ def find_data_rule(
     flagged = [n for n, use in enumerate(source.colorinterp, 1) if use == ColorInterp.alpha and n not in bands]
     rule = DataRule(tuple(masked))
     unnamed = None if flagged else _unnamed_band(source, bands)
-    sample = _sampled(source, bands, rule, flagged[0] if flagged else unnamed)
+    sample = _sampled(source, bands, rule, flagged[0] if flagged else unnamed, strict)
     notes = []
     if unnamed is not None and sample.opacity is not None and _says_where_data_is(sample.opacity, sample.values):
         rule = replace(rule, alpha=unnamed)
@@ -141,7 +145,7 @@ def find_data_rule(
     return rule, sample, notes
 
 
-def _sampled(source: Any, bands: tuple[int, ...], rule: DataRule, alpha: int | None) -> Sample:
+def _sampled(source: Any, bands: tuple[int, ...], rule: DataRule, alpha: int | None, strict: bool) -> Sample:
     width, height = source.width, source.height
     parts = []
     for column, row, w, h in sample_windows(width, height):
@@ -151,6 +155,8 @@ def _sampled(source: Any, bands: tuple[int, ...], rule: DataRule, alpha: int | N
             valid = rule.read(source, window, values)
             opacity = valid if alpha is None else source.read(alpha, window=window)
         except rasterio.errors.RasterioError:
+            if strict:
+                raise
             continue  # named when it is read
         rows, columns = np.arange(row, row + h)[:, None], np.arange(column, column + w)
         is_edge = (rows == 0) | (rows == height - 1) | (columns == 0) | (columns == width - 1)

@@ -23,12 +23,14 @@ from .raster_rules import (
     is_north_up,
     placement_notes,
 )
+from .raster_sources import HTTP_OPTIONS, SAFE, UnreachableError, check_sources
 from .raster_writing import rasterize, write_geotiff
 
 __all__ = [
     'NoDataError',
     'Raster',
     'UnplacedError',
+    'UnreachableError',
     'UnreadableWindowError',
     'open_band',
     'open_raster',
@@ -51,6 +53,7 @@ class Raster:
         rule: Which pixels have data.
         notes: What was decided on opening, in words.
         limits: Values that become 0 and 255, numbers or arrays (B, 1, 1); None: 8-bit values are kept.
+        is_remote: Whether something of it is read from a server, which may not answer.
     """
 
     dataset: Any
@@ -58,6 +61,7 @@ class Raster:
     rule: DataRule
     notes: list[str]
     limits: tuple[Any, Any] | None = None
+    is_remote: bool = False
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -142,6 +146,8 @@ class Raster:
             values = read_bands(self.dataset, self.bands, window)
             valid = self.rule.read(self.dataset, window, values)
         except rasterio.errors.RasterioError as error:
+            if self.is_remote:
+                raise UnreachableError(f'{self.dataset.name}: the server stopped answering: {error}') from error
             raise UnreadableWindowError(str(error.__cause__ or error)) from error
         return np.s_[top - row : bottom - row, left - column : right - column], values, valid
 
@@ -185,13 +191,18 @@ def open_raster(
     if gsd_m is not None and (as_stored or not gsd_m > 0):
         raise ValueError(f'gsd_m = {gsd_m}: expected metres per pixel, more than 0, and not as_stored')
     with ExitStack() as stack:
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES))
+        is_remote = check_sources(path)
+        options = SAFE | (HTTP_OPTIONS if is_remote else {})
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, **options))
         source = stack.enter_context(_open(path))
         if not as_stored:
             check_placed(source, path)
         chosen, note = choose_bands(source, path, bands)
-        rule, sample, found = find_data_rule(source, chosen)
-        raster = Raster(source, chosen, rule, [note])
+        try:
+            rule, sample, found = find_data_rule(source, chosen, strict=is_remote)
+        except rasterio.errors.RasterioError as error:
+            raise UnreachableError(f'{path}: the server stopped answering: {error}') from error
+        raster = Raster(source, chosen, rule, [note], is_remote=is_remote)
         if as_stored:
             raster.notes += placement_notes(source)
         elif gsd_m is not None or source.crs.is_geographic:
@@ -233,7 +244,8 @@ def open_band(path: str | Path) -> Iterator[Raster]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f'the raster {path} does not exist')
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), ExitStack() as stack:
+    options = SAFE | (HTTP_OPTIONS if check_sources(path) else {})
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, **options), ExitStack() as stack:
         source = stack.enter_context(_open(path))
         check_placed(source, path)
         rule, _, notes = find_data_rule(source, (1,), look_closer=False)

@@ -1,11 +1,13 @@
 """From what is typed to predictions: which model, which inputs, and whether they go together."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.logging import MMLogger
@@ -23,6 +25,12 @@ from .parts import Part
 from .prediction_files import PredictionSettings, writable
 from .processes import leave_processes
 from .run import RunReport, predict_inputs
+
+if TYPE_CHECKING:  # it needs the extra 'geo'
+    from projects.geodata.remote_rasters import SourceChoice
+
+ADDRESSES, ITEMS = ('http://', 'https://'), ('.json', '.geojson')
+INPUTS = 'inputs'  # folder of the results with what says which pixels of others were read
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,7 @@ def predict(
     resume: bool = False,
     part: Part | None = None,
     join: bool = False,
+    source: SourceChoice | None = None,
 ) -> RunReport | PartReport | None:
     """Predict inputs of any kind into a folder.
 
@@ -108,6 +117,7 @@ def predict(
         resume: Go on where another run was stopped.
         part: Predict that of several that wait for none; None: all of it, alone or with others of `torchrun`.
         join: Join what parts have predicted.
+        source: What is read of addresses, STAC items, and of rasters in part.
 
     Returns:
         What came of it, in the first process or of the part; None in the others.
@@ -120,7 +130,7 @@ def predict(
     """
     if (part or join) and int(os.environ.get('WORLD_SIZE', 1)) > 1:
         raise UsageError('--part and --join are for processes that wait for none; start each without torchrun')
-    files = find_inputs(inputs, out)
+    files = find_inputs(_local(inputs, out, source), out)
     has_rasters = any(file.kind == RASTER for file in files)
     if has_rasters:
         from .rasters.layers import layers_of  # needs the extra 'geo'
@@ -142,6 +152,20 @@ def predict(
     report = predict_inputs(predictor, files, out, settings, identity=identity, resume=resume, join=join)
     leave_processes()
     return report
+
+
+def _local(inputs: Sequence[str], out: Path, source: SourceChoice | None) -> list[str]:
+    """Files, folders and globs in place of addresses, STAC items, and of rasters that are read in part."""
+    if source is None and not any(given.startswith(ADDRESSES) or given.lower().endswith(ITEMS) for given in inputs):
+        return list(inputs)
+    from projects.geodata.raster_sources import allow_host
+    from projects.geodata.remote_rasters import SourceChoice, is_elsewhere, to_local  # needs the extra 'geo'
+
+    choice = source or SourceChoice()
+    for host in choice.hosts:
+        allow_host(host)
+    whole = choice.bbox_deg is None
+    return [str(to_local(one, out / INPUTS, choice)) if is_elsewhere(one) or not whole else one for one in inputs]
 
 
 def identity_of(choice: ModelChoice, info: ModelInfo, settings: PredictionSettings) -> dict[str, Any]:

@@ -1,0 +1,121 @@
+"""Where the pixels of an image come from, and whether they may: files that it names, and servers.
+
+An image that refers to others, a VRT, may come from anybody. GDAL would open whatever it names, on this machine, on
+other hosts, in databases, and run its Python. Here it may name files that exist, and read from hosts that the user has
+named (`allow_host`); all else is refused before GDAL sees it. GDAL follows redirections of those hosts.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+HTTP = ('http://', 'https://')
+CURL = '/vsicurl/'  # GDAL's prefix for files on servers
+DEEPEST = 4  # of virtual data sets within one another
+NAMING = ('SourceFilename', 'SourceDataset')  # elements of a VRT that name other images
+ELSEWHERE = re.compile(r'/vsi|\s*<|\s*\{|[A-Za-z][A-Za-z0-9_+-]+:')  # services, XML in place of a name, ...
+# For all images: no Python of theirs is run, raw bytes are read beside them alone.
+SAFE: dict[str, Any] = {
+    'GDAL_VRT_ENABLE_PYTHON': 'NO',
+    'GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE': 'SIBLING_OR_CHILD_OF_VRT_PATH',
+}
+# For those on servers: nothing beside them is looked for, and a server that is silent is given up.
+HTTP_OPTIONS: dict[str, Any] = {
+    'GDAL_DISABLE_READDIR_ON_OPEN': 'EMPTY_DIR',
+    'GDAL_HTTP_CONNECTTIMEOUT': 10,
+    'GDAL_HTTP_TIMEOUT': 60,
+    'GDAL_HTTP_MAX_RETRY': 3,
+    'GDAL_HTTP_RETRY_DELAY': 1,
+    'CPL_VSIL_CURL_NON_CACHED': CURL,
+}
+_hosts: set[str] = set()  # that the user named in this process
+
+
+class UnreachableError(OSError):
+    """A server did not give what it should."""
+
+
+def allow_host(address: str) -> None:
+    """Let images read from a host, such as 'example.org' or 'localhost:8000', or that of a URL."""
+    _hosts.add(host_of(address) if '://' in address else address.lower())
+
+
+def host_of(url: str) -> str:
+    """Host and port of a URL, without name and password."""
+    return urlsplit(url).netloc.rpartition('@')[2].lower()
+
+
+def check_host(url: str, whose: str | Path) -> None:
+    """Refuse a host that the user has not named.
+
+    Raises:
+        ValueError: It is such a host.
+    """
+    if host_of(url) not in _hosts:
+        raise ValueError(
+            f'{whose} reads from another host, {host_of(url)}, which nobody asked for; if you trust it: --hosts '
+            f'{host_of(url)}'
+        )
+
+
+def check_sources(path: Path, depth: int = 0) -> bool:
+    """Refuse an image that names what it may not read, or what is not there.
+
+    Returns:
+        Whether something of it comes from a server.
+
+    Raises:
+        FileNotFoundError: A file that it names does not exist.
+        ValueError: It names anything else than image files and allowed hosts, would run Python, or is a service.
+    """
+    with path.open('rb') as file:
+        head = file.read(512).removeprefix(b'\xef\xbb\xbf').lstrip()
+    if not head.startswith((b'<', b'{')):
+        return False
+    if not head.startswith(b'<VRTDataset') and not (head.startswith((b'<?xml', b'<!--')) and b'<VRTDataset' in head):
+        raise ValueError(f'{path} is no image, but describes where one is; expected pixels, or a VRT')
+    content = path.read_bytes()
+    if b'<!' in content.replace(b'<!--', b''):
+        raise ValueError(f'{path} defines entities or other declarations, which no VRT needs')
+    try:
+        root = ElementTree.fromstring(content)  # noqa: S314 (without declarations)
+    except ElementTree.ParseError as error:
+        raise ValueError(f'{path} is no VRT that can be read: {error}') from error
+    if depth > DEEPEST:
+        raise ValueError(f'{path}: more than {DEEPEST} virtual data sets within one another; does one name itself?')
+    languages = {(element.text or '').strip().lower() for element in root.iter('PixelFunctionLanguage')}
+    if 'python' in languages:
+        raise ValueError(f'{path} would run Python (PixelFunctionLanguage), which is refused; compute its pixels first')
+    is_remote, missing = False, []
+    for name, source in _sources(root, path):
+        if name.removeprefix(CURL).startswith(HTTP):
+            check_host(name.removeprefix(CURL), path)
+            is_remote = True
+        elif ELSEWHERE.match(name):
+            raise ValueError(f'{path} names {name[:80]!r} as a source, which is refused; expected files, or https://')
+        elif not source.is_file():
+            missing.append(name)
+        else:
+            is_remote |= check_sources(source, depth + 1)
+    if missing:
+        more = f' and {len(missing) - 1} more' if len(missing) > 1 else ''
+        raise FileNotFoundError(
+            f'{path} is made of files that do not exist: {missing[0]}{more}; bring them there, or make it anew: '
+            f'gdalbuildvrt {path.name} ...'
+        )
+    return is_remote
+
+
+def _sources(root: ElementTree.Element, path: Path) -> Iterator[tuple[str, Path]]:
+    """Names of other images, as they stand there, and where they are if they are files."""
+    raw = {id(element) for band in root.iter('VRTRasterBand') if 'Raw' in band.get('subClass', '') for element in band}
+    for element in root.iter():
+        if element.tag in NAMING:
+            name = (element.text or '').strip()
+            source = path.parent / name if element.get('relativeToVRT') == '1' else Path(name)
+            if id(element) in raw and not source.resolve().is_relative_to(path.parent.resolve()):
+                raise ValueError(f'{path} takes the bytes of {name} for pixels, which lies outside of its folder')
+            yield name, source
