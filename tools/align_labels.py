@@ -6,18 +6,27 @@ tools/align_labels.py --image city.tif --labels footprints.gpkg --height-column 
 
 tools/align_labels.py --check footprints.gpkg
 
-Needs no clean labels and no training. Writes roofs and footprints as two layers, with a table in JSON and a picture
-beside. An interrupted run goes on where it was. `--check` measures it on rendered scenes of a city.
+Needs no clean labels and no training. Writes roofs and footprints as two layers, with a table in JSON, a picture and a
+map (`--html`) beside. An interrupted run goes on where it was. `--check` measures it on rendered scenes of a city.
 """
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
-from projects.command_line import MEANINGS, Parser, file_to_write, number, told_in_one_line, whole_number
+from projects.command_line import (
+    MEANINGS,
+    Parser,
+    command_of,
+    file_to_write,
+    number,
+    told_in_one_line,
+    whole_number,
+)
 from projects.storage.atomic_files import write_file
 
 
@@ -58,6 +67,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--layer', metavar='NAME', help='layer of the labels (default: the only one of polygons)')
     add('--assume-crs', metavar='CRS', help='coordinate system of labels that state none, such as EPSG:4326')
     add('--processes', metavar='N', type=whole_number(), default=1, help='that work on parts of it (default: 1)')
+    add('--html', action='store_true', help='a map to look around on, beside the output')
     add('--overwrite', action='store_true', help='forget what an interruption with other settings left')
     add(
         '--check',
@@ -142,7 +152,15 @@ def main(arguments: list[str] | None = None) -> None:
         write_picture(result, roofs, args.image, settings.bands, args.out.with_suffix('.png'))
         write_file(args.out.with_suffix('.json'), json.dumps(summary(result, roofs, classes), indent=1))
         write_layers({'roofs': roofs, 'footprints': footprints}, args.out)
+        if args.html:
+            from projects.building_extraction.misalignment.alignment.map_page import write_map
+
+            words = sys.argv[1:] if arguments is None else arguments
+            command = shlex.join([*command_of('align_labels'), *words])
+            write_map(result, roofs, footprints, settings, classes, args.out.with_suffix('.html'), command)
     print(as_text(result, roofs, classes))
+    if args.html:
+        print(f'wrote {args.out.with_suffix(".html")}')
     print(f'wrote {args.out}, with {args.out.with_suffix(".json").name} and {args.out.with_suffix(".png").name} beside')
 
 

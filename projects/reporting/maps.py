@@ -8,6 +8,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from importlib.metadata import distribution
 from importlib.resources import files
@@ -187,9 +188,10 @@ def write_map_page(
         path: `.html` in an existing folder.
         title: Of the page.
         views: What is on the map, at least one.
-        facts: What else must be known, such as date, model and command, by its name.
+        facts: What else must be known, such as model and command, by its name; the date is added.
         limit_mb: About how large the page may become.
     """
+    facts = {**facts, 'date': f'{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}'}
     page = render_page(
         TEMPLATES / 'map_page.html', title, views=views, facts=facts, limit_mb=limit_mb - 0.2
     )  # 0.2: Leaflet itself

@@ -1,7 +1,9 @@
-"""The report as one HTML page that needs nothing else: no scripts, no files, no network."""
+"""The report as one HTML page that needs nothing else: no files, no network."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from projects.reporting.maps import MapView
 from projects.reporting.pages import render_page
 
 from .completeness import failed_runs, gaps, last_line, missing_runs
@@ -22,12 +24,13 @@ from .verdict import CLAIM, judge_study
 MAX_ERROR_CHARACTERS = 8000
 
 
-def results_html(results: Results, pictures: dict[str, bytes | None]) -> str:
+def results_html(results: Results, pictures: dict[str, bytes | None], tiles: Sequence[MapView] = ()) -> str:
     """Return the report as one page that needs nothing else.
 
     Args:
         results: Of `read_results`.
         pictures: PNG by name: f1_per_height_class, learning_curves, panels and f1_by_AXIS; None for none.
+        tiles: Views of a map.
     """
     study = results.study
     return render_page(
@@ -39,6 +42,7 @@ def results_html(results: Results, pictures: dict[str, bytes | None]) -> str:
         claim=CLAIM,
         verdict=judge_study(results),
         pictures=pictures,
+        tiles=tiles,
         equal_steps=equal_steps_tables(results),
         scores=score_tables(results),
         axes=[(axis, axis_table(results, axis), pictures.get(f'f1_by_{axis.name}')) for axis in study.axes],

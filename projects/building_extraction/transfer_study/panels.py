@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from projects.reporting.figures import add_legend, hide_axes, new_figure
+from projects.reporting.maps import MapView, Picture
 from projects.reporting.number_format import fixed
 from projects.reporting.palette import SKY, VERMILLION, WHITE, YELLOW, rgb
 
@@ -25,6 +26,7 @@ from .records import MAIN, Results, RunRecord, StudyRecord
 from .results import finished_runs, method_titles
 
 RIGHT, FALSE, MISSED = SKY, VERMILLION, YELLOW
+OUTCOMES: dict[str, str | None] = {'building found': RIGHT, 'false alarm': FALSE, 'building missed': MISSED}
 CELL_INCHES = 2.1
 
 
@@ -81,11 +83,7 @@ def draw_panels(results: Results, folder: Path) -> Figure | None:
         hide_axes(axes)
     for axes, title in zip(grid[0], ['image', 'label', *columns], strict=True):
         axes.set_title(title, fontsize=9)
-    handles = [
-        Patch(color=RIGHT, label='building found'),
-        Patch(color=FALSE, label='false alarm'),
-        Patch(color=MISSED, label='building missed'),
-    ]
+    handles = [Patch(color=color, label=name) for name, color in OUTCOMES.items()]
     shown: set[str] = set()
     for cells, tile in zip(grid, tiles, strict=True):
         image = _read_image(folder / study.panel_images, tile)
@@ -103,6 +101,44 @@ def draw_panels(results: Results, folder: Path) -> Figure | None:
     return figure
 
 
+def tile_views(results: Results, folder: Path) -> list[MapView]:
+    """The same tiles as views of a map, at their full size; methods without a prediction of a tile are left out.
+
+    Args:
+        results: Of `read_results`.
+        folder: The study's.
+
+    Raises:
+        FileNotFoundError: See `draw_panels`, as of the following.
+        ValueError: A mask is unfit.
+    """
+    study, views = results.study, []
+    runs = {title: _shown_run(results, method) for method, title in method_titles(study).items()}
+    for tile in study.panel_tiles:
+        image = _read_image(folder / study.panel_images, tile)
+        size = image.shape[:2]
+        label = read_mask(folder / study.panel_labels / f'{tile}.png', {0, IGNORED_GRAY, BUILDING_GRAY}, size)
+        building, heights_m = label == BUILDING_GRAY, _read_heights(study, folder, tile)
+        colors: dict[str, str | None] = {'building': WHITE} if heights_m is None else dict(study.height_classes.colors)
+        classes = np.zeros(size, int) if heights_m is None else study.height_classes.index(heights_m)
+        pictures = [
+            Picture('image', np.dstack([image, np.full(size, 255, np.uint8)])),
+            Picture.of_labels('label', classes, building, colors),
+        ]
+        notes = []
+        for title, run in runs.items():
+            path = Path(folder, run.folder or '', run.predictions or '', f'{tile}.png') if run else Path()
+            if not path.is_file():
+                continue
+            prediction = read_mask(path, {0, BUILDING_GRAY}, size)
+            kinds = np.select(_outcomes(label, prediction), range(len(OUTCOMES)), len(OUTCOMES))
+            pictures.append(Picture.of_labels(title, kinds, label != IGNORED_GRAY, OUTCOMES))
+            f1 = tile_f1(label, prediction)
+            notes.append(f'{title}: {"no building" if f1 is None else f"F1 {fixed(f1)}"}')
+        views.append(MapView(tile, (size[1], size[0]), pictures, notes=notes))
+    return views
+
+
 def overlay(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Colour a grey image by right, false and missed building pixels; ignored pixels stay grey.
 
@@ -114,9 +150,13 @@ def overlay(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.
     Returns:
         RGB of shape (H, W, 3), uint8.
     """
+    return _colored(image, list(zip((RIGHT, FALSE, MISSED), _outcomes(label, prediction), strict=True)))
+
+
+def _outcomes(label: np.ndarray, prediction: np.ndarray) -> list[np.ndarray]:
+    """Pixels that are right, false and missed."""
     counted, truth, found = label != IGNORED_GRAY, label == BUILDING_GRAY, prediction == BUILDING_GRAY
-    areas = [(RIGHT, truth & found), (FALSE, ~truth & found & counted), (MISSED, truth & ~found)]
-    return _colored(image, areas)
+    return [truth & found, ~truth & found & counted, truth & ~found]
 
 
 def tile_f1(label: np.ndarray, prediction: np.ndarray) -> float | None:

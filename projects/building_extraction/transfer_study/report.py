@@ -12,7 +12,7 @@ from .charts import draw_axis, draw_bars, draw_learning_curves
 from .completeness import failed_runs, gaps, last_line, missing_runs
 from .doubts import doubts
 from .page import results_html
-from .panels import draw_panels
+from .panels import draw_panels, tile_views
 from .records import Results
 from .results import read_results, write_results
 from .tables import axis_table, cost_table, equal_steps_tables, misalignment_table, score_tables, tuning_table
@@ -50,7 +50,7 @@ def write_report(folder: Path) -> Path:
             path.unlink(missing_ok=True)
         else:
             write_file(path, picture)
-    write_file(folder / 'report.html', results_html(results, pictures))
+    write_file(folder / 'report.html', results_html(results, pictures, tile_views(results, folder)))
     return folder / 'report.html'
 
 

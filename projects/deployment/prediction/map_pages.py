@@ -1,7 +1,6 @@
 """Predictions as maps that one can look around on, a page for each image or raster."""
 
 from collections.abc import Container, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -111,7 +110,6 @@ def write_prediction_map(file: InputFile, view: MapView, out: Path, info: ModelI
         'coordinate system': (view.place.crs if view.place else '') or 'not known: places are in pixels',
         'model': settings.model or info.config,
         'recipe': f'{info.config}, {info.task}, {info.precision}',
-        'date': datetime.now().astimezone().strftime('%Y-%m-%d %H:%M %Z'),
         'command': settings.command,
     }
     path = page_of(file, out)

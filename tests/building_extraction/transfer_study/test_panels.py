@@ -10,7 +10,9 @@ from projects.building_extraction.transfer_study.panels import (
     overlay,
     read_mask,
     tile_f1,
+    tile_views,
 )
+from projects.building_extraction.transfer_study.report import write_report
 from projects.building_extraction.transfer_study.results import read_results
 from projects.reporting.figures import png
 from projects.reporting.palette import rgb
@@ -81,8 +83,28 @@ def test_the_label_shows_height_classes_where_heights_are_known(panel_study):
     ]  # and no class that is not seen
 
 
+def test_a_map_has_a_view_of_each_tile_with_what_each_method_finds(panel_study):
+    (view,) = tile_views(read_results(panel_study.path), panel_study.path)
+    assert (view.title, view.size_px, view.notes) == ('test_0003', (32, 32), ['SDA: F1 50.0'])
+    assert [picture.name for picture in view.pictures] == ['image', 'label', 'SDA']
+    image, label, found = (picture.rgba for picture in view.pictures)
+    assert (image == (90, 90, 90, 255)).all()
+    assert ((label[..., 3] > 0) == (LABEL == 255)).all()
+    for (row, column), color in {(6, 9): RIGHT, (6, 14): FALSE, (6, 5): MISSED}.items():
+        assert tuple(found[row, column]) == (*rgb(color), 255)
+    assert not found[[20, 6], [20, 30], 3].any()  # right without a building, and ignored
+    assert [(key.label, key.count) for key in view.pictures[2].keys] == [
+        ('building found', '33.3%'),
+        ('false alarm', '33.3%'),
+        ('building missed', '33.3%'),
+    ]
+    page = write_report(panel_study.path).read_text()
+    assert page.count('class="map"') == 1
+
+
 def test_a_study_without_tiles_has_no_panels(study_folder):
     study_folder.write_study()
+    assert tile_views(read_results(study_folder.path), study_folder.path) == []
     assert draw_panels(read_results(study_folder.path), study_folder.path) is None
 
 

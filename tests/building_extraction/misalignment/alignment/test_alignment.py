@@ -64,7 +64,7 @@ def true_moves_m(heights_m):
 
 def test_labels_find_their_roofs(scene, tmp_path, capsys):
     folder, heights_m, one_tier = scene
-    roofs, footprints, told = run(folder, tmp_path / 'out.gpkg')
+    roofs, footprints, told = run(folder, tmp_path / 'out.gpkg', '--html')
     found_m = roofs[['dx_m', 'dy_m']].to_numpy()
     error_m = np.linalg.norm(found_m - true_moves_m(heights_m), axis=1)[one_tier]
     assert np.mean(error_m <= 1.5) >= 0.75
@@ -87,6 +87,23 @@ def test_labels_find_their_roofs(scene, tmp_path, capsys):
     assert 'height classes: 0 from stated heights, none from the image' in out
     assert (tmp_path / 'out.png').exists()
     assert len(footprints) == len(roofs)
+    page = (tmp_path / 'out.html').read_text()
+    assert 'out.html' in out
+    assert '--out' in page
+    (view,) = json.loads(re.search(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)[1])
+    assert [layer['name'] for layer in view['shapes']] == ['footprints', 'labels as given', 'roofs as aligned']
+    assert [coloring['name'] for coloring in view['shapes'][2]['colorings']] == ['status', 'height class', 'confidence']
+    _, given, aligned = (_corner_px_by_label(layer) for layer in view['shapes'])
+    assert given.keys() == aligned.keys() == set(roofs['label'])
+    moves_px = np.array([np.subtract(aligned[label], given[label]) for label in roofs['label']])
+    np.testing.assert_allclose(moves_px * VIEW.gsd_m * (1, -1), found_m, atol=0.15)  # rows run south
+
+
+def _corner_px_by_label(layer):
+    """Least column and row of each outline, by the number of its label."""
+    labels = [row[layer['columns'].index('label')] for row in layer['rows']]
+    outlines = [np.reshape(rings[0], (-1, 2)) * layer['unit'] for rings in layer['outlines']]
+    return {label: outline.min(axis=0) for label, outline in zip(labels, outlines, strict=True)}
 
 
 def test_heights_follow_from_leans_once_an_angle_and_some_heights_are_known(scene, tmp_path):
