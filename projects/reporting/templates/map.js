@@ -44,8 +44,9 @@ function startMap(block) {
     ];
     find('.map-canvas').setAttribute('aria-label', `Map of ${view.title}; arrows move it, plus and minus zoom`);
     find('.map-pointer').textContent = whereIs(width / 2, height / 2);
-    slider.max = layers.length - 1;
-    slider.value = layers.length - 1;
+    if (slider.max !== String(layers.length - 1)) { // else another raster is compared at the same place
+      slider.max = slider.value = layers.length - 1;
+    }
     find('.map-show').hidden = layers.length < 2;
     find('.map-stops').replaceChildren(...layers.map(({ data }, index) => {
       const button = make('button', data.name);
