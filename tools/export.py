@@ -110,6 +110,10 @@ def main(arguments: list[str] | None = None) -> None:
             license=args.license,
             gsd_m=args.resolution_cm and args.resolution_cm / 100,
         )
+        if args.push_to_hub:  # before hours of work
+            from projects.deployment.hub import Address, push_to_hub
+
+            Address.parse(f'hf://{args.push_to_hub}')
         cfg = load_config(args.config, args.cfg_options, use_sample if args.sample else None)
         set_up(cfg, args.out and args.out.parent)
         name = f'{Path(cfg.filename).stem}_{args.made_for or args.precision}{FORMATS[args.format]}'
@@ -131,8 +135,6 @@ def main(arguments: list[str] | None = None) -> None:
     print(f'wrote {exported.path} ({file_size(exported.file_bytes)}), {", ".join(map(str, reports))}')
     if args.push_to_hub:
         with told_in_one_line('export'):
-            from projects.deployment.hub import push_to_hub
-
             print(f'pushed {push_to_hub(exported.path, args.push_to_hub)}')
 
 

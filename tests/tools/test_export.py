@@ -166,6 +166,7 @@ def test_an_earlier_file_survives_a_refusal(folder, tmp_path, monkeypatch):
         (['--format', 'onnx', '--size', '16x64'], 'at least 32 px'),
         (['--format', 'onnx', '--calibration', 'x'], 'int8'),
         (['--format', 'openvino'], r'end in \.xml'),
+        (['--format', 'onnx', '--push-to-hub', 'bright'], 'expected hf://USER/NAME'),
         (['--format', 'onnx', '--images', 'nowhere'], 'nowhere'),
         (['--format', 'onnx', '--precision', 'int8', '--calibration', 'nowhere'], 'nowhere'),
     ],

@@ -1,9 +1,9 @@
 """Time and memory of an alignment on a raster of any size.
 
-    python tools/benchmarks/alignment.py --side-px 4096 50000 --labelled 12 --processes 1 2
+    python tools/benchmarks/alignment.py --side-px 4096 50000 --labeled 12 --processes 1 2
 
 The raster is one rendered scene of an invented city (0.6 m, 20 degrees off nadir), repeated by a VRT; labels lie in
-`--labelled` of its copies, evenly spread, shifted by 3 m east and 2 m south. Printed are seconds, the peak memory of
+`--labeled` of its copies, evenly spread, shifted by 3 m east and 2 m south. Printed are seconds, the peak memory of
 the largest of its processes, and how far from their roofs the buildings of one tier lie before and afterwards.
 """
 
@@ -38,14 +38,14 @@ def main() -> None:
     """Parse, align and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--side-px', type=int, nargs='+', default=[4096, 50_000])
-    parser.add_argument('--labelled', type=int, default=12, help='copies of the scene that have labels')
+    parser.add_argument('--labeled', type=int, default=12, help='copies of the scene that have labels')
     parser.add_argument('--processes', type=int, nargs='+', default=[1, 2])
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for side_px in args.side_px:
-            roofs_m, single = write_inputs(folder, side_px, args.labelled)
+            roofs_m, single = write_inputs(folder, side_px, args.labeled)
             for processes in args.processes:
                 seconds, memory_gb = run(folder, processes)
                 found = geopandas.read_file(folder / 'aligned.gpkg', layer='roofs')
@@ -58,7 +58,7 @@ def main() -> None:
     print(Table('', columns, rows, numeric=columns).markdown())
 
 
-def write_inputs(folder: Path, side_px: int, labelled: int) -> tuple[np.ndarray, np.ndarray]:
+def write_inputs(folder: Path, side_px: int, labeled: int) -> tuple[np.ndarray, np.ndarray]:
     """Write raster and labels; moves (N, 2) in metres from labels to roofs, and which buildings have one tier (N,)."""
     city, side_m = procedural_city(1000.0, 0), SCENE_PX * VIEW.gsd_m
     corner = 150.0, 150.0 + side_m
@@ -70,7 +70,7 @@ def write_inputs(folder: Path, side_px: int, labelled: int) -> tuple[np.ndarray,
     inside = shapely.within(city.buildings.polygons, tile)
     polygons, heights_m = city.buildings.polygons[inside], city.drawn_heights_m[inside]
     whole = max(side_px // SCENE_PX, 1)
-    places = np.unique(np.linspace(0, whole**2 - 1, min(labelled, whole**2)).round().astype(int))
+    places = np.unique(np.linspace(0, whole**2 - 1, min(labeled, whole**2)).round().astype(int))
     columns, down = places % whole, places // whole
     moves_m = np.stack([WEST - corner[0] + columns * side_m, NORTH - corner[1] - down * side_m], axis=1) + SHIFT_M
     labels = [translate(polygons, np.broadcast_to(move_m, (len(polygons), 2))) for move_m in moves_m]
