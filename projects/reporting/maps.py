@@ -72,10 +72,15 @@ class Picture:
     @classmethod
     def of_shares(cls, name: str, shares: np.ndarray, valid: np.ndarray, color: str, level: int = 0) -> 'Picture':
         """Numbers from 0 to 1, (H, W), as opacity of a colour; what has no data is transparent."""
-        steps = np.rint(np.where(valid, np.nan_to_num(shares), 0).clip(0, 1) * SHARE_STEPS)
+        steps = np.nan_to_num(shares)
+        np.clip(steps, 0, 1, out=steps)
+        steps *= SHARE_STEPS
+        np.rint(steps, out=steps)
+        steps *= 255 / SHARE_STEPS
         rgba = np.empty((*shares.shape, 4), dtype=np.uint8)
         rgba[..., :3] = rgb(color)
-        rgba[..., 3] = steps * (255 / SHARE_STEPS)
+        rgba[..., 3] = steps
+        rgba[..., 3][~valid] = 0
         keys = [Key(f'{share:.0%}', f'{color}{round(255 * share):02X}') for share in (0.25, 0.5, 0.75, 1.0)]
         return cls(name, rgba, level, keys)
 

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import cv2
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 TILE_PX = 512
-QUALITY = 80  # of WebP, 0 to 100
+QUALITIES = (80, 55, 30)  # of WebP, 0 to 100; the finest levels have the best that still fits
 CHUNK_ROWS = 1024  # halved at once; even
 
 
@@ -48,15 +49,13 @@ def build_pyramid(rgba: np.ndarray, level: int, max_bytes: float) -> TilePyramid
     while max(levels[-1].shape[:2]) > TILE_PX:
         levels.append(halved(levels[-1]))
     coarsest = level + len(levels) - 1
-    finest, tiles, size = coarsest, dict(_encoded(levels.pop(), coarsest)), 0
-    size = sum(map(len, tiles.values()))
+    finest, tiles = coarsest, dict(_encoded(levels.pop(), coarsest, QUALITIES[0]))
     while levels:
-        finer: dict[str, str] = {}
-        for name, tile in _encoded(levels.pop(), finest - 1):
-            finer[name] = tile
-            size += len(tile)
-            if size > max_bytes:
-                return TilePyramid(tiles, finest, coarsest)
+        left, picture = max_bytes - sum(map(len, tiles.values())), levels.pop()
+        fitting = (_encoded_below(picture, finest - 1, quality, left) for quality in QUALITIES)
+        finer = next((one for one in fitting if one is not None), None)
+        if finer is None:
+            break
         tiles |= finer
         finest -= 1
     return TilePyramid(tiles, finest, coarsest)
@@ -92,18 +91,29 @@ def halved(rgba: np.ndarray) -> np.ndarray:
     return result
 
 
-def _encoded(rgba: np.ndarray, level: int) -> Iterator[tuple[str, str]]:
+def _encoded_below(rgba: np.ndarray, level: int, quality: int, max_bytes: float) -> dict[str, str] | None:
+    """The tiles of a level by their names; None as soon as they are too large together."""
+    tiles: dict[str, str] = {}
+    for name, tile in _encoded(rgba, level, quality):
+        tiles[name] = tile
+        max_bytes -= len(tile)
+        if max_bytes < 0:
+            return None
+    return tiles
+
+
+def _encoded(rgba: np.ndarray, level: int, quality: int) -> Iterator[tuple[str, str]]:
     """Names and tiles of a level, encoded by several threads, a few ahead of what is asked for."""
     corners = ((x, y) for y in range(0, rgba.shape[0], TILE_PX) for x in range(0, rgba.shape[1], TILE_PX))
     with ThreadPoolExecutor() as threads:
         while some := list(islice(corners, 16)):
             parts = [rgba[y : y + TILE_PX, x : x + TILE_PX] for x, y in some]
-            for (x, y), tile in zip(some, threads.map(_encode_tile, parts), strict=True):
+            for (x, y), tile in zip(some, threads.map(partial(_encode_tile, quality=quality), parts), strict=True):
                 if tile:
                     yield f'{level}/{x // TILE_PX}/{y // TILE_PX}', tile
 
 
-def _encode_tile(part: np.ndarray) -> str:
+def _encode_tile(part: np.ndarray, quality: int) -> str:
     """A tile of full size in base64; '' if nothing of it is seen."""
     if not part[..., 3].any():
         return ''
@@ -114,5 +124,5 @@ def _encode_tile(part: np.ndarray) -> str:
     buffer = io.BytesIO()
     is_opaque = part[..., 3].min() == 255
     picture = Image.fromarray(np.ascontiguousarray(part[..., :3] if is_opaque else part))
-    picture.save(buffer, 'WEBP', quality=QUALITY, method=2)
+    picture.save(buffer, 'WEBP', quality=quality, method=2)
     return base64.b64encode(buffer.getvalue()).decode()

@@ -50,14 +50,19 @@ def test_tiles_put_together_are_the_picture_at_each_level(smooth):
         assert not found[: 190 >> level - 3, : 290 >> level - 3, 3].any()
 
 
-def test_a_pyramid_keeps_its_size_by_leaving_out_fine_levels(smooth):
-    whole = build_pyramid(smooth, 0, 1e9)
+def test_a_pyramid_keeps_its_size_by_quality_first_then_by_leaving_out_fine_levels():
+    noise = np.random.default_rng(0).integers(0, 255, (700, 1100, 4)).astype(np.uint8)
+    noise[..., 3] = 255
+    whole = build_pyramid(noise, 0, 1e9)
     assert whole.size_bytes == sum(map(len, whole.tiles.values()))
-    smaller = build_pyramid(smooth, 0, whole.size_bytes - 1)
-    assert (smaller.finest, smaller.coarsest) == (1, 2)
-    assert smaller.size_bytes < whole.size_bytes
-    assert smaller.tiles == {name: tile for name, tile in whole.tiles.items() if not name.startswith('0/')}
-    assert build_pyramid(smooth, 0, 0).finest == 2  # something is always shown
+    worse = build_pyramid(noise, 0, whole.size_bytes - 1)
+    assert (worse.finest, worse.coarsest) == (0, 2)
+    assert worse.size_bytes < whole.size_bytes
+    coarser = {name: tile for name, tile in whole.tiles.items() if not name.startswith('0/')}
+    assert coarser.items() <= worse.tiles.items()  # these are as good as before
+    smaller = build_pyramid(noise, 0, 1.2 * sum(map(len, coarser.values())))
+    assert (smaller.finest, smaller.tiles) == (1, coarser)
+    assert build_pyramid(noise, 0, 0).finest == 2  # something is always shown
 
 
 def test_tiles_of_which_nothing_is_seen_are_left_out():
