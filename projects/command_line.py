@@ -1,7 +1,8 @@
 """What the tools share: checked options, and errors told to people.
 
 A mistake of the user's is one line on stderr, in a distributed run one for all processes; a fault of the program is a
-traceback. Exit codes: 1 for data and files, 2 for the command itself (as argparse has it), 130 after Ctrl-C.
+traceback. Exit codes: 0 all is done, 1 for data and files (what could be done is), 2 for the command itself (as
+argparse has it), 130 after Ctrl-C. With `--json` the outcome is an object, see `outcomes`.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, NoReturn
+
+from projects.outcomes import Outcome, rank, stdout_for_json
 
 # What tools offer, and other rooms do
 RUNTIMES = ('eager', 'compile', 'onnxruntime', 'openvino')
@@ -43,8 +46,10 @@ class UsageError(ValueError):
 
 
 @contextmanager
-def told_in_one_line(tool: str, after_interrupt: str = 'stopped') -> Iterator[None]:
+def told_in_one_line(tool: str, after_interrupt: str = 'stopped') -> Iterator[Outcome]:
     """Turn errors of the user into one line and an exit code; let all others pass, with their traceback.
+
+    With `--json` what is printed meanwhile goes to stderr, and the outcome is printed as JSON, whatever it is.
 
     Of a distributed run the first process speaks at once. The others wait: if all of them failed, their launcher ends
     them meanwhile, and if only one did, its message is not lost.
@@ -53,22 +58,43 @@ def told_in_one_line(tool: str, after_interrupt: str = 'stopped') -> Iterator[No
         tool: Name of the tool, before every message.
         after_interrupt: What to say after Ctrl-C, such as how to continue.
 
+    Yields:
+        What the tool adds its results to.
+
     Raises:
         SystemExit: With 1, 2 or 130; the message has been printed, or is what the exit prints (1).
 
     Example:
-        >>> with told_in_one_line('train'):
-        ...     train(cfg)
+        >>> with told_in_one_line('train') as outcome:
+        ...     outcome.wrote('work_dirs/a', scores=train(cfg))
     """
-    try:
-        yield
-    except KeyboardInterrupt:
-        _leave(tool, after_interrupt, 130)
-    except Exception as error:
-        message = message_to_user(error)
-        if message is None:
+    outcome, begin = Outcome(), time.monotonic()
+    with stdout_for_json(Parser.wants_json) as print_json:
+
+        def tell(code: int, error: str | None = None) -> None:
+            told = {'command': tool, 'exit_code': code, 'seconds': round(time.monotonic() - begin, 3)}
+            failure = {} if error is None else {'error': error}
+            print_json({**told, 'results': outcome.results, 'paths': outcome.paths, **failure})
+
+        try:
+            yield outcome
+        except KeyboardInterrupt:
+            tell(130, after_interrupt)
+            _leave(tool, after_interrupt, 130)
+        except SystemExit as stop:  # the tool has said why
+            code = 1 if isinstance(stop.code, str) else int(stop.code or 0)
+            reason = str(stop.code).removeprefix(f'{tool}: ') if isinstance(stop.code, str) else 'see results'
+            tell(code, reason if code else None)
             raise
-        _leave(tool, message, 2 if isinstance(error, UsageError) else 1)
+        except Exception as error:
+            message = message_to_user(error)
+            code = 2 if isinstance(error, UsageError) else 1
+            tell(code, f'{type(error).__name__}: {error}' if message is None else message)
+            if message is None:
+                raise
+            _leave(tool, message, code)
+        else:
+            tell(0)
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,25 +102,40 @@ class Parser(argparse.ArgumentParser):
 
     Attributes:
         launcher: The command whose word names the tool; '': the tool was called by the name of its file.
+        wants_json: Whether this process was asked for JSON.
     """
 
     launcher: ClassVar[str] = ''
+    wants_json: ClassVar[bool] = False
 
     def __init__(self, prog: str | None = None, **options: Any) -> None:
         if prog is None and self.launcher:
             prog = f'{self.launcher} {Path(sys.argv[0]).stem}'
         super().__init__(prog, **options)
+        text = 'print one JSON object in the end, and all else on stderr'
+        self.add_argument('--json', action=_WantsJson, nargs=0, default=argparse.SUPPRESS, help=text)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         if '_ARGCOMPLETE' in os.environ:
             import argcomplete  # only now: it is for shells
 
             argcomplete.autocomplete(self)
+        Parser.wants_json = '--json' in (sys.argv[1:] if args is None else args)  # known if the rest is wrong, too
         return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         _let_the_first_process_speak()
+        with stdout_for_json(Parser.wants_json) as print_json:
+            told = {'command': self.prog.removeprefix(f'{self.launcher} ').replace('.py', ''), 'exit_code': 2}
+            print_json({**told, 'seconds': 0.0, 'results': {}, 'paths': [], 'error': message})
         super().error(message)
+
+
+class _WantsJson(argparse.Action):
+    """`--json`, which leaves nothing in the arguments."""
+
+    def __call__(self, *_: Any) -> None:
+        Parser.wants_json = True
 
 
 def command_of(tool: str) -> list[str]:
@@ -103,7 +144,7 @@ def command_of(tool: str) -> list[str]:
 
 
 def _let_the_first_process_speak() -> None:
-    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) > 0:
+    if rank() > 0:
         time.sleep(OTHER_PROCESS_WAITS_S)
 
 

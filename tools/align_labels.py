@@ -103,23 +103,25 @@ def predict_probabilities(model: str, image: Path, bands: Sequence[int] | None, 
     return result.files['probability']
 
 
-def check_on_scenes(footprints: str, height_column: str | None) -> None:
-    """Render scenes, align their labels, and print how near they came."""
+def check_on_scenes(footprints: str, height_column: str | None) -> list:
+    """Render scenes, align their labels, and print how near they came, which is returned."""
     from projects.building_extraction.misalignment.alignment.check import SCENES, check, check_table
     from projects.city_scenes.footprints import read_city
     from projects.city_scenes.procedural_city import procedural_city
     from projects.reporting.progress import track
 
     city = read_city(footprints, height_column) if footprints else procedural_city()
-    print(check_table(list(track(check(city), 'Checking scenes', len(SCENES)))).markdown())
+    checked = list(track(check(city), 'Checking scenes', len(SCENES)))
+    print(check_table(checked).markdown())
+    return checked
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Align, print a table and write the results."""
     args = parse_args(arguments)
-    with told_in_one_line('align_labels', 'stopped; the same command goes on'):
+    with told_in_one_line('align_labels', 'stopped; the same command goes on') as outcome:
         if args.check is not None:
-            check_on_scenes(args.check, args.height_column)
+            outcome.wrote(scenes=check_on_scenes(args.check, args.height_column))
             return
         from projects.building_extraction.height_classes import HeightClasses
         from projects.building_extraction.misalignment.alignment.align import align
@@ -150,18 +152,22 @@ def main(arguments: list[str] | None = None) -> None:
         result = align(settings, args.out, args.processes, overwrite=args.overwrite)
         roofs, footprints = aligned_labels(result, classes)
         write_picture(result, roofs, args.image, settings.bands, args.out.with_suffix('.png'))
-        write_file(args.out.with_suffix('.json'), json.dumps(summary(result, roofs, classes), indent=1))
+        content = summary(result, roofs, classes)
+        write_file(args.out.with_suffix('.json'), json.dumps(content, indent=1))
         write_layers({'roofs': roofs, 'footprints': footprints}, args.out)
         if args.html:
             from projects.building_extraction.misalignment.alignment.map_page import write_map
 
+            page = args.out.with_suffix('.html')
             words = sys.argv[1:] if arguments is None else arguments
             command = shlex.join([*command_of('align_labels'), *words])
-            write_map(result, roofs, footprints, settings, classes, args.out.with_suffix('.html'), command)
-    print(as_text(result, roofs, classes))
-    if args.html:
-        print(f'wrote {args.out.with_suffix(".html")}')
-    print(f'wrote {args.out}, with {args.out.with_suffix(".json").name} and {args.out.with_suffix(".png").name} beside')
+            write_map(result, roofs, footprints, settings, classes, page, command)
+            outcome.wrote(page)
+        outcome.wrote(args.out, args.out.with_suffix('.json'), args.out.with_suffix('.png'), **content)
+        print(as_text(result, roofs, classes))
+        if args.html:
+            print(f'wrote {page}')
+        print(f'wrote {args.out}, with {args.out.stem}.json and {args.out.stem}.png beside')
 
 
 if __name__ == '__main__':

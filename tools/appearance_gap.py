@@ -26,10 +26,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Measure, and print the table."""
     args = parse_args(arguments)
-    with told_in_one_line('appearance_gap'):
+    with told_in_one_line('appearance_gap') as outcome:
         from projects.building_extraction.appearance_gap.gap import measure_gap
 
         gap = measure_gap(args.first, args.second, args.patch_px)
+        outcome.wrote(**vars(gap))
         print(gap.table(('first', 'second'), args.features).markdown())
 
 

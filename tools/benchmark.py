@@ -7,6 +7,7 @@ tools/benchmark.py --claims --write
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -86,15 +87,16 @@ def settings_given(args: argparse.Namespace) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> None:
     """Measure, then print and write the results."""
     args = parse_args(arguments)
-    with told_in_one_line('benchmark', 'stopped; the same command continues'):
+    with told_in_one_line('benchmark', 'stopped; the same command continues') as outcome:
         if args.claims:
             from projects.deployment.speed_claims.run import check_claims
 
-            check_claims(settings_given(args), args.out, PAGE if args.write else None)
+            path = check_claims(settings_given(args), args.out, PAGE if args.write else None)
         else:
             from projects.deployment.benchmark.comparison import compare
 
-            compare(args.subjects, args.size, settings_given(args), args.out)
+            path = compare(args.subjects, args.size, settings_given(args), args.out)
+        outcome.wrote(path, path.with_name('table.md'), **json.loads(path.read_text()))
 
 
 if __name__ == '__main__':

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     with told_in_one_line(
         'benchmark_grid', 'stopped; the same command continues, with --report-only it ranks what there is'
-    ):
+    ) as outcome:
         from projects.building_extraction.network_ranking.grid import AXES, read_grid
         from projects.building_extraction.network_ranking.ranking import write_ranking
         from projects.building_extraction.transfer_study.study import run_study
@@ -47,13 +47,13 @@ def main(arguments: list[str] | None = None) -> None:
         grid = read_grid(locate(args.grid), chosen, args.cfg_options, one_by_one=args.one_by_one)
         if args.list:
             print('\n'.join(grid.methods))
+            outcome.wrote(runs=list(grid.methods))
             return
         folder = args.work_dir or Path('work_dirs') / grid.name
         failed = {} if args.report_only else run_study(grid, folder, args.num_processes).failed
-        print(f'ranking: {write_ranking(folder)}')
-    for name, reason in failed.items():
-        print(f'failed: {name}: {reason}')
-    sys.exit(bool(failed))
+        outcome.wrote(page := write_ranking(folder))
+        print(f'ranking: {page}')
+        outcome.end(failed)
 
 
 if __name__ == '__main__':

@@ -55,13 +55,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure, train, report; exit with 1 if a training failed."""
     args = parse_args(arguments)
     failed: dict[str, str] = {}
-    with told_in_one_line('compare_mixers', 'stopped; the same command continues'):
+    with told_in_one_line('compare_mixers', 'stopped; the same command continues') as outcome:
         from projects.deployment.benchmark.comparison import import_networks, progress
         from projects.deployment.mixer_comparison.costs import measure_costs
         from projects.deployment.mixer_comparison.report import read_plan, write_plan, write_report
 
         if args.report_only:
-            print(f'report: {write_report(read_plan(args.work_dir), args.work_dir)}')
+            outcome.wrote(page := write_report(read_plan(args.work_dir), args.work_dir))
+            print(f'report: {page}')
             return
         plan = plan_of(args)
         learners = tuple(args.learn_mixers or plan.mixers)
@@ -73,10 +74,9 @@ def main(arguments: list[str] | None = None) -> None:
             measure_costs(plan, args.work_dir, note)
         if args.learn:
             failed = train(args, learners)
-        print(f'report: {write_report(plan, args.work_dir)}')
-    for name, reason in failed.items():
-        print(f'failed: {name}: {reason}')
-    sys.exit(bool(failed))
+        outcome.wrote(page := write_report(plan, args.work_dir))
+        print(f'report: {page}')
+        outcome.end(failed)
 
 
 def plan_of(args: argparse.Namespace) -> 'Plan':

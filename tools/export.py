@@ -83,7 +83,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Export, and print what was found."""
     args = parse_args(arguments)
-    with told_in_one_line('export'):
+    with told_in_one_line('export') as outcome:
         from projects.deployment.export.onnx_files import FORMATS
         from projects.deployment.export.report import write_report
         from projects.deployment.export.settings import ExportSettings
@@ -122,20 +122,29 @@ def main(arguments: list[str] | None = None) -> None:
         except DeviationError as error:
             sys.exit(f'export: nothing was written, the export does not say what the network says: {error}')
         reports = write_report(exported)
-    latency_ms = exported.latency_ms
-    print(exported.verification)
-    if exported.quantization is not None:
-        print(exported.quantization)
-    for metric, before in exported.scores.get('pytorch', {}).items():
-        print(f'{metric}: {before:.4g} before, {exported.scores["exported"].get(metric, float("nan")):.4g} after')
-    print(
-        f'{three_digits(latency_ms["pytorch"])} ms in PyTorch, {three_digits(latency_ms["exported"])} ms exported '
-        f'({fixed(latency_ms["pytorch"] / latency_ms["exported"], 2)} times as fast)'
-    )
-    print(f'wrote {exported.path} ({file_size(exported.file_bytes)}), {", ".join(map(str, reports))}')
-    if args.push_to_hub:
-        with told_in_one_line('export'):
-            print(f'pushed {push_to_hub(exported.path, args.push_to_hub)}')
+        latency_ms = exported.latency_ms
+        outcome.wrote(
+            exported.path,
+            *reports,
+            verification=exported.verification,
+            file_bytes=exported.file_bytes,
+            latency_ms=latency_ms,
+            scores=exported.scores,
+        )
+        print(exported.verification)
+        if exported.quantization is not None:
+            print(exported.quantization)
+        for metric, before in exported.scores.get('pytorch', {}).items():
+            print(f'{metric}: {before:.4g} before, {exported.scores["exported"].get(metric, float("nan")):.4g} after')
+        print(
+            f'{three_digits(latency_ms["pytorch"])} ms in PyTorch, {three_digits(latency_ms["exported"])} ms exported '
+            f'({fixed(latency_ms["pytorch"] / latency_ms["exported"], 2)} times as fast)'
+        )
+        print(f'wrote {exported.path} ({file_size(exported.file_bytes)}), {", ".join(map(str, reports))}')
+        if args.push_to_hub:
+            pushed = push_to_hub(exported.path, args.push_to_hub)
+            outcome.wrote(pushed=pushed)
+            print(f'pushed {pushed}')
 
 
 if __name__ == '__main__':

@@ -52,7 +52,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print a table and write the results."""
     args = parse_args(arguments)
-    with told_in_one_line('measure_misalignment'):
+    with told_in_one_line('measure_misalignment') as outcome:
         from projects.building_extraction.height_classes import HeightClasses
         from projects.building_extraction.misalignment.files import measure_files
         from projects.building_extraction.misalignment.measurement import MisalignmentSettings
@@ -77,11 +77,13 @@ def main(arguments: list[str] | None = None) -> None:
             )
         args.out.mkdir(parents=True, exist_ok=True)
         write_picture(result, classes, args.out / 'misalignment.png')
-        content = {key: str(value) for key, value in vars(args).items() if value is not None}
-        text = json.dumps({'arguments': content} | summary(result, classes), indent=1)
+        options = {key: str(value) for key, value in vars(args).items() if value is not None}
+        content = summary(result, classes)
+        text = json.dumps({'arguments': options} | content, indent=1)
         write_file(args.out / 'misalignment.json', text)
-    print(as_text(result, classes))
-    print(f'wrote {args.out / "misalignment.json"} and {args.out / "misalignment.png"}')
+        outcome.wrote(args.out / 'misalignment.json', args.out / 'misalignment.png', **content)
+        print(as_text(result, classes))
+        print(f'wrote {args.out / "misalignment.json"} and {args.out / "misalignment.png"}')
 
 
 if __name__ == '__main__':

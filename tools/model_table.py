@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     paths = args.configs or sorted((ROOT / 'configs').glob('*.py'))
     warnings.filterwarnings('ignore', category=UserWarning, module='mmseg')  # of its own deprecated calls
-    with told_in_one_line('model_table'):
+    with told_in_one_line('model_table') as outcome:
         from projects.deployment.model_table.table import FLAG, SECTION, read_row, render, stale_lines
         from projects.reporting.progress import track
         from projects.reporting.sections import replace_section
@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
         rows = [read_row(path) for path in track(paths, 'Counting')]
         table = render(rows, (args.write or args.check or ROOT / 'README.md').parent)
         flagged = sum(FLAG in ''.join(row.cells(ROOT)) for row in rows)
+        outcome.wrote(args.write, configs=len(rows), deviating=flagged, rows=rows)
         summary = f'{len(rows)} configs, of which {flagged} deviate from published figures'
         if args.write:
             replace_section(args.write, SECTION, table)

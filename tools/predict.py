@@ -125,24 +125,25 @@ def map_settings(args: argparse.Namespace) -> Any:
 def main(arguments: list[str] | None = None) -> None:
     """Predict, and print what was written and what could not be."""
     args = parse_args(arguments)
-    with told_in_one_line('predict', f'stopped; go on with --resume --out {args.out}'):
+    with told_in_one_line('predict', f'stopped; go on with --resume --out {args.out}') as outcome:
         report = predict(args)
-    if report is None:
-        return
-    if args.part is not None:
-        made = [f'{number} strips of {name}' for name, number in report.strips.items()]
-        print(f'part {report.part}: predicted {", ".join([f"{report.num_files} images and videos", *made])}')
+        if report is None:
+            return
+        outcome.wrote(args.out, **vars(report))
+        if args.part is not None:
+            made = [f'{number} strips of {name}' for name, number in report.strips.items()]
+            print(f'part {report.part}: predicted {", ".join([f"{report.num_files} images and videos", *made])}')
+            _tell_failed(report.failed)
+            print('when all parts have ended, join them: the same command with --join instead of --part')
+            return
+        speed = f', {report.images_per_s:.1f} images/s' if report.images_per_s else ''
+        before = f'; {report.num_complete} were complete before' if report.num_complete else ''
+        wrote = f'wrote {args.out}: {report.num_predicted} of {report.num_files} inputs{speed}{before}'
+        maps = [f'wrote {path}' for path in report.maps[-1:]]
+        print('\n'.join([*report.notes, *report.polygons, *maps, wrote]))
+        for part in report.missing:
+            print(f'missing: {again(arguments, part)}')
         _tell_failed(report.failed)
-        print('when all parts have ended, join them: the same command with --join instead of --part')
-        return
-    speed = f', {report.images_per_s:.1f} images/s' if report.images_per_s else ''
-    before = f'; {report.num_complete} were complete before' if report.num_complete else ''
-    wrote = f'wrote {args.out}: {report.num_predicted} of {report.num_files} inputs{speed}{before}'
-    maps = [f'wrote {path}' for path in report.maps[-1:]]
-    print('\n'.join([*report.notes, *report.polygons, *maps, wrote]))
-    for part in report.missing:
-        print(f'missing: {again(arguments, part)}')
-    _tell_failed(report.failed)
 
 
 def again(arguments: list[str] | None, part: 'Part') -> str:

@@ -23,14 +23,16 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Run one sub-command."""
     args = parse_args(arguments)
-    with told_in_one_line(f'prepare_data {args.command}'):
+    with told_in_one_line(f'prepare_data {args.command}') as outcome:
         from projects.building_extraction.preparation.training_commands import training_command
 
         report = args.prepare(args)
-    print(report)
-    overview = args.out / 'overview.png'
-    print(f'wrote      {args.out}' + (f' (look at {overview})' if overview.exists() else ''))
-    print(f'train with {training_command(args.command, args.out, command_of("train"))}')
+        print(report)
+        next_command = training_command(args.command, args.out, command_of('train'))
+        outcome.wrote(args.out, report=report, train_with=next_command)
+        overview = args.out / 'overview.png'
+        print(f'wrote      {args.out}' + (f' (look at {overview})' if overview.exists() else ''))
+        print(f'train with {next_command}')
 
 
 if __name__ == '__main__':

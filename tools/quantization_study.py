@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     with told_in_one_line(
         'quantization_study', 'stopped; the same command continues, with --report-only it reports what there is'
-    ):
+    ) as outcome:
         from projects.deployment.quantization_study.plan import read_study
         from projects.deployment.quantization_study.report import write_report
         from projects.deployment.quantization_study.study import run_study
@@ -53,10 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
                 study, folder, args.num_processes, args.networks, args.methods, **(changes if study.sample else {})
             )
             failed = outcome.failed
-        print(f'report: {write_report(study, folder)}')
-    for name, reason in failed.items():
-        print(f'failed: {name}: {reason}')
-    sys.exit(bool(failed))
+        outcome.wrote(page := write_report(study, folder))
+        print(f'report: {page}')
+        outcome.end(failed)
 
 
 if __name__ == '__main__':

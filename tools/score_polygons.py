@@ -39,7 +39,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Score, print tables and write the results."""
     args = parse_args(arguments)
-    with told_in_one_line('score_polygons'):
+    with told_in_one_line('score_polygons') as outcome:
         from projects.building_extraction.evaluation.polygon_files import score_files
         from projects.building_extraction.evaluation.polygon_report import as_text, summary, write_picture
         from projects.building_extraction.height_classes import HeightClasses
@@ -64,8 +64,9 @@ def main(arguments: list[str] | None = None) -> None:
         options = {key: str(value) for key, value in vars(args).items() if value is not None}
         text = json.dumps({'arguments': options} | content, indent=1, allow_nan=False)
         write_file(args.out / 'polygon_scores.json', text)
-    print(as_text(content))
-    print(f'wrote {args.out / "polygon_scores.json"} and {args.out / "polygon_scores.png"}')
+        outcome.wrote(args.out / 'polygon_scores.json', args.out / 'polygon_scores.png', **content)
+        print(as_text(content))
+        print(f'wrote {args.out / "polygon_scores.json"} and {args.out / "polygon_scores.png"}')
 
 
 if __name__ == '__main__':

@@ -59,7 +59,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Search, then report."""
     args = parse_args(arguments)
-    with told_in_one_line('search', 'stopped; the same command continues'):
+    with told_in_one_line('search', 'stopped; the same command continues') as outcome:
         from projects.architecture_search.command import Command, run
         from projects.architecture_search.problem import Requirements, read_problem
         from projects.architecture_search.search import Settings
@@ -102,7 +102,8 @@ def main(arguments: list[str] | None = None) -> None:
             text=shlex.join(['tools/search.py', *(arguments or sys.argv[1:])]),
         )
         work_dir = args.work_dir or Path('work_dirs') / args.config.stem
-        print(f'report: {run(command, prepare, work_dir)}')
+        outcome.wrote(page := run(command, prepare, work_dir))
+        print(f'report: {page}')
 
 
 if __name__ == '__main__':

@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     runtime = {name: getattr(args, name) for name in ('runtime', 'device', 'precision', 'threads')}
-    with told_in_one_line('test'):
+    with told_in_one_line('test') as outcome:
         from projects.deployment.scoring import scores_of
         from projects.sample_data import use_sample
         from projects.training.config import load_config
@@ -74,7 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
         if args.out:
             write_results(cfg, args.out)
         set_up(cfg, args.work_dir, args.launcher)
-        scores_of(cfg, args.file, augment=args.tta, **runtime)
+        scores = scores_of(cfg, args.file, augment=args.tta, **runtime)
+        outcome.wrote(cfg.work_dir, args.show_dir, scores=scores)
         shut_down()
 
 

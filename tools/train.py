@@ -43,14 +43,16 @@ def main(arguments: list[str] | None = None) -> None:
     """Parse and train."""
     args = parse_args(arguments)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    with told_in_one_line('train'):
+    with told_in_one_line('train') as outcome:
         from projects.sample_data import use_sample
+        from projects.training.checkpoints import latest_checkpoint
         from projects.training.config import load_config
         from projects.training.launch import set_up, shut_down, train
 
         cfg = load_config(args.config, args.cfg_options, use_sample if args.sample else None)
         set_up(cfg, args.work_dir, args.launcher, args.amp)
-        train(cfg, args.resume, validate_first=args.sample)
+        scores = train(cfg, args.resume, validate_first=args.sample)
+        outcome.wrote(latest_checkpoint(cfg.work_dir), cfg.work_dir, scores=scores)
         shut_down()
 
 

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     with told_in_one_line(
         'transfer_study', 'stopped; the same command continues, with --report-only it reports what there is'
-    ):
+    ) as outcome:
         from projects.building_extraction.transfer_study.report import write_report
         from projects.building_extraction.transfer_study.study import run_study
         from projects.building_extraction.transfer_study.study_file import read_study
@@ -45,10 +45,9 @@ def main(arguments: list[str] | None = None) -> None:
         study = read_study(locate(args.study), args.cfg_options)
         folder = args.work_dir or Path('work_dirs') / study.name
         failed = {} if args.report_only else run_study(study, folder, args.num_processes, args.methods).failed
-        print(f'report: {write_report(folder)}')
-    for name, reason in failed.items():
-        print(f'failed: {name}: {reason}')
-    sys.exit(bool(failed))
+        outcome.wrote(page := write_report(folder))
+        print(f'report: {page}')
+        outcome.end(failed)
 
 
 if __name__ == '__main__':

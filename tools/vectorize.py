@@ -23,6 +23,7 @@ from projects.command_line import (
     number,
     told_in_one_line,
 )
+from projects.outcomes import Outcome
 from projects.storage.file_names import names_apart
 
 
@@ -66,7 +67,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def vectorize(raster: Path, out: Path, args: argparse.Namespace) -> None:
+def vectorize(raster: Path, out: Path, args: argparse.Namespace, outcome: Outcome) -> None:
     """Write the polygons of one raster, and say what was written."""
     from projects.building_extraction.roof_to_footprint import move_roofs_to_footprints
     from projects.geodata.polygons.files import check_picture_name, vectorize_raster, write_picture
@@ -86,6 +87,8 @@ def vectorize(raster: Path, out: Path, args: argparse.Namespace) -> None:
     write_polygons(polygons, out)
     if args.picture is not None:
         write_picture(polygons, args.image or raster, args.picture)
+    outcome.wrote(out, args.picture)
+    outcome.results[str(out)] = {'buildings': len(polygons), 'area_m2': polygons['area_m2'].sum()}
     heights = f', {polygons["height_m"].notna().sum()} of known height' if args.heights else ''
     print(f'wrote {out}: {len(polygons)} buildings of {polygons["area_m2"].sum():,.0f} m² together{heights}')
     if args.picture is not None:
@@ -95,16 +98,16 @@ def vectorize(raster: Path, out: Path, args: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Vectorise, and print what was written."""
     args = parse_args(arguments)
-    with told_in_one_line('vectorize'):
+    with told_in_one_line('vectorize') as outcome:
         if len(args.rasters) == 1:
-            vectorize(args.rasters[0], args.out, args)
+            vectorize(args.rasters[0], args.out, args, outcome)
             return
         failed = []
         for raster, name in names_of(args.rasters).items():
             out = args.out / f'{name}.gpkg'
             try:
                 out.parent.mkdir(parents=True, exist_ok=True)
-                vectorize(raster, out, args)
+                vectorize(raster, out, args, outcome)
             except (*USER_ERRORS, RuntimeError) as error:
                 failed.append(f'  {error}' if str(raster) in str(error) else f'  {raster}: {error}')
         if failed:

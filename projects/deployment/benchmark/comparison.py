@@ -28,7 +28,7 @@ from .subjects import open_subject
 REGISTERING = 'configs/_base_/segmentation_runtime.py'  # imports all networks
 
 
-def compare(texts: Sequence[str], size: tuple[int, int], given: dict[str, Any], out: Path | None = None) -> None:
+def compare(texts: Sequence[str], size: tuple[int, int], given: dict[str, Any], out: Path | None = None) -> Path:
     """Time models side by side; print the table, and write it beside a chart and all times.
 
     Args:
@@ -36,6 +36,9 @@ def compare(texts: Sequence[str], size: tuple[int, int], given: dict[str, Any], 
         size: Height and width of the images in pixels.
         given: What differs from the usual `Settings`.
         out: Folder; None: `work_dirs/benchmark`.
+
+    Returns:
+        The file of all times.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -56,6 +59,7 @@ def compare(texts: Sequence[str], size: tuple[int, int], given: dict[str, Any], 
     console.print(table_of(rows).rich(grouped=True))
     console.print(caption(results.data), highlight=False)
     print(f'wrote {out}/results.json, table.md and chart.png')
+    return out / 'results.json'
 
 
 def import_networks() -> None:

@@ -25,13 +25,16 @@ from .rule import Claim, Network
 USUAL = Settings(runtimes=('eager', 'traced', 'onnxruntime', 'openvino'), batch_sizes=(), seconds=1.5)
 
 
-def check_claims(given: dict[str, Any], out: Path | None = None, readme: Path | None = None) -> None:
+def check_claims(given: dict[str, Any], out: Path | None = None, readme: Path | None = None) -> Path:
     """Measure all claims; print the table, and write it beside all times.
 
     Args:
         given: What differs from the `USUAL` settings.
         out: Folder; None: `work_dirs/speed_claims`.
         readme: File whose table is replaced; None: none.
+
+    Returns:
+        The file of all times.
 
     Raises:
         ValueError: Nothing can be timed, or the file has no place for the table.
@@ -46,6 +49,7 @@ def check_claims(given: dict[str, Any], out: Path | None = None, readme: Path | 
     if readme is not None:
         replace_section(readme, 'speed claims', table)
         print(f'wrote {readme}')
+    return out / 'results.json'
 
 
 def run_claims(
