@@ -68,6 +68,15 @@ def read_layer(path: Path, level: int) -> tuple[np.ndarray, np.ndarray]:
         return source.read(1), source.read_masks(1) > 0
 
 
+def layer_windows(path: Path) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    """Column, row, values and which pixels have data (h, w), of windows that cover the first band of such a file."""
+    with _opened(path) as source:
+        for column, row in windows_of((source.width, source.height), WINDOW_PX):
+            size = min(WINDOW_PX, source.width - column), min(WINDOW_PX, source.height - row)
+            window = rasterio.windows.Window(column, row, *size)
+            yield column, row, source.read(1, window=window), source.read_masks(1, window=window) > 0
+
+
 @contextmanager
 def _opened(path: Any, **options: Any) -> Iterator[Any]:
     with warnings.catch_warnings():

@@ -147,13 +147,17 @@ def test_without_a_place_objects_lie_in_pixels(use, tmp_path, monkeypatch, kind)
     assert corners(footprints['outlines'][0], roofs['unit']) == pytest.approx([2, 14, 42, 44], abs=1)
 
 
-def test_a_large_image_without_a_place_has_its_probabilities(use, tmp_path, monkeypatch):
+def test_a_large_image_without_a_place_has_probabilities_and_buildings_in_pixels(use, tmp_path, monkeypatch):
     monkeypatch.setattr('projects.deployment.prediction.image_files.MAX_IMAGE_PIXELS', 1000)
     write_city(tmp_path / 'city.tif')
     assert use(bright, BUILDINGS, tmp_path / 'city.tif', '--out', tmp_path / 'out', '--window', 128) is None
     view = view_in(tmp_path / 'out' / 'maps' / 'city.html')
     assert [picture['name'] for picture in view['pictures']] == ['image', 'probability']
-    assert view['shapes'] == []
+    (buildings,) = view['shapes']
+    found = sorted(corners(rings, buildings['unit']) for rings in buildings['outlines'])
+    assert np.abs(np.subtract(found, [[30, 20, 70, 60], [200, 100, 300, 160]])).max() <= 1
+    assert buildings['columns'] == ['score', 'area_px']
+    assert sorted(row[1] for row in buildings['rows']) == pytest.approx([1600, 6000], rel=0.05)
     assert any('no coordinate system' in note for note in view['notes'])
 
 

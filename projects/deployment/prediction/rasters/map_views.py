@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from projects.geodata.polygonal import translate
+from projects.geodata.polygons.vectorization import VectorizationSettings, vectorize_windows
+from projects.geodata.polygons.windows import PredictionWindow
 from projects.geodata.raster_files import open_raster
-from projects.geodata.raster_pictures import place_of, read_layer, read_picture, to_pixels
+from projects.geodata.raster_pictures import layer_windows, place_of, read_layer, read_picture, to_pixels
+from projects.geodata.raster_rules import UnplacedError, check_placed
 from projects.geodata.vector_files import geopandas
 from projects.reporting.maps import MapView, Picture, level_for
 from projects.reporting.palette import ORANGE, PURPLE
@@ -20,6 +23,7 @@ from ..map_pages import FOOTPRINTS, HEIGHT, ROOFS, colors_of, shapes_of
 from .instances import RasterInstances, to_footprints
 from .settings import RasterSettings
 
+PIXELS, UPWARD = 'LOCAL_CS["pixels",UNIT["metre",1]]', (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 SHARES = {'probability': ORANGE, 'confidence': PURPLE}  # layers of numbers from 0 to 1
 
 
@@ -50,14 +54,16 @@ def raster_view(
         rgba, num_unreadable = read_picture(raster, level, f'{file.path.name} for its map')
         place, transform, size_px = place_of(raster), raster.transform, raster.size_px
         notes = list(raster.notes)
+        if polygons is None and 'probability' in layers and not _is_placed(raster.dataset, file.path):
+            polygons, transform = _in_pixels(layers['probability'], size_px, info), UPWARD
+            notes.append('polygons are in pixels, and in this map alone: the image does not say where it lies')
     if num_unreadable:
         notes.append(f'{num_unreadable} parts of the image could not be read, and are transparent')
     pictures = [Picture('image', rgba, level)]
     for name, path in layers.items():
         if name in SHARES:
             values, valid = read_layer(path, level)
-            shares = values / np.float32(255 if values.dtype == np.uint8 else 1)
-            pictures.append(Picture.of_shares(name, shares, valid, SHARES[name], level))
+            pictures.append(Picture.of_shares(name, _shares(values), valid, SHARES[name], level))
         elif name == 'labels':
             pictures.append(Picture.of_labels('classes', *read_layer(path, level), colors_of(info), level))
     if polygons is not None:
@@ -73,6 +79,29 @@ def raster_view(
     first = ROOFS if FOOTPRINTS in placed else 'buildings' if info.is_segmentor else 'objects'
     shapes = [shapes_of(name or first, outline, columns, info) for name, outline in placed.items()]
     return MapView(file.path.name, size_px, pictures, shapes, place, notes)
+
+
+def _is_placed(dataset: Any, path: Path) -> bool:
+    try:
+        check_placed(dataset, path)
+    except UnplacedError:
+        return False
+    return True
+
+
+def _in_pixels(path: Path, size_px: tuple[int, int], info: ModelInfo) -> geopandas.GeoDataFrame:
+    """Buildings of a raster without a place, in a system of its own whose unit is the pixel."""
+    windows = (
+        PredictionWindow(np.where(valid, _shares(values), np.float32('nan')), column=column, row=row)
+        for column, row, values, valid in layer_windows(path)
+    )
+    settings = VectorizationSettings(0.5 if info.threshold is None else info.threshold)
+    return vectorize_windows(windows, size_px, UPWARD, PIXELS, settings).rename(columns={'area_m2': 'area_px'})
+
+
+def _shares(values: np.ndarray) -> np.ndarray:
+    """Probabilities of a layer, 0 to 1."""
+    return values / np.float32(255) if values.dtype == np.uint8 else values
 
 
 def instances_of_report(path: Path) -> RasterInstances | None:
