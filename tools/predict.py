@@ -43,7 +43,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('inputs', metavar='INPUT', nargs='+', help='image, folder, quoted glob, video, raster, https://..., STAC item')
     add('--checkpoint', metavar='FILE', help='weights, of a config')
     add('--out', metavar='DIR', type=folder_to_write, required=True, help='folder of the results')
-    add('--write', nargs='+', help='of overlays, masks, coco (detectors), shares (segmentors); default: all that apply')
+    kinds = (
+        'of overlays, masks, coco (detectors), shares (segmentors; default: all that apply), label-studio (detectors)'
+    )
+    add('--write', nargs='+', help=kinds)
     add('--score-threshold', type=number(0, 1), default=0.3, help='weaker detections are left out (default: 0.3)')
     add('--batch-size', type=whole_number(), default=1, help='images of equal size at once (default: 1)')
     how = parser.add_mutually_exclusive_group().add_argument

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Prepare real data or scenes for training.
 
-tools/prepare_data.py geotiles|geotiff|scenes|bonai --out PATH ...
+tools/prepare_data.py geotiles|geotiff|scenes|bonai|annotations --out PATH ...
 """
 
 import argparse

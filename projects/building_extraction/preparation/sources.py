@@ -5,6 +5,7 @@ Nothing heavy is imported before a source is chosen.
 
 import argparse
 import glob
+import json
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     `prepare` writes the set, and returns what is to be printed. It raises what the writer of its source does.
     """
     commands = parser.add_subparsers(dest='command', required=True)
-    for add in (_add_geotiles, _add_geotiff, _add_scenes, _add_bonai):
+    for add in (_add_geotiles, _add_geotiff, _add_scenes, _add_bonai, _add_annotations):
         add(commands)
 
 
@@ -132,6 +133,36 @@ def _geotiff(args: argparse.Namespace) -> object:
     return convert_raster(
         image, args.labels, args.out, settings, overwrite=args.overwrite, track=show_progress, **licenses
     )
+
+
+def _add_annotations(commands: argparse._SubParsersAction) -> None:
+    annotations = commands.add_parser(
+        'annotations',
+        help='what was drawn in Label Studio, CVAT or as COCO -> a COCO file whose names fit the images',
+        description='Turn an export of Label Studio (JSON), CVAT (for images 1.1) or COCO into annotations/train.json.',
+    )
+    annotations.set_defaults(prepare=_annotations)
+    add = annotations.add_argument
+    add('--annotations', metavar='FILE', type=Path, required=True, help='.json of Label Studio or COCO, .xml of CVAT')
+    add('--images', metavar='DIR', type=Path, required=True, help='folder with the images, in folders or not')
+    add('--out', metavar='DIR', type=folder_to_write, required=True, help='folder to write annotations/train.json in')
+    add('--overwrite', action='store_true', help='replace one that --out holds already')
+
+
+def _annotations(args: argparse.Namespace) -> object:
+    from projects.storage.atomic_files import write_file
+    from projects.training.annotation_exports import read_export
+
+    path = args.out / 'annotations' / 'train.json'
+    if path.exists() and not args.overwrite:
+        raise FileExistsError(f'{path} exists; pass --overwrite to replace it, or choose another --out')
+    content, skipped = read_export(args.annotations, args.images)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, json.dumps({'info': {'images': str(args.images.absolute())}} | content))
+    names = ', '.join(category['name'] for category in content['categories'])
+    found = f'{len(content["images"])} images, {len(content["annotations"])} objects of {names}'
+    left_out = ''.join(f'\nleft out   {count} {reason}' for reason, count in skipped.items())
+    return f'read       {found}{left_out}'
 
 
 def _add_scenes(commands: argparse._SubParsersAction) -> None:

@@ -13,6 +13,7 @@ CONFIGS = {  # for what each sub-command writes
     'geotiff': 'configs/buildings/shvit_unet_tiles.py',
     'scenes': 'configs/buildings/shvit_unet_scenes_teacher.py',
     'bonai': 'configs/buildings/shvit_unet_bonai.py',
+    'annotations': 'configs/shvit_maskrcnn_buildings.py',
 }
 WITHOUT_VALIDATION = ('val_dataloader=None', 'val_cfg=None', 'val_evaluator=None')
 
@@ -32,12 +33,22 @@ def training_command(written_by: str, out: Path, tool: Sequence[str] = ('tools/t
     options = [f'data_root={root}/']  # the slash keeps a number from being read as one
     if not _has_validation(written_by, out):
         options += WITHOUT_VALIDATION
+    if written_by == 'annotations':
+        content = json.loads((out / 'annotations/train.json').read_text())
+        names = [category['name'] for category in content['categories']]
+        options.append(f'train_dataloader.dataset.data_prefix.img={content["info"]["images"]}/')
+        if names != ['building']:
+            options.append(f'train_dataloader.dataset.metainfo.classes={json.dumps(names)}')
+            heads = ('bbox_head', 'mask_head')
+            options += [f'model.roi_head.{head}.num_classes={len(names)}' for head in heads]
     command = shlex.join([*tool, CONFIGS[written_by], '--cfg-options', *options])
     missing = _missing_files(root) if written_by == 'bonai' else []
     return command + (f' (once {root} has {", ".join(missing)})' if missing else '')
 
 
 def _has_validation(written_by: str, out: Path) -> bool:
+    if written_by == 'annotations':
+        return False
     if written_by == 'geotiff':
         return any((out / 'val' / 'masks').glob('*'))
     if written_by == 'geotiles':

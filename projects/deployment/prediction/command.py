@@ -22,7 +22,7 @@ from ..qgis import refuse_masks_in_tiles
 from .image_files import RASTER, find_inputs
 from .part_run import PartReport, predict_part
 from .parts import Part
-from .prediction_files import PredictionSettings, writable
+from .prediction_files import COCO, LABEL_STUDIO, PredictionSettings, writable
 from .processes import leave_processes
 from .run import RunReport, predict_inputs
 
@@ -138,8 +138,9 @@ def predict(
     info = predictor.info
     refuse_masks_in_tiles(info)
     possible = writable(info)
-    if unfit := set(settings.write) - set(possible):
-        raise UsageError(f'--write {" ".join(sorted(unfit))}: {info.task} gives {" ".join(possible)}')
+    accepted = (*possible, LABEL_STUDIO) if COCO in possible else possible
+    if unfit := set(settings.write) - set(accepted):
+        raise UsageError(f'--write {" ".join(sorted(unfit))}: {info.task} gives {" ".join(accepted)}')
     if has_rasters:
         rasters = settings.rasters
         rasters.overlap_for(info)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from projects.storage.atomic_files import replacing
+from projects.storage.atomic_files import replacing, write_file
 
 from ..model_info import INSTANCES, SEGMENTATION, ModelInfo
 from ..predictions import Prediction, Segmentation
@@ -19,11 +19,14 @@ from .drawing import draw_detections, draw_segmentation
 from .fitted_images import PredictedImage, predict_each
 from .image_files import InputFile, read_image
 from .journal import Entry, InputJournal
+from .label_studio import interface, write_tasks
 from .pipeline import FailedImage
 from .rasters.settings import MapSettings, PolygonSettings, RasterSettings
 
 OVERLAYS, MASKS, COCO, SHARES = 'overlays', 'masks', 'coco', 'shares'
+LABEL_STUDIO = 'label-studio'  # only where it is asked for
 COCO_FILE, SHARES_FILE = 'detections.json', 'class_shares.csv'
+TASKS_FILE, INTERFACE_FILE = 'label_studio.json', 'label_studio.xml'
 JPEG: dict[str, Any] = {'quality': 93, 'subsampling': 0}  # text stays sharp with colours at full resolution
 
 
@@ -91,7 +94,8 @@ def render(image: np.ndarray, prediction: Prediction, info: ModelInfo, write: Se
         overlay = draw_segmentation(image, prediction.labels, info.classes, info.palette) if OVERLAYS in write else None
         return RenderedPrediction(overlay, prediction.labels if MASKS in write else None, facts)
     masks = paste_masks(prediction, (height, width), info.mask_threshold)
-    facts['annotations'] = to_annotations(prediction, masks, (height, width)) if COCO in write else []
+    listed = {COCO, LABEL_STUDIO} & {*write}
+    facts['annotations'] = to_annotations(prediction, masks, (height, width)) if listed else []
     overlay = draw_detections(image, prediction, masks, info.classes, info.palette) if OVERLAYS in write else None
     return RenderedPrediction(overlay, instance_map(masks, (height, width)) if MASKS in write else None, facts)
 
@@ -180,6 +184,11 @@ def merge(files: Sequence[InputFile], journal: InputJournal, info: ModelInfo, wr
             for annotation in entry['annotations']
         )
         write_coco(journal.out / COCO_FILE, info.classes, images, annotations)
+    if LABEL_STUDIO in write:
+        entries = (entry for _, entry in _predicted(files, journal))
+        write_tasks(journal.out / TASKS_FILE, info.classes, entries, info.config or 'skyline')
+        shown = interface(info.classes, info.palette, info.task == INSTANCES)
+        write_file(journal.out / INTERFACE_FILE, shown)
     if SHARES in write:
         with replacing(journal.out / SHARES_FILE) as partial, partial.open('w', newline='', encoding='utf-8') as file:
             table = csv.writer(file)

@@ -21,7 +21,7 @@ def test_preparing_loads_no_networks_and_registers_no_data_sets_and_map_tiles_ne
     assert done.stdout == '[]\n[]\n'
 
 
-@pytest.mark.parametrize('name', ['geotiles', 'geotiff', 'scenes', 'bonai'])
+@pytest.mark.parametrize('name', ['geotiles', 'geotiff', 'scenes', 'bonai', 'annotations'])
 def test_each_source_has_help_and_a_function(name, capsys):
     parser = argparse.ArgumentParser()
     add_sources(parser)
@@ -29,7 +29,8 @@ def test_each_source_has_help_and_a_function(name, capsys):
         parser.parse_args([name, '--help'])
     assert '--out' in capsys.readouterr().out
     needed = {'geotiles': ['--tiles', 't', '--labels', 'l'], 'geotiff': ['--image', 'i', '--labels', 'l']}
-    options = {**needed, 'bonai': ['--labels', 'l']}.get(name, [])
+    needed |= {'bonai': ['--labels', 'l'], 'annotations': ['--annotations', 'a', '--images', 'i']}
+    options = needed.get(name, [])
     args = parser.parse_args([name, *options, '--out', 'set.json' if name == 'bonai' else 'set'])
     assert args.command == name
     assert callable(args.prepare)

@@ -106,6 +106,21 @@ def test_a_detector_leaves_coco_and_instance_maps(tmp_path):
     assert (numbers > 0).sum() == 220
 
 
+def test_a_detector_leaves_tasks_for_annotators_where_they_are_asked_for(tmp_path):
+    run(detect, DETECTOR, write_images(tmp_path / 'in', 2), tmp_path / 'out', write=('label-studio',))
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir() if path.is_file()) == [
+        'label_studio.json',
+        'label_studio.xml',
+    ]
+    first, second = json.loads((tmp_path / 'out' / 'label_studio.json').read_text())
+    assert second['data']['image'] == '/data/local-files/?d=1/1.png'
+    (region,) = second['predictions'][0]['result']
+    assert (region['original_width'], region['original_height']) == (64, 48)
+    points = np.array(region['value']['points']) * [0.64, 0.48]
+    np.testing.assert_allclose([points.min(axis=0), points.max(axis=0)], [[2, 4], [13, 24]], atol=0.01)
+    assert len(first['predictions'][0]['result']) == 1  # those of 0.2 are left out
+
+
 def test_of_overlapping_instances_the_better_is_seen():
     masks = [InstanceMask(slice(0, 2), slice(0, 2), np.ones((2, 2), bool)) for _ in range(2)]
     masks.append(InstanceMask(slice(1, 3), slice(1, 3), np.ones((2, 2), bool)))
