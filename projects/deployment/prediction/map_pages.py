@@ -129,8 +129,8 @@ def write_image_maps(
     journal: InputJournal,
     info: ModelInfo,
     settings: MapSettings,
-) -> list[Path]:
-    """Write the pages of images, and return the paths of all of them; those that failed have none.
+) -> tuple[list[Path], list[tuple[str, str]]]:
+    """Write the pages of images, those that failed have none; all paths, and path and reason of what has no page.
 
     Args:
         files: Images.
@@ -139,16 +139,19 @@ def write_image_maps(
         info: The model.
         settings: What the pages say.
     """
-    pages, by_name = [], {file.name: file for file in files}
+    pages, failed, by_name = [], [], {file.name: file for file in files}
     for entry in track(journal.entries(files), 'Maps', len(files)):
         if 'error' in entry:
             continue
         file = by_name[entry['name']]
-        if file.name in predicted or not page_of(file, journal.out).exists():
-            view = image_view(file, entry, journal.out, info)
-            write_prediction_map(file, view, journal.out, info, settings)
-        pages.append(page_of(file, journal.out))
-    return pages
+        try:
+            if file.name in predicted or not page_of(file, journal.out).exists():
+                view = image_view(file, entry, journal.out, info)
+                write_prediction_map(file, view, journal.out, info, settings)
+            pages.append(page_of(file, journal.out))
+        except Exception as error:  # the image itself is predicted
+            failed.append((str(file.path), f'no map: {type(error).__name__}: {error}'))
+    return pages, failed
 
 
 def write_index(out: Path, pages: Sequence[Path]) -> Path:

@@ -133,7 +133,9 @@ def predict_inputs(
     if pictures and not absent:
         merge(pictures, journal, predictor.info, settings.write)
     if settings.maps is not None:
-        report.maps += write_image_maps(pictures, predicted, journal, predictor.info, settings.maps)
+        pages, without = write_image_maps(pictures, predicted, journal, predictor.info, settings.maps)
+        report.maps += pages
+        report.failed += without
         if len(report.maps) > 1:
             report.maps.append(write_index(out, report.maps))
     if join and not report.missing:

@@ -11,6 +11,7 @@ import rasterio
 from PIL import Image
 
 from projects.deployment.model_info import INSTANCES, SEGMENTATION, ModelInfo
+from projects.deployment.prediction import map_pages
 from projects.deployment.prediction.rasters import map_views
 from projects.deployment.predictor import Predictor
 from tests.browser import MISSING, Browser, find_browser
@@ -224,9 +225,14 @@ def test_what_hinders_a_map_hinders_no_prediction(use, tmp_path, monkeypatch):
         raise RuntimeError('as no code foresees')
 
     monkeypatch.setattr(map_views, 'read_picture', broken)
+    monkeypatch.setattr(map_pages, 'read_image', broken)
     write_city(tmp_path / 'city.tif', **PLACE)
-    message = use(bright, BUILDINGS, tmp_path / 'city.tif', '--out', tmp_path / 'out', '--window', 128)
+    Image.new('RGB', (80, 60), 'white').save(tmp_path / 'photo.png')
+    inputs = (tmp_path / 'city.tif', tmp_path / 'photo.png')
+    message = use(bright, BUILDINGS, *inputs, '--out', tmp_path / 'out', '--window', 128)
     assert 'city: no map: RuntimeError: as no code foresees' in message
+    assert 'photo.png: no map: RuntimeError: as no code foresees' in message
+    assert (tmp_path / 'out' / 'overlays' / 'photo.jpg').is_file()
     assert (tmp_path / 'out' / 'polygons' / 'city.gpkg').is_file()
 
 
