@@ -163,13 +163,15 @@ def _score_heights(
     roofs: geopandas.GeoDataFrame, source: str, asked: np.ndarray, heights_m: np.ndarray
 ) -> tuple[float, float, float]:
     """Median error in metres, share in the right class, both of those that are told, and the share of these."""
-    told = asked & (roofs['height_from'] == source).to_numpy()
+    rows = roofs['label'].to_numpy() - 1  # labels that were shifted out of the image are none of these
+    told = asked[rows] & (roofs['height_from'] == source).to_numpy()
     share = float(told.sum() / max(asked.sum(), 1))
     if not told.any():
         return np.nan, np.nan, share
     seen_m, classes = roofs['height_m'].to_numpy()[told], HeightClasses()
-    right = classes.index(seen_m) == classes.index(heights_m[told])
-    return float(np.median(np.abs(seen_m - heights_m[told]))), float(right.mean()), share
+    true_m = heights_m[rows][told]
+    right = classes.index(seen_m) == classes.index(true_m)
+    return float(np.median(np.abs(seen_m - true_m))), float(right.mean()), share
 
 
 def _place(city: City, scene: Scene, side_m: float, random: np.random.Generator) -> tuple[float, float]:

@@ -1,7 +1,23 @@
 """The check measures what it says, on a small scene of an invented city."""
 
-from projects.building_extraction.misalignment.alignment.check import LOW, Scene, check_scene, check_table
+import numpy as np
+import pandas as pd
+
+from projects.building_extraction.misalignment.alignment.aligned_labels import BY_LEAN
+from projects.building_extraction.misalignment.alignment.check import (
+    LOW,
+    Scene,
+    _score_heights,
+    check_scene,
+    check_table,
+)
 from projects.city_scenes.procedural_city import procedural_city
+
+
+def test_heights_are_those_of_the_labels_that_are_left():
+    roofs = pd.DataFrame({'label': [1, 3, 4], 'height_m': [5.0, 40.0, 9.0], 'height_from': [BY_LEAN, BY_LEAN, '']})
+    error_m, right, told = _score_heights(roofs, BY_LEAN, np.array([True] * 4), np.array([6.0, 50.0, 20.0, 9.0]))
+    assert (error_m, right, told) == (10.5, 0.5, 0.5)  # 1 and 20 m; 40 m is no mid-rise building; two of four
 
 
 def test_a_scene_is_scored():
