@@ -95,7 +95,9 @@ def predict_inputs(
     if join:
         missing = [file for file in missing if file.kind == RASTER]
     wait_for_all(num_processes)  # until all have read, before anybody writes
-    report = RunReport(len(missing), len(missing), len(files) - len(missing) - len(absent))
+    report = RunReport(len(missing), len(missing), len(files) - len(missing))
+    if join:
+        report = RunReport(len(files), len(files) - len(absent))
     if absent:
         error = MissingError('images and videos', absent, len(plain), journal.hands)
         report.failed.append((str(out), str(error)))

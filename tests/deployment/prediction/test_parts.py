@@ -299,7 +299,7 @@ def test_parts_with_other_settings_are_refused(tmp_path):
         predict_part(model, files, tmp_path / 'out', settings, Part(0, 1), identity={'weights': 'xyz'})
     assert predict_part(model, files, tmp_path / 'out', settings, Part(0, 1), identity=IDENTITY).strips == {'city': 0}
     joined = predict_inputs(model, files, tmp_path / 'out', settings, identity=IDENTITY, join=True)
-    assert (joined.failed, joined.missing) == ([], [])
+    assert (joined.failed, joined.missing, joined.num_files, joined.num_predicted) == ([], [], 1, 1)
     late = predict_part(model, files, tmp_path / 'out', settings, Part(0, 1), identity=IDENTITY)
     assert (late.strips, late.failed) == ({}, [])
     assert sorted(path.name for path in (tmp_path / 'out' / 'rasters').iterdir()) == [
@@ -317,4 +317,4 @@ def test_a_join_without_parts_says_so(tmp_path):
     reasons = dict(report.failed)
     assert reasons[str(tmp_path / 'out')].startswith('images and videos 0 to 11 of 12 are missing (from 0); no part')
     assert reasons[str(tmp_path / 'in' / 'city.tif')].startswith('strips 0 to 14 of 15 are missing')
-    assert model.session.images == 0
+    assert (model.session.images, report.num_files, report.num_predicted) == (0, 13, 0)
