@@ -29,6 +29,7 @@ from projects.command_line import UsageError
 from .model_info import INSTANCES, ModelInfo
 
 QGIS = 'qgis'
+TILE_PX = 512  # side at most, where none is asked for: what is larger needs much memory in QGIS
 OVERLAP_PERCENT = 25  # half of it is cut off at each border, as far from which an eighth blended over has its weight
 DETECTION_SCORE, DETECTION_IOU = 0.3, 0.5  # to begin with; people change them in QGIS
 PROTOTYPES_PX = 512  # side of prototypes at most: a hundred of them are 105 MB

@@ -186,6 +186,17 @@ def test_a_model_goes_up_and_comes_down(hub, tmp_path):
     assert bright(open_predictor('hf://me/bright')) == 0.5
 
 
+def test_a_graph_comes_down_with_its_weights(hub, tmp_path):
+    for name in ('model.xml', 'model.bin', 'model.xml.md'):
+        (tmp_path / name).write_bytes(name.encode())
+    item = stac_item(INFO, tmp_path / 'model.xml', [tmp_path / 'model.xml.md'], architecture='', num_parameters=1)
+    (tmp_path / 'model.xml.stac.json').write_text(json.dumps(item))
+    push_to_hub(tmp_path / 'model.xml', 'me/graph')
+    file = from_pretrained('hf://me/graph')
+    assert file.read_text() == 'model.xml'
+    assert file.with_suffix('.bin').read_text() == 'model.bin'
+
+
 def test_a_commit_stays_what_it_was(hub, tmp_path):
     first = push_to_hub(write_model(tmp_path / 'first'), 'me/bright')
     push_to_hub(write_model(tmp_path / 'second', threshold=200), 'me/bright')

@@ -288,6 +288,15 @@ def test_the_ground_sample_distance_is_that_of_the_data(folder, tmp_path):
     assert Deepness(out).value('resolution') == 12.5
 
 
+def test_tiles_are_no_larger_than_needed(folder, tmp_path):
+    large = cv2.resize(cv2.imread(str(folder / 'photo.png')), (600, 200))
+    cv2.imwrite(str(tmp_path / 'large.png'), large)
+    out = tmp_path / 'model.onnx'
+    given = [*map(str, model_files(folder, 'buildings')), '--images', str(tmp_path / 'large.png'), '--out', str(out)]
+    export.main([*given, '--for', 'qgis', '--resolution-cm', '30'])
+    assert Deepness(out).input.shape == [1, 3, 512, 512]
+
+
 def test_images_that_the_recipe_shrinks_have_larger_pixels(folder, tmp_path):
     (tmp_path / 'annotations').mkdir()
     images = [{'id': 1, 'file_name': 'a.png', 'width': 2666, 'height': 1600, 'gsd_m': 0.2}]

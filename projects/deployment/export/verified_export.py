@@ -21,7 +21,7 @@ from ..model_info import ModelInfo
 from ..model_table.table import CUSTOMARY_SIZES
 from ..predictions import fit_size
 from ..predictor import Predictor, open_predictor
-from ..qgis import QGIS, for_qgis
+from ..qgis import QGIS, TILE_PX, for_qgis
 from ..quantization.site_report import QuantizationReport, describe_quantization
 from ..scoring import scores_of
 from .calibration_images import NamedImage, calibration_images, images_of_files, images_of_test_set
@@ -108,8 +108,10 @@ def export(
         ModelInfo.from_config(cfg), precision=settings.precision, output=settings.output, strides=()
     )
     if not settings.dynamic:
-        size = settings.size or usual_size(cfg, settings.images)
-        info = dataclasses.replace(info, input_size=size, batch_size=settings.batch_size or 1)
+        height, width = settings.size or usual_size(cfg, settings.images)
+        if settings.made_for == QGIS and settings.size is None:
+            height, width = min(height, TILE_PX), min(width, TILE_PX)
+        info = dataclasses.replace(info, input_size=(height, width), batch_size=settings.batch_size or 1)
     info = dataclasses.replace(info, gsd_m=settings.gsd_m or known_gsd_m(cfg, info))
     if settings.made_for == QGIS:
         info = for_qgis(info, info.gsd_m)
