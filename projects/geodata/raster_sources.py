@@ -6,7 +6,10 @@ named (`allow_host`); all else is refused before GDAL sees it. GDAL follows redi
 """
 
 import re
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +18,9 @@ from xml.etree import ElementTree
 HTTP = ('http://', 'https://')
 CURL = '/vsicurl/'  # GDAL's prefix for files on servers
 DEEPEST = 4  # of virtual data sets within one another
+# Drivers of images on servers, none of which refers to other files, by the first bytes
+DRIVERS = {b'II*\0': 'GTiff', b'MM\0*': 'GTiff', b'II+\0': 'GTiff', b'MM\0+': 'GTiff', b'\0\0\0\x0c': 'JP2OpenJPEG'}
+TIMEOUT_S, MAX_ITEM_BYTES, MAGIC_BYTES = 30, 20 * 2**20, 4
 NAMING = ('SourceFilename', 'SourceDataset')  # elements of a VRT that name other images
 ELSEWHERE = re.compile(r'/vsi|\s*<|\s*\{|[A-Za-z][A-Za-z0-9_+-]+:')  # services, XML in place of a name, ...
 # For all images: no Python of theirs is run, raw bytes are read beside them alone.
@@ -32,6 +38,7 @@ HTTP_OPTIONS: dict[str, Any] = {
     'CPL_VSIL_CURL_NON_CACHED': CURL,
 }
 _hosts: set[str] = set()  # that the user named in this process
+_probed: set[str] = set()  # sources on them that hold their own pixels
 
 
 class UnreachableError(OSError):
@@ -45,7 +52,10 @@ def allow_host(address: str) -> None:
 
 def host_of(url: str) -> str:
     """Host and port of a URL, without name and password."""
-    return urlsplit(url).netloc.rpartition('@')[2].lower()
+    try:
+        return urlsplit(url).netloc.rpartition('@')[2].lower()
+    except ValueError as error:
+        raise ValueError(f'{url} is no address: {error}') from error
 
 
 def check_host(url: str, whose: str | Path) -> None:
@@ -61,6 +71,45 @@ def check_host(url: str, whose: str | Path) -> None:
         )
 
 
+class _SameHost(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        check_host(newurl, req.full_url)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def fetch(url: str, part: str | None = None) -> tuple[bytes, Any]:
+    """What an address holds, or bytes of it as an HTTP range such as 'bytes=0-3'; and the answer's headers."""
+    request = urllib.request.Request(url, headers={'Range': part} if part else {})  # noqa: S310 (http and https alone)
+    try:
+        with urllib.request.build_opener(_SameHost).open(request, timeout=TIMEOUT_S) as answer:
+            content: bytes = answer.read(MAX_ITEM_BYTES + 1 if part is None else MAGIC_BYTES)
+            status, headers = answer.status, answer.headers
+    except urllib.error.HTTPError as error:
+        kind = FileNotFoundError if error.code == 404 else UnreachableError
+        raise kind(f'{url}: the server answers {error.code} {error.reason}') from error
+    except (OSError, HTTPException) as error:
+        raise UnreachableError(f'{url} cannot be read: {getattr(error, "reason", error)}') from error
+    if part is not None and status != 206:
+        raise UnreachableError(f'{url}: the server gives no parts of files (HTTP ranges); download the image')
+    if len(content) > MAX_ITEM_BYTES:
+        raise ValueError(f'{url} is larger than {MAX_ITEM_BYTES // 2**20} MB; expected a STAC item')
+    return content, headers
+
+
+def probe(url: str) -> tuple[str, str]:
+    """GDAL's driver for an image on a server, and what tells versions of it apart.
+
+    Raises:
+        FileNotFoundError: The server has no such file.
+        UnreachableError: It does not answer, or not with parts of files.
+        ValueError: It is no image that holds its own pixels.
+    """
+    start, headers = fetch(url, f'bytes=0-{MAGIC_BYTES - 1}')
+    if start not in DRIVERS:
+        raise ValueError(f'{url} is no GeoTIFF and no JPEG 2000, but begins with {start!r}')
+    return DRIVERS[start], ' '.join(headers.get(name) or '-' for name in ('Content-Range', 'ETag', 'Last-Modified'))
+
+
 def check_sources(path: Path, depth: int = 0) -> bool:
     """Refuse an image that names what it may not read, or what is not there.
 
@@ -69,6 +118,7 @@ def check_sources(path: Path, depth: int = 0) -> bool:
 
     Raises:
         FileNotFoundError: A file that it names does not exist.
+        UnreachableError: A server that it names does not answer.
         ValueError: It names anything else than image files and allowed hosts, would run Python, or is a service.
     """
     with path.open('rb') as file:
@@ -93,6 +143,9 @@ def check_sources(path: Path, depth: int = 0) -> bool:
     for name, source in _sources(root, path):
         if name.removeprefix(CURL).startswith(HTTP):
             check_host(name.removeprefix(CURL), path)
+            if name not in _probed:
+                probe(name.removeprefix(CURL))  # a VRT there could name what it likes, here and elsewhere
+                _probed.add(name)
             is_remote = True
         elif ELSEWHERE.match(name):
             raise ValueError(f'{path} names {name[:80]!r} as a source, which is refused; expected files, or https://')

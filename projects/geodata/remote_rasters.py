@@ -4,12 +4,12 @@ A VRT in the folder of results says which pixels are meant, and which version of
 do, so that an interrupted run can go on, and does not go on with others.
 """
 
+import hashlib
 import json
 import re
-import urllib.error
-import urllib.request
+import warnings
+from collections.abc import Container
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,15 +33,14 @@ from .raster_sources import (
     allow_host,
     check_host,
     check_sources,
+    fetch,
     host_of,
+    probe,
 )
 from .vector_places import reproject_bounds
 
-# Drivers of images on servers, none of which refers to other files, by the first bytes
-DRIVERS = {b'II*\0': 'GTiff', b'MM\0*': 'GTiff', b'II+\0': 'GTiff', b'MM\0+': 'GTiff', b'\0\0\0\x0c': 'JP2OpenJPEG'}
 IMAGE_TYPES, IMAGE_SUFFIXES = ('image/',), ('.tif', '.tiff', '.jp2', '.jpg', '.jpeg', '.png', '.webp')
 VISUAL = 'visual'  # name, or role, of the asset that people look at
-TIMEOUT_S, MAX_ITEM_BYTES, MAGIC_BYTES = 30, 20 * 2**20, 4
 
 
 @dataclass(frozen=True)
@@ -70,13 +69,14 @@ def is_elsewhere(given: str) -> bool:
     return given.startswith(HTTP) or given.lower().endswith(('.json', '.geojson'))
 
 
-def to_local(given: str, folder: Path, choice: SourceChoice) -> Path:
+def to_local(given: str, folder: Path, choice: SourceChoice, taken: Container[Path] = ()) -> Path:
     """Write the VRT of an input.
 
     Args:
         given: Address of an image or STAC item, or a file of one of both.
         folder: Below which the VRT is written.
         choice: What is read of it.
+        taken: Those of other inputs, which may be named alike.
 
     Raises:
         FileNotFoundError: There is no such file, or image on the server.
@@ -95,7 +95,7 @@ def to_local(given: str, folder: Path, choice: SourceChoice) -> Path:
     if source.startswith(HTTP):
         parts = urlsplit(source)
         place = PurePosixPath(host_of(source).replace(':', '_'), *map(_plain, unquote(parts.path).split('/')))
-        driver, version = _probe(source)
+        driver, version = probe(source)
         name = CURL + source
     else:
         path = Path(source)
@@ -107,6 +107,8 @@ def to_local(given: str, folder: Path, choice: SourceChoice) -> Path:
     text = _vrt(name, given, driver, choice.bbox_deg)
     comment = f'\n<!-- version {re.sub("[<>]|--", " ", version)} -->\n'
     vrt = folder / place.with_suffix('.vrt')
+    if vrt in taken:
+        vrt = vrt.with_stem(f'{vrt.stem}_{hashlib.sha256(name.encode()).hexdigest()[:8]}')
     vrt.parent.mkdir(parents=True, exist_ok=True)
     if not vrt.exists() or vrt.read_text(encoding='utf-8') != text + comment:
         write_file(vrt, text + comment)
@@ -120,17 +122,18 @@ def _plain(part: str) -> str:
 
 def _asset(given: str, wanted: str | None) -> str:
     """Address or file of an item's asset."""
-    content = _fetch(given)[0] if given.startswith(HTTP) else Path(given).read_bytes()
+    if not given.startswith(HTTP) and not Path(given).is_file():
+        raise FileNotFoundError(f'the STAC item {given} does not exist')
+    content = fetch(given)[0] if given.startswith(HTTP) else Path(given).read_bytes()
     try:
         item = json.loads(content)
         assets = item['assets']
-        hrefs = {str(name): str(asset['href']) for name, asset in assets.items()}
+        hrefs = {name: _text(asset['href']) for name, asset in assets.items()}
+        roles = {name: {_text(role) for role in asset.get('roles') or ()} for name, asset in assets.items()}
+        images = [name for name in hrefs if _is_image(hrefs[name], assets[name].get('type'), roles[name])]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f'{given} is no STAC item: expected JSON with "assets", of which each has a "href"') from error
-    images = [name for name in hrefs if _is_image(assets[name])]
-    visual = [name for name in images if name == VISUAL] or [
-        name for name in images if VISUAL in (assets[name].get('roles') or ())
-    ]
+    visual = [name for name in images if name == VISUAL] or [name for name in images if VISUAL in roles[name]]
     chosen = [wanted] if wanted is not None else (visual or images)
     if len(chosen) != 1 or chosen[0] not in hrefs:
         listed = ', '.join(f'{name} ({assets[name].get("type") or "no type"})' for name in hrefs) or 'none'
@@ -152,50 +155,28 @@ def _asset(given: str, wanted: str | None) -> str:
     return str(path)
 
 
-def _is_image(asset: dict[str, Any]) -> bool:
-    kind, path = str(asset.get('type') or ''), urlsplit(str(asset['href'])).path.lower()
-    is_small = {'thumbnail', 'overview'} & set(asset.get('roles') or ())
-    return not is_small and (kind.startswith(IMAGE_TYPES) or (not kind and path.endswith(IMAGE_SUFFIXES)))
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f'{value!r} is no text')
+    return value
 
 
-class _SameHost(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        check_host(newurl, req.full_url)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _fetch(url: str, part: str | None = None) -> tuple[bytes, Any]:
-    """What an address holds, or bytes of it as an HTTP range such as 'bytes=0-3'; and the answer's headers."""
-    request = urllib.request.Request(url, headers={'Range': part} if part else {})  # noqa: S310 (http and https alone)
-    try:
-        with urllib.request.build_opener(_SameHost).open(request, timeout=TIMEOUT_S) as answer:
-            content: bytes = answer.read(MAX_ITEM_BYTES + 1 if part is None else MAGIC_BYTES)
-            status, headers = answer.status, answer.headers
-    except urllib.error.HTTPError as error:
-        kind = FileNotFoundError if error.code == 404 else UnreachableError
-        raise kind(f'{url}: the server answers {error.code} {error.reason}') from error
-    except (OSError, HTTPException) as error:
-        raise UnreachableError(f'{url} cannot be read: {getattr(error, "reason", error)}') from error
-    if part is not None and status != 206:
-        raise UnreachableError(f'{url}: the server gives no parts of files (HTTP ranges); download the image')
-    if len(content) > MAX_ITEM_BYTES:
-        raise ValueError(f'{url} is larger than {MAX_ITEM_BYTES // 2**20} MB; expected a STAC item')
-    return content, headers
-
-
-def _probe(url: str) -> tuple[str, str]:
-    """GDAL's driver for an image on a server, and what tells versions of it apart."""
-    start, headers = _fetch(url, f'bytes=0-{MAGIC_BYTES - 1}')
-    if start not in DRIVERS:
-        raise ValueError(f'{url} is no GeoTIFF and no JPEG 2000, but begins with {start!r}')
-    return DRIVERS[start], ' '.join(headers.get(name) or '-' for name in ('Content-Range', 'ETag', 'Last-Modified'))
+def _is_image(href: str, kind: str | None, roles: set[str]) -> bool:
+    if {'thumbnail', 'overview'} & roles:
+        return False
+    return _text(kind).startswith(IMAGE_TYPES) if kind else urlsplit(href).path.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _vrt(name: str, given: str, driver: str | None, bbox_deg: tuple[float, float, float, float] | None) -> str:
     """XML of a virtual data set that shows an image, or what of it lies in a box."""
     remote = name.startswith(CURL)
     try:
-        with rasterio.Env(**SAFE, **(HTTP_OPTIONS if remote else {})), TemporaryDirectory() as folder:
+        with (
+            rasterio.Env(**SAFE, **(HTTP_OPTIONS if remote else {})),
+            TemporaryDirectory() as folder,
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)  # said by `check_placed`
             with rasterio.open(name, driver=driver) as source:
                 if source.driver == 'VRT':
                     raise ValueError(f'{given} is made of several images; cut it first: gdal_translate -projwin ...')

@@ -9,7 +9,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 
-from projects.geodata import raster_sources, remote_rasters
+from projects.geodata import raster_sources
 from projects.geodata.raster_files import UnreachableError, open_raster
 from projects.geodata.remote_rasters import SourceChoice, to_local
 from projects.geodata.vector_places import reproject_bounds
@@ -231,7 +231,7 @@ def test_redirections_to_other_hosts_and_to_files_are_not_followed_for_items(ser
 
 
 def test_servers_that_fail_are_told_in_one_line(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(remote_rasters, 'TIMEOUT_S', 1)
+    monkeypatch.setattr(raster_sources, 'TIMEOUT_S', 1)
     for given in (f'{server.url}/gone.tif', f'{server.url}/gone.json'):
         with pytest.raises(FileNotFoundError, match='404') as error:
             to_local(given, tmp_path / 'out', SourceChoice())
@@ -313,3 +313,51 @@ def test_mosaics_from_outside_reach_nothing_else(tmp_path, options, message):
     (tmp_path / 'service.tif').write_text('<GDAL_WMS><Service name="TMS"/></GDAL_WMS>')
     with pytest.raises(ValueError, match='describes where one is'), open_raster(tmp_path / 'service.tif'):
         pass
+
+
+def test_a_virtual_data_set_on_a_server_names_nothing_here(server, tmp_path):
+    write_cog(tmp_path / 'secret.tif', 256)
+    rasterio.shutil.copy(tmp_path / 'secret.tif', server.folder / 'evil.vrt', driver='VRT')
+    text = (server.folder / 'evil.vrt').read_text()
+    assert str(tmp_path / 'secret.tif') in text
+    here = tmp_path / 'here.vrt'
+    here.write_text(text.replace(str(tmp_path / 'secret.tif'), f'/vsicurl/{server.url}/evil.vrt'))
+    raster_sources.allow_host(server.url)
+    with pytest.raises(ValueError, match='is no GeoTIFF and no JPEG 2000'), open_raster(here):
+        pass
+
+
+def test_images_of_one_name_stay_two(tmp_path):
+    paths = []
+    for side in (256, 512):
+        (tmp_path / str(side)).mkdir()
+        write_cog(tmp_path / str(side) / 'visual.tif', side)
+        item(tmp_path / str(side), {'visual': {'href': 'visual.tif', 'type': COG}})
+        paths.append(str(tmp_path / str(side) / 'item.json'))
+    for _ in range(2):  # the same names again
+        first = to_local(paths[0], tmp_path / 'out', SourceChoice())
+        second = to_local(paths[1], tmp_path / 'out', SourceChoice(), {first})
+        sizes = []
+        for path in (first, second):
+            with open_raster(path, as_stored=True) as raster:
+                sizes.append(raster.size_px)
+        assert sizes == [(256, 256), (512, 512)]
+    assert len(list((tmp_path / 'out').glob('*.vrt'))) == 2
+
+
+@pytest.mark.parametrize(
+    'asset', [{'href': None}, {'href': 'a.tif', 'roles': 7}, {'href': 'a.tif', 'type': 7}, 'a.tif']
+)
+def test_assets_of_wrong_types_are_told(tmp_path, asset):
+    item(tmp_path, {'visual': asset})
+    with pytest.raises(ValueError, match='is no STAC item'):
+        to_local(str(tmp_path / 'item.json'), tmp_path / 'out', SourceChoice())
+
+
+def test_an_address_that_is_none_is_told(tmp_path):
+    item(tmp_path, {'visual': {'href': 'http://[::1', 'type': COG}})
+    for given in (str(tmp_path / 'item.json'), 'http://[::1/a.tif'):
+        with pytest.raises(ValueError, match=r'http://\[::1.* is no address'):
+            to_local(given, tmp_path / 'out', SourceChoice())
+    with pytest.raises(FileNotFoundError, match=r'the STAC item .*nothing\.json does not exist'):
+        to_local(str(tmp_path / 'nothing.json'), tmp_path / 'out', SourceChoice())

@@ -165,8 +165,13 @@ def _local(inputs: Sequence[str], out: Path, source: SourceChoice | None) -> lis
     choice = source or SourceChoice()
     for host in choice.hosts:
         allow_host(host)
-    whole = choice.bbox_deg is None
-    return [str(to_local(one, out / INPUTS, choice)) if is_elsewhere(one) or not whole else one for one in inputs]
+    if choice.asset is not None and not any(map(is_elsewhere, inputs)):
+        raise UsageError(f'--asset {choice.asset}: none of the inputs is a STAC item')
+    whole, made = choice.bbox_deg is None, list[str]()
+    for one in dict.fromkeys(inputs):
+        is_made = is_elsewhere(one) or not whole
+        made.append(str(to_local(one, out / INPUTS, choice, {*map(Path, made)})) if is_made else one)
+    return made
 
 
 def identity_of(choice: ModelChoice, info: ModelInfo, settings: PredictionSettings) -> dict[str, Any]:
