@@ -22,6 +22,9 @@ DEEPEST = 4  # of virtual data sets within one another
 DRIVERS = {b'II*\0': 'GTiff', b'MM\0*': 'GTiff', b'II+\0': 'GTiff', b'MM\0+': 'GTiff', b'\0\0\0\x0c': 'JP2OpenJPEG'}
 TIMEOUT_S, MAX_ITEM_BYTES, MAGIC_BYTES = 30, 20 * 2**20, 4
 NAMING = ('SourceFilename', 'SourceDataset')  # elements of a VRT that name other images
+# GDAL looks for what describes images anywhere in what a file begins with.
+HEAD_BYTES, BLANK = 65_536, b'\xef\xbb\xbf \t\r\n\0'
+DESCRIPTIONS = (b'<VRTDataset', b'<GDAL_', b'<WCS_GDAL', b'<WMTS', b'<MRF_META', b'<WMS_', b'"stac_version"')
 ELSEWHERE = re.compile(r'/vsi|\s*<|\s*\{|[A-Za-z][A-Za-z0-9_+-]+:')  # services, XML in place of a name, ...
 # For all images: no Python of theirs is run, raw bytes are read beside them alone.
 SAFE: dict[str, Any] = {
@@ -122,10 +125,11 @@ def check_sources(path: Path, depth: int = 0) -> bool:
         ValueError: It names anything else than image files and allowed hosts, would run Python, or is a service.
     """
     with path.open('rb') as file:
-        head = file.read(512).removeprefix(b'\xef\xbb\xbf').lstrip()
-    if not head.startswith((b'<', b'{')):
+        head = file.read(HEAD_BYTES)
+    text = head.lstrip(BLANK)
+    if text and not text.startswith((b'<', b'{')) and not any(mark in head for mark in DESCRIPTIONS):
         return False
-    if not head.startswith(b'<VRTDataset') and not (head.startswith((b'<?xml', b'<!--')) and b'<VRTDataset' in head):
+    if not text.startswith(b'<VRTDataset') and not (text.startswith((b'<?xml', b'<!--')) and b'<VRTDataset' in text):
         raise ValueError(f'{path} is no image, but describes where one is; expected pixels, or a VRT')
     content = path.read_bytes()
     if b'<!' in content.replace(b'<!--', b''):

@@ -94,7 +94,10 @@ def read_export(path: Path, folder: Path) -> tuple[dict[str, Any], Counter[str]]
             found, skipped = (parsed, Counter[str]()) if isinstance(parsed, dict) else _read_label_studio(parsed)
         if not all(isinstance(found.get(key), list) for key in ('images', 'categories', 'annotations')):
             raise ValueError('an object without lists "images", "categories", "annotations"')
-    except (ValueError, KeyError, TypeError, AttributeError, ElementTree.ParseError) as error:
+        for image in found['images']:
+            if not (isinstance(image, dict) and 'id' in image and _plain_name(str(image.get('file_name') or ''))):
+                raise ValueError(f'the image {image!r} has no "id" or no "file_name"')
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, ElementTree.ParseError) as error:
         raise ValueError(
             f"{path} is no export that can be read ({error!r}); expected Label Studio's JSON (not JSON-MIN), CVAT for "
             'images 1.1, or COCO'
@@ -112,7 +115,10 @@ def _read_label_studio(tasks: list[dict[str, Any]]) -> tuple[dict[str, Any], Cou
             found.skipped['tasks that nobody has finished'] += 1
             continue
         sized = [one for one in regions if one.get('original_width')]
-        name = next(str(value) for value in task['data'].values() if _is_image_name(value))
+        name = next((value for value in task['data'].values() if _is_image_name(value)), None)
+        if name is None:
+            found.skipped['tasks without an image'] += 1
+            continue
         width, height = (sized[0]['original_width'], sized[0]['original_height']) if sized else (0, 0)
         image = found.add_image(name, width, height)
         for region in regions:
@@ -255,9 +261,14 @@ def _find_images(content: dict[str, Any], folder: Path, path: Path) -> Counter[s
             skipped['images of a name that several have' if there else 'images that are not in the folder'] += 1
             lost.append(image)
             continue
-        with Image.open(folder / there[0]) as opened:
-            turned = opened.getexif().get(0x0112) in TURNED
-            size = opened.size[::-1] if turned else opened.size
+        try:
+            with Image.open(folder / there[0]) as opened:
+                turned = opened.getexif().get(0x0112) in TURNED
+                size = opened.size[::-1] if turned else opened.size
+        except OSError:
+            skipped['images that cannot be read'] += 1
+            lost.append(image)
+            continue
         stated = (int(image.get('width') or 0), int(image.get('height') or 0))
         if 0 not in stated and stated != size:
             reason = (
@@ -274,5 +285,7 @@ def _find_images(content: dict[str, Any], folder: Path, path: Path) -> Counter[s
         )
     ids = {image['id'] for image in lost}
     content['images'] = kept
-    content['annotations'] = [one for one in content['annotations'] if one['image_id'] not in ids]
+    content['annotations'] = [
+        one for one in content['annotations'] if not isinstance(one, dict) or one.get('image_id') not in ids
+    ]
     return skipped

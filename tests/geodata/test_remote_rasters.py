@@ -361,3 +361,17 @@ def test_an_address_that_is_none_is_told(tmp_path):
             to_local(given, tmp_path / 'out', SourceChoice())
     with pytest.raises(FileNotFoundError, match=r'the STAC item .*nothing\.json does not exist'):
         to_local(str(tmp_path / 'nothing.json'), tmp_path / 'out', SourceChoice())
+
+
+@pytest.mark.parametrize('before', [' ' * 600, 'x', '\ufeff\ufeff', '\n' * 70_000])
+@pytest.mark.parametrize('kind', ['VRT', 'WMTS'])
+def test_what_stands_before_a_description_does_not_hide_it(tmp_path, before, kind):
+    write_cog(tmp_path / 'a.tif', 256)
+    rasterio.shutil.copy(tmp_path / 'a.tif', tmp_path / 'a.vrt', driver='VRT')
+    if kind == 'VRT':
+        text = (tmp_path / 'a.vrt').read_text().replace('a.tif', '/vsizip/a.zip/a.tif')
+    else:
+        text = '<GDAL_WMTS><GetCapabilitiesUrl>http://127.0.0.1:1/</GetCapabilitiesUrl></GDAL_WMTS>'
+    (tmp_path / 'a.vrt').write_text(before + text, encoding='utf-8')
+    with pytest.raises(ValueError, match=r'is refused|describes where one is|no VRT that can be read'):
+        raster_sources.check_sources(tmp_path / 'a.vrt')

@@ -1,4 +1,5 @@
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -266,3 +267,43 @@ def test_detections_without_masks_are_rectangles(tmp_path):
     )
     region = json.loads((tmp_path / 'a.json').read_text())[0]['predictions'][0]['result'][0]
     assert region['value'] == {'x': 10, 'y': 10, 'width': 30, 'height': 40, 'rotation': 0, 'rectanglelabels': ['roof']}
+
+
+COCO_IMAGE = {'id': 1, 'file_name': 'd.jpg', 'width': 30, 'height': 20}
+DRAWN = [{'result': []}]
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        {'images': ['d.jpg'], 'categories': [], 'annotations': []},
+        {'images': [{'id': 1}], 'categories': [], 'annotations': []},
+        {'images': [COCO_IMAGE | {'file_name': '/'}], 'categories': [], 'annotations': []},
+        [{'data': {'image': 'd.jpg'}, 'annotations': [{'result': [region('polygonlabels', {}, (float('inf'), 1))]}]}],
+    ],
+)
+def test_exports_of_wrong_types_are_told(images, tmp_path, content):
+    path = tmp_path / 'export.json'
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='is no export that can be read'):
+        read_export(path, images)
+
+
+def test_tasks_and_files_that_are_no_images_are_counted(images, tmp_path):
+    (images / 'torn.png').write_bytes(b'no')
+    path = tmp_path / 'export.json'
+    path.write_text(json.dumps([{'data': data, 'annotations': DRAWN} for data in ({'image': 'd.jpg'}, {'text': 'a'})]))
+    found, skipped = read_export(path, images)
+    assert [image['file_name'] for image in found['images']] == ['d.jpg']
+    assert skipped == {'tasks without an image': 1}
+    content = {'images': [COCO_IMAGE, {'id': 2, 'file_name': 'torn.png'}], 'categories': [], 'annotations': []}
+    path.write_text(json.dumps(content))
+    found, skipped = read_export(path, images)
+    assert [image['file_name'] for image in found['images']] == ['d.jpg']
+    assert skipped == {'images that cannot be read': 1}
+
+
+def test_names_of_classes_are_quoted_in_the_interface():
+    names = ('a "b" <c> & d', "it's")
+    root = ElementTree.fromstring(interface(names, ((1, 2, 3),) * 2, False))
+    assert [label.get('value') for label in root.iter('Label')] == list(names)

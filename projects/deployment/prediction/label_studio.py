@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import shapely
@@ -46,7 +47,7 @@ def interface(classes: Sequence[str], colors: Sequence[tuple[int, int, int]], ha
     """The labelling interface that the tasks fit, for the settings of a project."""
     tag = 'PolygonLabels' if has_masks else 'RectangleLabels'
     labels = [
-        f'    <Label value={json.dumps(name, ensure_ascii=False)} background="#{bytes(color).hex()}"/>'
+        f'    <Label value={quoteattr(name)} background="#{bytes(color).hex()}"/>'
         for name, color in zip(classes, colors, strict=True)
     ]
     head = ['<View>', f'  <Image name="{OBJECT}" value="${OBJECT}" zoom="true"/>']
