@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 
 from projects.storage.atomic_files import replacing
 
@@ -34,20 +33,6 @@ def rasterize(
             zip(shapes, values.tolist(), strict=True), out=result, transform=rasterio.Affine(*transform[:6])
         )
     return result
-
-
-def mask_outline(mask: np.ndarray, column: int = 0, row: int = 0) -> shapely.Geometry:
-    """The outline of a mask along its pixels' edges, a Polygon or MultiPolygon with holes; each part is 4-connected.
-
-    Args:
-        mask: (H, W) boolean, somewhere true.
-        column: Place of its left edge in the raster.
-        row: Place of its upper edge.
-    """
-    place = rasterio.Affine.translation(column, row)
-    found = rasterio.features.shapes(mask.astype(np.uint8), mask=mask, connectivity=4, transform=place)
-    parts = [shapely.Polygon(shape['coordinates'][0], shape['coordinates'][1:]) for shape, _ in found]
-    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 
 def write_geotiff(

@@ -8,8 +8,7 @@ import numpy as np
 import shapely
 from shapely import STRtree
 
-from projects.geodata.polygonal import translate
-from projects.geodata.raster_writing import mask_outline
+from projects.geodata.polygonal import mask_outline, translate
 from projects.geodata.vector_files import PIXEL, geopandas
 
 from ...model_info import ModelInfo
@@ -155,7 +154,8 @@ def _outline(
         detections.masks[number], detections.boxes[number], valid.shape, info.mask_threshold
     )
     mask = mask & valid[rows, columns]
-    return mask_outline(mask, int(corner[0]) + columns.start, int(corner[1]) + rows.start) if mask.any() else None
+    place = np.array([int(corner[0]) + columns.start, int(corner[1]) + rows.start])
+    return shapely.transform(mask_outline(mask), lambda points: points + place) if mask.any() else None
 
 
 def merge_instances(found: RasterInstances) -> RasterInstances:
