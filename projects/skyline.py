@@ -8,6 +8,7 @@ import difflib
 import os
 import runpy
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from projects.command_line import Parser
@@ -67,6 +68,7 @@ def _list_or_refuse(name: str) -> None:
         description=f'Commands, each of which has a --help of its own:\n{listed}\n{COMPLETION}',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument('--version', action='version', version=f'skyline {version("skyline")}')
     parser.add_argument('command', choices=tools, metavar='COMMAND', help='one of the above')
     if '_ARGCOMPLETE' not in os.environ and not name.startswith('-'):
         similar = difflib.get_close_matches(name.replace('-', '_'), tools, 1, 0.5)
