@@ -97,8 +97,7 @@ def test_a_segmentor_is_written_with_its_description_and_report(folder, tmp_path
     assert 'times as fast' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('arguments', [('--size', '61x97'), ('--dynamic',)])
-@pytest.mark.parametrize('suffix', ['onnx', 'xml'])
+@pytest.mark.parametrize(('suffix', 'arguments'), [('xml', ('--size', '61x97')), ('onnx', ('--dynamic',))])
 def test_logits_that_leave_the_file_give_the_labels_of_one_that_stands_alone(folder, tmp_path, suffix, arguments):
     predicted = []
     for output in ('labels', 'logits'):

@@ -31,7 +31,7 @@ methods = dict(
     teacher=dict(steps=2, trials=[{{'optim_wrapper.optimizer.lr': rate}} for rate in (1e-3, 2e-3)]),
     kd=dict(steps=2, trials=[{{'model.alpha': alpha}} for alpha in (0.5, 0.1)]),
     **dict.fromkeys(
-        ('student', 'student_long', 'mixed', 'kd_hard', 'dml', 'sda', 'gradual', 'sda_half', 'kd_sda'), None
+        'student student_long mixed kd_hard dml sda sda_aligned gradual sda_half kd_sda'.split(), None
     ),
 )
 num_panels = 1
