@@ -127,6 +127,8 @@ def check_sources(path: Path, depth: int = 0) -> bool:
     with path.open('rb') as file:
         head = file.read(HEAD_BYTES)
     text = head.lstrip(BLANK)
+    if not text and len(head) < HEAD_BYTES:
+        return False  # nothing, or blanks alone: no image either
     if text and not text.startswith((b'<', b'{')) and not any(mark in head for mark in DESCRIPTIONS):
         return False
     if not text.startswith(b'<VRTDataset') and not (text.startswith((b'<?xml', b'<!--')) and b'<VRTDataset' in text):
