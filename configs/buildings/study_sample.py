@@ -65,7 +65,7 @@ methods = dict(
     ),
     aligned=dict(
         title='Aligned',
-        description='the same on labels that `tools/align_labels.py` has laid on the buildings of each image',
+        description='the same on labels that an alignment has laid on the buildings of each image',
         config='configs/buildings/shvit_unet_scenes_teacher.py',
         on='source',
         labels='aligned',
