@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
 from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -91,3 +92,16 @@ def _run(command: tuple[str, ...], cwd: str, environment: dict[str, str], files:
     sys.path[:0] = [str(Path(command[0]).parent), *filter(None, environment.get('PYTHONPATH', '').split(os.pathsep))]
     sys.argv = [*command]
     runpy.run_path(command[0], run_name='__main__')
+
+
+def fork(function, *arguments):
+    """The number of a forked process that runs a function; it ends with 1 if that fails."""
+    process = os.fork()
+    if not process:
+        try:
+            function(*arguments)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return process

@@ -17,7 +17,6 @@ from ..height_classes import HeightClasses
 from ..preparation.geotiles import GeotilesSettings, convert_geotiles
 from ..preparation.scenes.tiles import write_scenes
 from ..preparation.tile_set import LICENSE_NOTE
-from .source_labels import STATED, write_source_masks
 from .tile_sets import TileSource, city_of
 
 SPLIT_OF = {'train': 'target', 'val': 'val', 'test': 'test'}
@@ -53,10 +52,6 @@ class RealTiles(TileSource):
 
     def describe(self) -> str:
         return f'real tiles of {self.tiles}; scenes of {city_of(self.city)[1]}'
-
-    def label_source(self, data_root: Path, labels: str) -> None:
-        if labels != STATED:
-            write_source_masks(data_root, labels, lambda: city_of(self.city)[0])
 
     def about_source(self) -> dict[str, Any]:
         return dict(self.source)

@@ -41,7 +41,7 @@ def write_source_masks(data_root: Path, labels: str, read_city: Callable[[], Cit
     Args:
         data_root: Set that `preparation.scenes.tiles.write_scenes` wrote.
         labels: `ALIGNED` or `ROOFS`.
-        read_city: Gives what the set was rendered of.
+        read_city: Gives what the set was rendered of; roofs are known without.
 
     Raises:
         ValueError: The source's stated labels are no footprints.
@@ -52,11 +52,12 @@ def write_source_masks(data_root: Path, labels: str, read_city: Callable[[], Cit
     images = json.loads((data_root / 'source' / 'instances.json').read_text())['images']
     if labels == ALIGNED and (others := {image['label'] for image in images} - {'footprint'}):
         raise ValueError(f'labels of the source are {sorted(others)}: only footprints can be aligned')
-    city, kept = read_city(), 0
+    kept = 0
+    city = read_city() if labels == ALIGNED else None
     with replacing_folder(folder) as unfinished:
         for image in track(images, f'Labels: {labels}'):
             name = f'{Path(image["file_name"]).stem}.png'
-            if labels == ROOFS:
+            if city is None:
                 with Image.open(data_root / 'source' / 'surfaces' / name) as surfaces:
                     seen = (np.asarray(surfaces) & ROOF) > 0
             else:

@@ -30,7 +30,12 @@ class TileSource(ABC):
     per height class and pictures of heights possible; `parameters.json` in the folder says what the set was made from,
     so that runs on another one are not taken for the same. A source is a frozen dataclass, whose fields stand in a
     study as `data = dict(type=NAME, …)`; `sources` lists the names.
+
+    Attributes:
+        city: Of the source's scenes, as `city_of` takes it.
     """
+
+    city: Mapping[str, Any]
 
     @property
     def has_source(self) -> bool:
@@ -63,10 +68,10 @@ class TileSource(ABC):
             labels: Of `MASKS`.
 
         Raises:
-            ValueError: This source has no such labels.
+            ValueError: The source's stated labels are no footprints, which alone can be aligned.
         """
         if labels != STATED:
-            raise ValueError(f'data.type = {type(self).__name__} has no labels {labels!r} of its source')
+            write_source_masks(data_root, labels, lambda: city_of(self.city)[0])
 
     def about_source(self) -> dict[str, Any]:
         """What the source domain is, by names with units (`off_nadir_deg`), for a table."""
@@ -130,10 +135,6 @@ class RenderedScenes(TileSource):
             like=like,
         )
         return folder
-
-    def label_source(self, data_root: Path, labels: str) -> None:
-        if labels != STATED:
-            write_source_masks(data_root, labels, lambda: city_of(self.city)[0])
 
     def about_source(self) -> dict[str, Any]:
         return dict(self.domains.get('source', {}))

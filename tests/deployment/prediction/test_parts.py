@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from projects.deployment.prediction.prediction_files import PredictionSettings, 
 from projects.deployment.prediction.rasters.settings import PolygonSettings, RasterSettings
 from projects.deployment.prediction.run import predict_inputs
 from projects.deployment.predictor import Predictor
+from tests.processes import fork
 
 ROOT = Path(__file__).parents[3]
 IDENTITY = {'weights': 'abc'}
@@ -112,37 +112,25 @@ def run_all(folder, out, kind, join):
     out.with_suffix('.json').write_text(json.dumps([[part.index, part.count] for part in report.missing]))
 
 
-def start(function, *arguments):
-    process = os.fork()
-    if not process:
-        try:
-            function(*arguments)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return process
-
-
 def kill_and_join(folder, kind, seed):
     """Three parts are killed, and a fourth does all; four are killed, and those that are named do what is missing."""
     parts.BEAT_S, parts.STALE_S = 0.1, 0.6
     choose = random.Random(seed)
     whole, taken_over, again = (folder / f'{name}_{kind}_{seed}' for name in ('whole', 'taken_over', 'again'))
-    assert ended(start(run_all, folder, whole, kind, False)) == 0
+    assert ended(fork(run_all, folder, whole, kind, False)) == 0
     for out, last in ((taken_over, 3), (again, None)):
         first = [index for index in range(4) if index != last]
         choose.shuffle(first)
-        for process in [start(run_part, folder, out, kind, index, 4, 0.02) for index in first]:
+        for process in [fork(run_part, folder, out, kind, index, 4, 0.02) for index in first]:
             time.sleep(choose.uniform(0.02, 0.3))
             os.kill(process, signal.SIGKILL)
             assert ended(process) in (0, signal.SIGKILL)
         if last is not None:
-            assert ended(start(run_part, folder, out, kind, last, 4, 0)) == 0
+            assert ended(fork(run_part, folder, out, kind, last, 4, 0)) == 0
         missing = joined(folder, out, kind)
         assert last is None or not missing
         for index, count in missing:
-            assert ended(start(run_part, folder, out, kind, index, count, 0)) == 0
+            assert ended(fork(run_part, folder, out, kind, index, count, 0)) == 0
         assert not missing or joined(folder, out, kind) == []
         assert contents(out) == contents(whole)
 
@@ -152,7 +140,7 @@ def ended(process):
 
 
 def joined(folder, out, kind):
-    assert ended(start(run_all, folder, out, kind, True)) == 0
+    assert ended(fork(run_all, folder, out, kind, True)) == 0
     return json.loads(out.with_suffix('.json').read_text())
 
 

@@ -78,6 +78,7 @@ class SceneScore:
         right_class: Share of the same whose height is in the right class.
         told: Share of the same that have a height.
         shadow_error_m, shadow_right_class, shadow_told: The same three by shadows, with the angle and the sun known.
+        guess_error_m, guess_right_class: Of the median height of these buildings, given to all of them: the control.
     """
 
     buildings: int
@@ -92,6 +93,8 @@ class SceneScore:
     shadow_error_m: float
     shadow_right_class: float
     shadow_told: float
+    guess_error_m: float
+    guess_right_class: float
 
 
 def check_scene(city: City, scene: Scene, size_px: int = TILE_PX) -> SceneScore:
@@ -156,6 +159,7 @@ def check_scene(city: City, scene: Scene, size_px: int = TILE_PX) -> SceneScore:
         float(turn_deg),
         *scored[0],
         *scored[1],
+        *_score_guess(heights_m[low]),
     )
 
 
@@ -172,6 +176,15 @@ def _score_heights(
     true_m = heights_m[rows][told]
     right = classes.index(seen_m) == classes.index(true_m)
     return float(np.median(np.abs(seen_m - true_m))), float(right.mean()), share
+
+
+def _score_guess(heights_m: np.ndarray) -> tuple[float, float]:
+    """Median error in metres, and share in the right class, of the median height, given to all buildings."""
+    if not len(heights_m):
+        return np.nan, np.nan
+    guess_m, classes = float(np.median(heights_m)), HeightClasses()
+    right = classes.index(heights_m) == classes.index(np.array([guess_m]))
+    return float(np.median(np.abs(heights_m - guess_m))), float(right.mean())
 
 
 def _place(city: City, scene: Scene, side_m: float, random: np.random.Generator) -> tuple[float, float]:
@@ -202,6 +215,7 @@ def check_table(scores: list[tuple[Scene, SceneScore]]) -> Table:
     columns = [
         'area', 'm/px', 'angle', 'jitter m', 'buildings', 'before m', 'median m', 'within 1.5 m', 'surer half',
         'direction off', 'height error m', 'class right', 'told', 'by shadow m', 'class right', 'told',
+        'guess m', 'class right',
     ]  # fmt: skip
     rows = []
     for scene, score in scores:
@@ -211,10 +225,11 @@ def check_table(scores: list[tuple[Scene, SceneScore]]) -> Table:
             fixed(score.before_m, 2), fixed(score.median_m, 2), *shares, f'{score.azimuth_error_deg:.1f}°',
             *_height_cells(score.height_error_m, score.right_class, score.told),
             *_height_cells(score.shadow_error_m, score.shadow_right_class, score.shadow_told),
+            *_height_cells(score.guess_error_m, score.guess_right_class)[:2],
         ])  # fmt: skip
     return Table('', columns, rows, numeric=columns[1:])
 
 
-def _height_cells(error_m: float, right: float, told: float) -> list[str]:
+def _height_cells(error_m: float, right: float, told: float = 1.0) -> list[str]:
     is_told = np.isfinite(error_m)
     return [fixed(error_m, 2) if is_told else NOTHING, f'{right:.0%}' if is_told else NOTHING, f'{told:.0%}']

@@ -86,11 +86,13 @@ def shadow_heights(
     numbers = np.unique(owners).tolist()
     last = round(speed * max_height_m) + reach
     rises = [_rises(_rays(ground, points[owners == n], per_m_px / speed, last), reach) for n in numbers]
-    rise, noise = _usual([_middle(each) for each in rises])
+    middles = [_middle(each) for each in rises]
+    rise, noise = _usual(middles)
     if not rise >= MIN_RISE:
         return result
-    for number, each in zip(numbers, rises, strict=True):
-        result.heights_m[number], result.deviations_m[number] = _height(each, reach, rise, noise, speed)
+    for number, each, middle in zip(numbers, rises, middles, strict=True):
+        found = _height(each, middle, reach, rise, noise, speed)
+        result.heights_m[number], result.deviations_m[number] = found
     return result
 
 
@@ -143,17 +145,20 @@ def _usual(middles: list[np.ndarray]) -> tuple[float, float]:
     return float(np.quantile(highest, TIPS)), max(1.4826 * float(np.median(np.abs(np.concatenate(seen)))), 0.05)
 
 
-def _height(rises: np.ndarray, reach: int, rise: float, noise: float, speed: float) -> tuple[float, float]:
+def _height(
+    rises: np.ndarray, middle: np.ndarray, reach: int, rise: float, noise: float, speed: float
+) -> tuple[float, float]:
     """Height and deviation of a building by its rays (P, T); NaN if they leave it open.
 
     Args:
         rises: Of `_rises`.
-        reach: Likewise.
+        middle: Of `_middle`.
+        reach: Of `_rises`.
         rise: That is usual at tips.
         noise: Deviation of rises elsewhere.
         speed: Pixels by which a tip moves for each metre of height.
     """
-    middle, heights_m = _middle(rises), np.arange(rises.shape[1]) / speed
+    heights_m = np.arange(rises.shape[1]) / speed
     seen = np.maximum(np.isfinite(rises).sum(axis=0), 1)
     agreeing = (np.nan_to_num(rises) > rise / 2).sum(axis=0) / seen >= AGREEING
     middle = np.where(np.isfinite(middle), middle, 0)

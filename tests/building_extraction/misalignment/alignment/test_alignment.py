@@ -229,6 +229,8 @@ def test_water_gives_no_evidence(scene, tmp_path):
         (lambda frame: frame[:4], (), '4 buildings of .* lie in .*: at least 5 are needed'),
         (lambda frame: frame, ('--off-nadir-deg', '50'), 'off_nadir_deg = 50: expected 0 to 45'),
         (lambda frame: frame, ('--height-column', 'nothing'), "has no column 'nothing'"),
+        (lambda frame: frame, ('--sun-deg', '95', '0'), 'sun_deg = .*: expected its elevation, 10 to 90 degrees'),
+        (lambda frame: frame, ('--model', 'nothing.onnx'), 'nothing.onnx'),
     ],
 )
 def test_bad_input_is_refused_in_one_line(scene, tmp_path, capsys, change, options, message):

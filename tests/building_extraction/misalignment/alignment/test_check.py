@@ -7,6 +7,7 @@ from projects.building_extraction.misalignment.alignment.aligned_labels import B
 from projects.building_extraction.misalignment.alignment.check import (
     LOW,
     Scene,
+    _score_guess,
     _score_heights,
     check_scene,
     check_table,
@@ -18,6 +19,11 @@ def test_heights_are_those_of_the_labels_that_are_left():
     roofs = pd.DataFrame({'label': [1, 3, 4], 'height_m': [5.0, 40.0, 9.0], 'height_from': [BY_LEAN, BY_LEAN, '']})
     error_m, right, told = _score_heights(roofs, BY_LEAN, np.array([True] * 4), np.array([6.0, 50.0, 20.0, 9.0]))
     assert (error_m, right, told) == (10.5, 0.5, 0.5)  # 1 and 20 m; 40 m is no mid-rise building; two of four
+
+
+def test_the_control_is_the_median_height_of_all():
+    assert _score_guess(np.array([6.0, 8.0, 9.0, 20.0])) == (1.5, 0.75)  # 8.5 m: 2.5, 0.5, 0.5 and 11.5 m off
+    assert np.isnan(_score_guess(np.array([]))).all()
 
 
 def test_a_scene_is_scored():

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from projects.deployment.prediction.rasters.settings import PolygonSettings, Ras
 from projects.deployment.predictor import Predictor
 from projects.geodata.polygons.files import vectorize_raster
 from projects.geodata.polygons.vectorization import VectorizationSettings
+from tests.processes import fork
 
 INFO = ModelInfo(SEGMENTATION, ('ground', 'building'), ((0, 0, 0), (9, 0, 0)), (0, 0, 0), (1, 1, 1), threshold=0.5)
 SETTINGS = RasterSettings(window_px=64, overlap_px=16, probability_dtype='float32')
@@ -62,18 +62,6 @@ def image(tmp_path):
     return write_image(tmp_path)
 
 
-def start(function, *arguments):
-    process = os.fork()
-    if not process:
-        try:
-            function(*arguments)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return process
-
-
 def outlines(polygons):
     return sorted(polygons.geometry.normalize().to_wkb(hex=True))
 
@@ -100,12 +88,12 @@ def share_work(folder, rank):
 def work_in_other_processes(folder):
     """Predict in one process that is killed, and in two that share the work; they share one import of torch."""
     predict = partial(predict_raster, Predictor(Model(seconds=0.1), INFO), folder / 'a.tif', folder / 'killed')
-    killed = start(predict, SETTINGS)
+    killed = fork(predict, SETTINGS)
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = str(free.getsockname()[1])
     os.environ |= {'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
-    sharing = [start(share_work, folder, rank) for rank in (0, 1)]
+    sharing = [fork(share_work, folder, rank) for rank in (0, 1)]
     while (
         not (folder / 'killed/.a.partial/strip_000003_probability.tif').exists()
         and not os.waitpid(killed, os.WNOHANG)[0]
