@@ -97,6 +97,10 @@ def read_export(path: Path, folder: Path) -> tuple[dict[str, Any], Counter[str]]
         for image in found['images']:
             if not (isinstance(image, dict) and 'id' in image and _plain_name(str(image.get('file_name') or ''))):
                 raise ValueError(f'the image {image!r} has no "id" or no "file_name"')
+        for kind, key in (('images', 'id'), ('annotations', 'image_id')):
+            for one in found[kind]:
+                if isinstance(one, dict) and isinstance(one.get(key), list | dict):
+                    raise ValueError(f'{one[key]!r} is no {key}; expected a number')
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, ElementTree.ParseError) as error:
         raise ValueError(
             f"{path} is no export that can be read ({error!r}); expected Label Studio's JSON (not JSON-MIN), CVAT for "

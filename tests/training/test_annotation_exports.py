@@ -279,6 +279,8 @@ DRAWN = [{'result': []}]
         {'images': ['d.jpg'], 'categories': [], 'annotations': []},
         {'images': [{'id': 1}], 'categories': [], 'annotations': []},
         {'images': [COCO_IMAGE | {'file_name': '/'}], 'categories': [], 'annotations': []},
+        {'images': [COCO_IMAGE | {'id': [1]}], 'categories': [], 'annotations': []},
+        {'images': [COCO_IMAGE], 'categories': [], 'annotations': [{'id': 1, 'image_id': {}}]},
         [{'data': {'image': 'd.jpg'}, 'annotations': [{'result': [region('polygonlabels', {}, (float('inf'), 1))]}]}],
     ],
 )
