@@ -32,6 +32,11 @@ class Seen:
     surface: np.ndarray
     prisms: np.ndarray
 
+    def roof_pixels(self, city: City) -> np.ndarray:
+        """(N,) How many pixels show the roof of each of a city's prisms."""
+        walls = len(city.wall_prisms)
+        return np.bincount(self.surface[self.surface >= walls] - walls, minlength=len(city.buildings.polygons))
+
 
 def prisms_in_view(city: City, bounds_m: tuple[float, float, float, float], offset_m: np.ndarray) -> np.ndarray:
     """Prisms of which some part may be displaced into a region.

@@ -117,6 +117,15 @@ def test_pixel_centers_decide_at_zero_angle():
     expected = np.zeros((48, 64))
     expected[2:7, 1:5] = 7
     assert np.all(seen.height_m == expected)
+    assert seen.roof_pixels(city).tolist() == [20]
+
+
+def test_roofs_count_as_far_as_nothing_stands_before_them():
+    tower, house = shapely.box(110, 200, 120, 210), shapely.box(110, 212, 120, 222)
+    seen = see(city_of([tower, house], [18, 3]), FRAME, np.array([0.0, 1.0]))  # roofs at 218 to 228, and 215 to 225
+    assert seen.roof_pixels(city_of([tower, house], [18, 3])).tolist() == [100, 0]
+    seen = see(city_of([tower, house], [10, 3]), FRAME, np.array([0.0, 1.0]))  # roofs at 210 to 220, and 215 to 225
+    assert seen.roof_pixels(city_of([tower, house], [10, 3])).tolist() == [100, 50]
 
 
 def test_prisms_beyond_the_tile_are_kept_only_if_they_reach_into_it():

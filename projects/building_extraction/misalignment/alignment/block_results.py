@@ -15,7 +15,7 @@ from .edges import EdgeMaps
 from .heights import ASSUMED, KNOWN, Zero, find_zero
 from .line_search import Line, LineGrid, line_evidence
 from .outlines import Outlines
-from .placement import SURE, Placement, place
+from .placement import SURE, Placement, cover_of, place
 from .scores import excess
 from .shadows import Shadows, shadow_heights, shadow_per_m
 
@@ -146,13 +146,17 @@ def _placed(seen: BlockImage, edges: EdgeMaps, block: Block, view: ViewKnowledge
     line, placement, fits = place(edges, outlines, line, seen.gsd_m, lean_m, turn=view.azimuth_deg is None)
     zero = find_zero(line, placement, fits, block.heights_m, view.off_nadir_deg, view.registration_m)
     if zero.source != ASSUMED:
+        moves_m = placement.moves_m(line)
         ground_m = line.shift_m + zero.along_m * line.direction
         azimuth_deg = (line.azimuth_deg + 180 * zero.is_reversed) % 360
         margin = np.inf if zero.source == KNOWN else line.margin
         line = replace(line, shift_m=ground_m, azimuth_deg=azimuth_deg, margin=margin)
         expected_m = zero.tangent * block.heights_m if np.isfinite(zero.tangent) else None
         deviation_m = float(np.hypot(HEIGHT_DEVIATION_M, placement.scatter_m))
-        _, placement, fits = place(edges, outlines, line, seen.gsd_m, lean_m, expected_m, deviation_m, rounds=1)
+        cover = cover_of(outlines, line, moves_m, placement, seen.gsd_m, edges.size_px)
+        _, placement, fits = place(
+            edges, outlines, line, seen.gsd_m, lean_m, expected_m, deviation_m, rounds=1, cover=cover
+        )
         zero = find_zero(line, placement, fits, block.heights_m, view.off_nadir_deg, view.registration_m)
     return BlockResult(line, placement, zero, Shadows.none(len(outlines.first) - 1))
 

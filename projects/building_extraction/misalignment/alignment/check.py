@@ -9,8 +9,10 @@ import numpy as np
 import shapely
 
 from projects.city_scenes.city import City
+from projects.city_scenes.frame import Frame
 from projects.city_scenes.render import render_tile
 from projects.city_scenes.sunlight import Sun
+from projects.city_scenes.surfaces import see
 from projects.city_scenes.view import View
 from projects.geodata.polygonal import translate
 from projects.geodata.raster_files import write_geotiff
@@ -30,6 +32,7 @@ SHIFTS_M = (3.0, 6.0)  # between which the length of a shift is drawn
 KNOWN_HEIGHTS = 10
 MIN_SINGLE = 20  # buildings of one tier in a scene
 TRIED = 200
+SEEN = 0.5
 INVENTED_CRS = 'EPSG:32633'
 LOW, TOWERS = 'low-rise', 'towers'
 
@@ -73,6 +76,8 @@ class SceneScore:
         median_m: The same afterwards.
         near: Share within `NEAR_M` afterwards.
         near_of_sure: The same of the surer half.
+        seen: Share of these buildings whose roof is seen in the image to `SEEN` of it at least.
+        near_of_seen: Share within `NEAR_M` of those.
         azimuth_error_deg: Of the direction of the lean, 0 to 180.
         height_error_m: Median, of low- and mid-rise buildings, with the angle and `KNOWN_HEIGHTS` heights known.
         right_class: Share of the same whose height is in the right class.
@@ -86,6 +91,8 @@ class SceneScore:
     median_m: float
     near: float
     near_of_sure: float
+    seen: float
+    near_of_seen: float
     azimuth_error_deg: float
     height_error_m: float
     right_class: float
@@ -143,6 +150,10 @@ def check_scene(city: City, scene: Scene, size_px: int = TILE_PX) -> SceneScore:
     error_m = np.linalg.norm(roofs[['dx_m', 'dy_m']].to_numpy() - true_m[rows], axis=1)[single[rows]]
     confidence = roofs['confidence'].to_numpy()[single[rows]]
     sure = confidence >= np.median(confidence)
+    frame = Frame(west, north, scene.gsd_m, (size_px, size_px))
+    roof_pixels = see(city, frame, view.offset_m(1.0)).roof_pixels(city)[own]
+    seen = roof_pixels * scene.gsd_m**2 >= SEEN * shapely.area(city.buildings.polygons[own])
+    seen_of_single = seen[rows][single[rows]]
     found = results[0].results[0]
     turn_deg = 180.0 if found is None else abs((found.line.azimuth_deg - view.azimuth_deg + 180) % 360 - 180)
     low = single & (heights_m < HeightClasses().limits_m[1])
@@ -156,6 +167,8 @@ def check_scene(city: City, scene: Scene, size_px: int = TILE_PX) -> SceneScore:
         float(np.median(error_m)),
         float(np.mean(error_m <= NEAR_M)),
         float(np.mean(error_m[sure] <= NEAR_M)),
+        float(seen_of_single.mean()),
+        float(np.mean(error_m[seen_of_single] <= NEAR_M)),
         float(turn_deg),
         *scored[0],
         *scored[1],
@@ -211,15 +224,15 @@ def check(city: City, scenes: tuple[Scene, ...] = SCENES) -> Iterator[tuple[Scen
 
 
 def check_table(scores: list[tuple[Scene, SceneScore]]) -> Table:
-    """One row for each scene."""
+    """One row for each scene, and one for all buildings of an area and jitter."""
     columns = [
         'area', 'm/px', 'angle', 'jitter m', 'buildings', 'before m', 'median m', 'within 1.5 m', 'surer half',
-        'direction off', 'height error m', 'class right', 'told', 'by shadow m', 'class right', 'told',
-        'guess m', 'class right',
+        'roof seen', 'of these', 'direction off', 'height error m', 'class right', 'told', 'by shadow m', 'class right',
+        'told', 'guess m', 'class right',
     ]  # fmt: skip
     rows = []
     for scene, score in scores:
-        shares = [f'{value:.0%}' for value in (score.near, score.near_of_sure)]
+        shares = [f'{value:.0%}' for value in (score.near, score.near_of_sure, score.seen, score.near_of_seen)]
         rows.append([
             scene.area, f'{scene.gsd_m:g}', f'{scene.off_nadir_deg:g}°', f'{scene.jitter_m:g}', str(score.buildings),
             fixed(score.before_m, 2), fixed(score.median_m, 2), *shares, f'{score.azimuth_error_deg:.1f}°',
@@ -227,6 +240,11 @@ def check_table(scores: list[tuple[Scene, SceneScore]]) -> Table:
             *_height_cells(score.shadow_error_m, score.shadow_right_class, score.shadow_told),
             *_height_cells(score.guess_error_m, score.guess_right_class)[:2],
         ])  # fmt: skip
+    for area, jitter_m in dict.fromkeys((scene.area, scene.jitter_m) for scene, _ in scores):
+        own = [score for scene, score in scores if (scene.area, scene.jitter_m) == (area, jitter_m)]
+        near = np.average([score.near for score in own], weights=[score.buildings for score in own])
+        rows.append([f'all {area}', '', '', f'{jitter_m:g}', str(sum(score.buildings for score in own)), '', '',
+                     f'{near:.0%}', *[''] * (len(columns) - 8)])  # fmt: skip
     return Table('', columns, rows, numeric=columns[1:])
 
 

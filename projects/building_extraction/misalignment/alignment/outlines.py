@@ -18,17 +18,19 @@ class Outlines:
         points_px: (P, 2) Right and down.
         normals: (P, 2) Of length 1, out of the building.
         first: (N + 1,) Polygon n's points are first[n] up to first[n + 1].
+        polygons: (N,) The polygons, in pixels.
     """
 
     points_px: np.ndarray
     normals: np.ndarray
     first: np.ndarray
+    polygons: np.ndarray
 
     @classmethod
     def of(cls, polygons: np.ndarray, step_px: float = STEP_PX) -> Self:
         """Of polygons (N,) in pixels."""
-        polygons = shapely.orient_polygons(polygons)  # outer rings counter-clockwise where y is up: inside on the left
-        rings, owners = shapely.get_rings(polygons, return_index=True)
+        oriented = shapely.orient_polygons(polygons)  # outer rings counter-clockwise where y is up: inside on the left
+        rings, owners = shapely.get_rings(oriented, return_index=True)
         corners, ring_of = shapely.get_coordinates(rings, return_index=True)
         sides = np.diff(corners, axis=0)
         lengths = np.where(np.diff(ring_of) == 0, np.linalg.norm(sides, axis=1), 0)
@@ -43,7 +45,7 @@ class Outlines:
         along = (sides[side].T / np.maximum(lengths[side], 1e-9)).T
         points = corners[side] + along * (places - (ends - lengths)[side])[:, None]
         normals = np.stack([along[:, 1], -along[:, 0]], axis=1)
-        return cls(points, normals, np.searchsorted(owners[point_ring], np.arange(len(polygons) + 1)))
+        return cls(points, normals, np.searchsorted(owners[point_ring], np.arange(len(polygons) + 1)), polygons)
 
     def of_number(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Points and normals of one polygon."""
@@ -59,4 +61,4 @@ class Outlines:
 
     def _only(self, kept: np.ndarray) -> Self:
         first = np.append(0, np.cumsum(kept))[self.first]
-        return type(self)(self.points_px[kept], self.normals[kept], first)
+        return type(self)(self.points_px[kept], self.normals[kept], first, self.polygons)

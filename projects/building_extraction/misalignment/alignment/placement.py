@@ -12,9 +12,11 @@ import numpy as np
 from scipy import ndimage
 
 from .edges import EdgeMaps
+from .evidence import evidence_of_places
+from .hiding import Cover
 from .line_search import Line
 from .outlines import Outlines
-from .scores import MIN_INSIDE, line_scores, log_ratio, standardized
+from .scores import MovedOutline
 
 STEP_M = 0.3  # between the places tried, or a pixel
 ACROSS_M = 2.5  # searched to either side of the line
@@ -29,8 +31,6 @@ NEAR_M = 1.5
 PEAK_M = 1.0
 SURE = 0.5  # confidence of a building that says anything of others
 WRONG_HEIGHTS = 0.1  # share of stated heights that may be wrong
-HIDDEN = 0.2  # chance that nothing of a roof is seen where it is
-MOST = 20.0  # logarithm beyond which evidence is certain
 MAX_TURN_DEG, TURN_STEP_DEG = 12, 1.0  # by which the direction may be corrected
 MIN_FITTED = 5  # buildings that a line is laid through
 MIN_LEVER_M = 1.0  # deviation of the leans from which its direction follows
@@ -120,6 +120,7 @@ def place(
     *,
     rounds: int = 3,
     turn: bool = True,
+    cover: Cover | None = None,
 ) -> tuple[Line, Placement, Fits]:
     """Place all buildings of a block.
 
@@ -133,20 +134,28 @@ def place(
         expected_deviation_m: Of the leans from these.
         rounds: After each but the last the line is corrected by the buildings that are placed surely.
         turn: Correct its direction, too.
+        cover: Of buildings that were placed before; after each round it is made anew.
 
     Returns:
         The line, corrected, the places, and how well each building fits along it.
     """
     grid = Grid.of(gsd_m, max_lean_m)
     for number in range(rounds):
-        ratios, inside = _ratios(edges, outlines, grid.moves_px(line, gsd_m), grid)
+        leans_m = np.tile(grid.along_m.astype(np.float32), len(grid.across_m))
+        ratios, inside = evidence_of_places(edges, outlines, grid.moves_px(line, gsd_m), leans_m, cover)
+        ratios = ratios.reshape(len(ratios), len(grid.across_m), len(grid.along_m))
         placement = _find(ratios, inside, grid, expected_m, expected_deviation_m)
+        moves_m = placement.moves_m(line)
         if number == 0 < rounds - 1:
             line = _corrected(line, ratios, placement, grid, turn)
         elif number < rounds - 1:
             line = _through_places(line, placement, turn)
-    moves_px = placement.moves_m(line) * (1, -1) / gsd_m
-    strengths = [line_scores(edges, outlines, n, moves_px[n : n + 1])[0][0] for n in range(len(moves_px))]
+        if number < rounds - 1:
+            cover = cover_of(outlines, line, moves_m, placement, gsd_m, edges.size_px)
+    moves_px = moves_m * (1, -1) / gsd_m
+    strengths = [
+        MovedOutline.of(edges, outlines, n, moves_px[n : n + 1]).mean_strength()[0][0] for n in range(len(moves_px))
+    ]
     placement = replace(placement, strength=np.array(strengths, float))
     across_m = grid.across_m
     of_across = np.exp(-(across_m**2) / (2 * placement.scatter_m**2))
@@ -154,21 +163,23 @@ def place(
     return line, placement, Fits(grid.along_m, along)
 
 
-def _ratios(edges: EdgeMaps, outlines: Outlines, moves_px: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """(N, C, T) How much likelier the scores are where the roof is; and which (N,) can be looked for."""
-    counts = np.diff(outlines.first)
-    ratios = np.ones((len(counts), len(grid.across_m), len(grid.along_m)), np.float32)
-    inside = np.zeros(len(counts), bool)
-    for number in range(len(counts)):
-        scores, shares = line_scores(edges, outlines, number, moves_px)
-        z = standardized(scores, shares)
-        if z is None:
-            continue
-        inside[number] = True
-        logarithm = np.where(shares >= MIN_INSIDE, log_ratio(z, int(counts[number])), 0)
-        ratio = HIDDEN + (1 - HIDDEN) * np.exp(np.minimum(logarithm, np.float32(MOST)))
-        ratios[number] = ratio.reshape(ratios.shape[1:])
-    return ratios, inside
+def cover_of(
+    outlines: Outlines, line: Line, moves_m: np.ndarray, placement: Placement, gsd_m: float, size_px: tuple[int, int]
+) -> Cover | None:
+    """The buildings that are placed surely, as they hide others; None if it is not known which way is up.
+
+    Args:
+        outlines: Of the labels, in pixels of the image.
+        line: Of the view.
+        moves_m: (N, 2) Metres east and north from labels to roofs.
+        placement: Says how surely.
+        gsd_m: Metres per pixel.
+        size_px: Width and height of the image.
+    """
+    if not line.is_directed:
+        return None
+    sure = np.flatnonzero(placement.confidence * placement.presence >= SURE)
+    return Cover.of(outlines.polygons[sure], sure, line, moves_m[sure], gsd_m, size_px)
 
 
 def _find(

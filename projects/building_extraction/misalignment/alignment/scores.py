@@ -6,6 +6,9 @@ the longer the outline: `EXPECTED` and `DEVIATION` were measured on rendered sce
 15 to 30 degrees off nadir, 367 buildings of one tier each).
 """
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 
 from .edges import EdgeMaps, direction_of
@@ -19,11 +22,17 @@ MIN_INSIDE = 0.5  # share of an outline that must lie where the image has data
 MIN_PLACES = 20
 
 
-def log_ratio(z: np.ndarray, num_points: int) -> np.ndarray:
-    """Logarithm of how much likelier a standardised score is where the roof is than where it is not."""
-    expected = max(EXPECTED[0] * np.log(max(num_points, 4)) + EXPECTED[1], LEAST_EXPECTED)
+def log_ratio(z: np.ndarray, num_points: np.ndarray | int) -> np.ndarray:
+    """Logarithm of how much likelier a standardised score is where the roof is than where it is not.
+
+    Args:
+        z: (...) float32 Standardised scores.
+        num_points: (...) Of the outline that they are of.
+    """
+    expected = EXPECTED[0] * np.log(np.maximum(num_points, 4)) + EXPECTED[1]
+    expected = np.maximum(expected, LEAST_EXPECTED).astype(np.float32)
     z = np.minimum(z, np.float32(LARGEST))
-    return np.float32(-np.log(DEVIATION)) - (z - np.float32(expected)) ** 2 / np.float32(2 * DEVIATION**2) + z * z / 2
+    return np.float32(-np.log(DEVIATION)) - (z - expected) ** 2 / np.float32(2 * DEVIATION**2) + z * z / 2
 
 
 def standardized(scores: np.ndarray, inside: np.ndarray) -> np.ndarray | None:
@@ -68,34 +77,75 @@ def square_scores(
     return standardized(total / np.maximum(known, MIN_INSIDE * len(points)), known / len(points))
 
 
-def line_scores(
-    edges: EdgeMaps, outlines: Outlines, number: int, moves_px: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of given moves of one outline.
+@dataclass(frozen=True)
+class MovedOutline:
+    """An outline at several places of an image.
+
+    Attributes:
+        strengths: (P, M) float32 Of the edges along each of its points, at each place.
+        known: (P, M) Which points lie where the image has data; None: all.
+    """
+
+    strengths: np.ndarray
+    known: np.ndarray | None
+
+    @classmethod
+    def of(cls, edges: EdgeMaps, outlines: Outlines, number: int, moves_px: np.ndarray) -> Self:
+        """Move one of some outlines.
+
+        Args:
+            edges: Of the image.
+            outlines: In its pixels.
+            number: Which of them.
+            moves_px: (M, 2) Right and down.
+        """
+        points, normals = outlines.of_number(number)
+        places, within = pixels_of(points, moves_px, edges.size_px)
+        strengths = edges.flat[direction_of(normals)[:, None], places]
+        if within is None and edges.valid.all():
+            return cls(strengths, None)
+        valid = edges.valid.ravel()[places]
+        return cls(strengths, valid if within is None else within & valid)
+
+    def mean_strength(self, hidden: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean over the points that are seen.
+
+        Args:
+            hidden: (P, M) Points that are not; None: none.
+
+        Returns:
+            (M,) float32 scores, and the share (M,) of the outline that they are of.
+        """
+        seen = self.known
+        if hidden is not None:
+            seen = ~hidden if seen is None else seen & ~hidden
+        points, places = self.strengths.shape
+        if seen is None:
+            return self.strengths.mean(axis=0), np.ones(places, np.float32)
+        counts = seen.sum(axis=0)
+        scores = np.where(seen, self.strengths, 0).sum(axis=0) / np.maximum(counts, MIN_INSIDE * points)
+        return scores.astype(np.float32), (counts / points).astype(np.float32)
+
+
+def pixels_of(
+    points_px: np.ndarray, moves_px: np.ndarray, size_px: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Which pixels moved points lie in.
 
     Args:
-        edges: Of the image.
-        outlines: In its pixels.
-        number: Which of them.
-        moves_px: (M, 2) Right and down.
+        points_px: (P, 2) Right and down.
+        moves_px: (M, 2) Of all of them.
+        size_px: Width and height of the image.
 
     Returns:
-        (M,) float32 scores, and the share of the outline (M,) that lies where the image has data.
+        (P, M) int32 places in the flattened image, the nearest for those outside; and which are inside, None: all.
     """
-    points, normals = outlines.of_number(number)
-    width, height = edges.size_px
-    columns, rows = (
-        np.floor(points[:, axis, None] + moves_px[:, axis]).astype(np.int32) for axis in (0, 1)
-    )  # (P, M) each
-    places = np.clip(rows, 0, height - 1) * np.int32(width) + np.clip(columns, 0, width - 1)
-    within = (columns.min() >= 0) & (columns.max() < width) & (rows.min() >= 0) & (rows.max() < height)
-    strengths = edges.flat[direction_of(normals)[:, None], places]
-    if within and edges.valid.all():
-        return strengths.mean(axis=0), np.ones(len(moves_px), np.float32)
-    known = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height) & edges.valid.ravel()[places]
-    counts = known.sum(axis=0)
-    scores = np.where(known, strengths, 0).sum(axis=0) / np.maximum(counts, MIN_INSIDE * len(points))
-    return scores.astype(np.float32), (counts / len(points)).astype(np.float32)
+    (width, height), places = size_px, (points_px[:, axis, None] + moves_px[:, axis] for axis in (0, 1))
+    columns, rows = (np.floor(place).astype(np.int32) for place in places)
+    if columns.min() >= 0 and columns.max() < width and rows.min() >= 0 and rows.max() < height:
+        return rows * np.int32(width) + columns, None
+    within = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    return np.clip(rows, 0, height - 1) * np.int32(width) + np.clip(columns, 0, width - 1), within
 
 
 def excess(edges: EdgeMaps, outlines: Outlines, number: int, move_px: np.ndarray) -> float:

@@ -1,5 +1,7 @@
 """The check measures what it says, on a small scene of an invented city."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -33,6 +35,12 @@ def test_a_scene_is_scored():
     assert score.before_m > 3
     assert score.median_m < 1 < score.before_m
     assert 0.5 <= score.near <= score.near_of_sure <= 1
+    assert 0.5 < score.seen <= 1
+    assert score.near <= score.near_of_seen <= 1
     assert score.azimuth_error_deg <= 5
-    (row,) = check_table([(scene, score)]).rows
+    other = replace(score, buildings=3 * score.buildings, near=0.5)
+    row, _, total = check_table([(scene, replace(score, near=1.0)), (scene, other)]).rows
     assert row[:4] == ['low-rise', '0.6', '25°', '0']
+    assert total[0] == 'all low-rise'
+    assert total[4] == str(4 * score.buildings)
+    assert total[7] == '62%'  # (1 + 3 x 0.5) / 4

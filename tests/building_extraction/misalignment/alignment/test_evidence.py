@@ -16,7 +16,7 @@ from projects.building_extraction.misalignment.alignment.heights import lean_hei
 from projects.building_extraction.misalignment.alignment.line_search import Line, LineGrid, best_line, line_evidence
 from projects.building_extraction.misalignment.alignment.outlines import Outlines
 from projects.building_extraction.misalignment.alignment.placement import Fits, Placement, place
-from projects.building_extraction.misalignment.alignment.scores import line_scores, log_ratio
+from projects.building_extraction.misalignment.alignment.scores import MovedOutline, log_ratio
 from projects.building_extraction.misalignment.alignment.settings import AlignmentSettings
 from projects.geodata.polygonal import translate
 from projects.geodata.raster_files import rasterize, write_geotiff
@@ -58,10 +58,10 @@ def test_scores_are_highest_where_the_outline_is():
     image[20:50, 30:60] = 200
     outlines = Outlines.of(np.array([shapely.box(25, 18, 55, 48)]))
     moves_px = np.stack(np.meshgrid(np.arange(-8, 9), np.arange(-8, 9), indexing='ij'), axis=-1).reshape(-1, 2)
-    scores, inside = line_scores(EdgeMaps(image), outlines, 0, moves_px)
+    scores, inside = MovedOutline.of(EdgeMaps(image), outlines, 0, moves_px).mean_strength()
     assert np.abs(moves_px[scores.argmax()] - (5, 2)).max() <= 1
     assert (inside == 1).all()
-    assert line_scores(EdgeMaps(image), outlines, 0, np.array([[60, 0]]))[1][0] == 0
+    assert MovedOutline.of(EdgeMaps(image), outlines, 0, np.array([[60, 0]])).mean_strength()[1][0] == 0
 
 
 def test_evidence_grows_with_the_score_and_is_against_a_place_without_edges():
