@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
         from projects.building_extraction.network_ranking.grid import AXES, read_grid
         from projects.building_extraction.network_ranking.ranking import write_ranking
         from projects.building_extraction.transfer_study.study import run_study
-        from projects.training.config import locate
+        from projects.storage.locations import locate
 
         chosen = {axis: vars(args)[axis] for axis in AXES}
         grid = read_grid(locate(args.grid), chosen, args.cfg_options, one_by_one=args.one_by_one)

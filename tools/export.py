@@ -84,11 +84,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Export, and print what was found."""
     args = parse_args(arguments)
     with told_in_one_line('export') as outcome:
-        from projects.deployment.export.onnx_files import FORMATS
         from projects.deployment.export.report import write_report
         from projects.deployment.export.settings import ExportSettings
         from projects.deployment.export.verification import DeviationError
         from projects.deployment.export.verified_export import export
+        from projects.deployment.runtimes.descriptions import FORMATS
         from projects.sample_data import use_sample
         from projects.training.config import load_config
         from projects.training.launch import set_up

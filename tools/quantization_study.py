@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         from projects.deployment.quantization_study.study import run_study
         from projects.sample_data import use_sample
         from projects.sample_data.test_sets import use_new_test_images
-        from projects.training.config import locate
+        from projects.storage.locations import locate
 
         study = read_study(locate(args.study), args.cfg_options)
         folder = args.work_dir or Path('work_dirs') / study.name

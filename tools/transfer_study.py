@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
         from projects.building_extraction.transfer_study.report import write_report
         from projects.building_extraction.transfer_study.study import run_study
         from projects.building_extraction.transfer_study.study_file import read_study
-        from projects.training.config import locate
+        from projects.storage.locations import locate
 
         study = read_study(locate(args.study), args.cfg_options)
         folder = args.work_dir or Path('work_dirs') / study.name

@@ -12,8 +12,8 @@ import numpy as np
 
 from projects.reporting.number_format import three_digits
 from projects.storage.atomic_files import write_file
+from projects.storage.locations import locate
 from projects.storage.parameters import differences, digest
-from projects.training.config import locate
 
 from .candidates import Prepare
 from .front import Pair, promoted

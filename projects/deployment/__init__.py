@@ -1,3 +1,4 @@
-"""What any trained model needs on its way to use."""
+"""What any trained model needs on its way to use.
 
-import projects.openmmlab_compat  # noqa: F401 (before mmcv)
+Packages that work with models of OpenMMLab import `openmmlab_compat`; what runs exported files does without PyTorch.
+"""

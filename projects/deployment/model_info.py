@@ -5,11 +5,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
-from mmengine.dataset import BaseDataset
-from mmengine.registry import DATASETS, DefaultScope
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 SEGMENTATION, DETECTION, INSTANCES = 'semantic segmentation', 'object detection', 'instance segmentation'
 KEY = 'skyline'  # of the JSON in the metadata of a file
@@ -102,7 +101,7 @@ class ModelInfo:
             raise ValueError(f'no description of a Skyline model: {error}; export the model again') from error
 
     @classmethod
-    def from_config(cls, cfg: Config) -> 'ModelInfo':
+    def from_config(cls, cfg: 'Config') -> 'ModelInfo':
         """Read a config.
 
         Args:
@@ -111,6 +110,9 @@ class ModelInfo:
         Raises:
             ValueError: Its model is no segmentor of mmseg or detector of mmdet that can be described.
         """
+        from mmengine.dataset import BaseDataset  # only now: exported files are read without
+        from mmengine.registry import DATASETS, DefaultScope
+
         model, dataset = cfg.model, cfg.test_dataloader.dataset
         preprocessor = model.data_preprocessor
         with DefaultScope.overwrite_default_scope(cfg.default_scope):

@@ -2,14 +2,12 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from mmengine.config import Config
 
 from projects.command_line import PRECISIONS, UsageError
 from projects.geodata.common_lean import along_common_direction
-from projects.training.config import load_config
 
 from .model_info import ModelInfo
 from .predictions import (
@@ -25,6 +23,10 @@ from .predictions import (
 )
 from .qgis import QGIS, QgisSession
 from .runtimes import BY_SUFFIX, OPENED_BY, open_file_session
+from .runtimes.descriptions import read_info
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 class Session(Protocol):
@@ -110,7 +112,7 @@ def _straightened(found: Detections) -> Detections:
 
 
 def open_predictor(
-    model: str | Path | Config,
+    model: 'str | Path | Config',
     checkpoint: str | Path | None = None,
     *,
     runtime: str | None = None,
@@ -139,7 +141,7 @@ def open_predictor(
         from .hub import from_pretrained
 
         model = from_pretrained(str(model))
-    path = Path(model.filename if isinstance(model, Config) else model)
+    path = Path(model if isinstance(model, str | Path) else model.filename)
     runtime = runtime or BY_SUFFIX.get(path.suffix)
     if runtime not in OPENED_BY or path.suffix not in OPENED_BY[runtime]:
         expected = '; '.join(f'{name} runs {" and ".join(suffixes)}' for name, suffixes in OPENED_BY.items())
@@ -155,11 +157,13 @@ def open_predictor(
             raise UsageError(f'{path.name} holds its weights; a checkpoint ({checkpoint}) belongs to a config')
         return _open_exported(path, runtime, device, precision, threads)
 
+    from projects.training.config import load_config
+
     from .inference_graphs import build_graph, load_model
     from .runtimes.torch_session import TorchSession, check_device
 
     check_device(device, precision or 'fp32')  # before weights are fetched
-    cfg = model if isinstance(model, Config) else load_config(path)
+    cfg = load_config(path) if isinstance(model, str | Path) else model
     info = dataclasses.replace(ModelInfo.from_config(cfg), precision=precision or 'fp32', output=output)
     graph = build_graph(load_model(cfg, checkpoint), info)
     session = TorchSession(graph, device, info.precision, compiled=runtime == 'compile', threads=threads)
@@ -167,8 +171,6 @@ def open_predictor(
 
 
 def _open_exported(path: Path, runtime: str, device: str, precision: str | None, threads: int | None) -> Predictor:
-    from .export.onnx_files import read_info
-
     info = read_info(path)
     if runtime == 'openvino' and info.precision != 'int8':
         precision = precision or info.precision

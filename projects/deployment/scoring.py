@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+import projects.openmmlab_compat  # noqa: F401  # isort: skip  (before mmdet)
 from mmdet.models.utils import samplelist_boxtype2tensor
 from mmdet.structures import DetDataSample
 from mmengine.config import Config

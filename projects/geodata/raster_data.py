@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from projects.bit_depth import sample_windows
+from projects.pixels.bit_depth import sample_windows
 from projects.undeclared_data import EDGE_SHARE, find_undeclared, holds, is_number
 
 from .gdal import rasterio

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from projects.bit_depth import eight_bits
+from projects.pixels.bit_depth import eight_bits
 
 from .coordinate_systems import meters_per_unit, parse_crs
 from .gdal import rasterio

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from projects.bit_depth import PERCENTILES, value_limits
+from projects.pixels.bit_depth import PERCENTILES, value_limits
 
 from .gdal import rasterio
 from .raster_data import Sample
@@ -115,7 +115,7 @@ def choose_bands(source: Any, path: Path, bands: tuple[int, ...] | None) -> tupl
 def choose_limits(
     source: Any, bands: tuple[int, ...], sample: Sample, path: Path, as_stored: bool
 ) -> tuple[tuple[Any, Any] | None, str | None]:
-    """Values that become 0 and 255, by the rule of `bit_depth`.
+    """Values that become 0 and 255, by the rule of `pixels.bit_depth`.
 
     Args:
         source: Open data set.

@@ -19,8 +19,9 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_api
 
+from projects.pixels.run_lengths import encode_part
+
 from .annotation_masks import encloses_area, mask_box, run_lengths
-from .run_lengths import encode_part
 
 UPLOAD_HASH = re.compile(r'^[0-9a-f]{8}-')  # which Label Studio puts before names of uploaded files
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')

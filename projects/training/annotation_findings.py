@@ -1,14 +1,11 @@
 """What is wrong with an annotation file: one table with counts, examples and likely causes, said once."""
 
-import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmengine.logging import MMLogger, print_log
-
+from projects.reporting.notices import say_once
 from projects.reporting.tables import Table
 
 NUM_EXAMPLES = 3
@@ -130,13 +127,3 @@ class Findings:
             rows.append([str(count), kind.what, kind.outcome, examples, self.causes.get(kind, kind.cause)])
         table = Table('', ['count', 'what', 'outcome', 'examples', 'likely cause'], rows).text(ruled=False)
         say_once(f'{self.path}: {self.num_annotations} annotations of {num_images} images\n{table}')
-
-
-def say_once(message: str, level: int = logging.WARNING) -> None:
-    """Log a message unless this log has it: a data set and its evaluator read the same files."""
-    _say(message, level, MMLogger.get_current_instance().instance_name)
-
-
-@cache
-def _say(message: str, level: int, instance_name: str) -> None:
-    print_log(message, logger='current', level=level)

@@ -14,13 +14,14 @@ from mmengine.logging import MMLogger
 from mmengine.registry import METRICS
 from torch import Tensor
 
+from projects.pixels.run_lengths import encode_masks
+from projects.reporting.notices import say_once
 from projects.reporting.number_format import NOTHING, fixed
 from projects.reporting.tables import Table
 from projects.storage.atomic_files import write_file
 
-from .annotation_findings import Findings, say_once
+from .annotation_findings import Findings
 from .annotations import category_ids, read_annotations
-from .run_lengths import encode_masks
 from .score_line import SUMMARY, TITLES, describe_scores
 
 

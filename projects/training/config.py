@@ -12,12 +12,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
 from projects.command_line import UsageError
+from projects.storage.locations import ROOT, locate
 
 from .config_copies import with_copies, with_copies_of_bases
 from .run_values import whose_part
 from .runner import Runner
 
-ROOT = Path(__file__).resolve().parents[2]
 RUNNER_KEYS = {
     *inspect.signature(Runner.__init__).parameters,
     *(
@@ -131,12 +131,6 @@ def read_config(file: Path) -> Config:
     if followed:
         print_log(f'{file}: what it sets of validation holds for {", ".join(sorted(followed))} too', logger='current')
     return cfg
-
-
-def locate(path: str | Path) -> Path:
-    """An absolute path: as it is, else in the current folder if it exists there, else in the project's folder."""
-    path = Path(path).expanduser()
-    return path if path.is_absolute() or path.exists() else ROOT / path
 
 
 def _data_parts(cfg: Config) -> Iterator[ConfigDict]:

@@ -16,19 +16,15 @@ from mmdet.datasets import CocoDataset
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, FUNCTIONS, TRANSFORMS
-from PIL import Image
 
-from .annotation_findings import say_once
+from projects.pixels.decoding import UnreadableImageError, check_whole, read_deep_image
+from projects.reporting.notices import say_once
+
 from .annotations import IndexedAnnotations, category_ids, read_annotations
 from .decoded_files import DecodedFiles
-from .deep_images import read_deep_image
 from .image_sizes import check_sizes, describe_sizes, likely_cause
 
 MOST_COUNTED = 100  # images of a wrong size, in a set that has too many
-
-
-class UnreadableImageError(OSError):
-    """An image that is absent, truncated or not an image."""
 
 
 def combine_seeds(*seeds: int) -> int:
@@ -49,10 +45,8 @@ def leave_process_group(worker_id: int) -> None:
 class LoadImage(LoadImageFromFile):
     """mmcv's LoadImageFromFile that recognises every truncated file, and images of more than 8 bits.
 
-    OpenCV before version 5 fills the missing part of a truncated JPEG with grey and says so on the console only. A JPEG
-    that does not end with its end-of-image marker (ISO/IEC 10918-1, B.1.1.3) is therefore decoded by pillow first,
-    which refuses truncated files. mmcv keeps the upper 8 of 16 bits, which is black for pictures of 12 bits: here
-    images of more than 8 bits are read as `deep_images` says.
+    mmcv keeps the upper 8 of 16 bits, which is black for pictures of 12 bits: here images of more than 8 bits are read
+    as `pixels.decoding` says.
 
     Args:
         keep_mib: Decoded images that stay in memory, in MiB for each process.
@@ -72,14 +66,7 @@ class LoadImage(LoadImageFromFile):
         if (kept := self.decoded.get(path)) is not None:
             return results | {'img': kept, 'img_shape': kept.shape[:2], 'ori_shape': kept.shape[:2]}
         try:
-            with open(path, 'rb') as file:  # noqa: PTH123 (a path as text, once per image)
-                if not os.fstat(file.fileno()).st_size:
-                    raise OSError('the file is empty')
-                if file.read(2) == b'\xff\xd8':
-                    file.seek(-min(64, os.fstat(file.fileno()).st_size), os.SEEK_END)
-                    if b'\xff\xd9' not in file.read():  # truncated, or followed by the maker's own data
-                        with Image.open(path) as image:
-                            image.load()
+            check_whole(path)
             said = (results['width'], results['height']) if 'height' in results else None  # of its annotations
             deep = read_deep_image(path) if self.color_type == 'color' else None
             if deep is None:

@@ -10,7 +10,8 @@ import numpy as np
 from mmengine.logging import print_log
 from PIL import Image
 
-from .datasets import UnreadableImageError
+from projects.pixels.decoding import UnreadableImageError
+
 from .findings_cache import FindingsCache
 
 IGNORED = 255  # label of pixels that are neither trained on nor scored

@@ -14,10 +14,11 @@ from mmseg.datasets import ADE20KDataset, BaseSegDataset, CityscapesDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
+from projects.pixels.decoding import UnreadableImageError
 from projects.storage.image_errors import PILLOW_ERRORS
 
 from .annotations import require_data
-from .datasets import SurvivingDataset, UnreadableImageError
+from .datasets import SurvivingDataset
 from .decoded_files import DecodedFiles
 from .image_sizes import EXCHANGES_SIDES, ORIENTATION
 from .label_survey import IGNORED, UNKNOWN, check_labels, survey_labels, unknown_values

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from projects.deployment.export import file_verification as export_verification
-from projects.deployment.export.onnx_files import read_info
 from projects.deployment.inference_graphs import load_model
 from projects.deployment.predictor import open_predictor
+from projects.deployment.runtimes.descriptions import read_info
 from projects.training.config import load_config
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ from PIL import Image
 from pycocotools import mask as mask_api
 
 from projects.deployment.prediction.label_studio import interface, mask_outlines, write_tasks
+from projects.pixels.run_lengths import encode_masks
 from projects.training.annotation_exports import decode_brush, read_export
 from projects.training.annotations import read_annotations
-from projects.training.run_lengths import encode_masks
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import torch
 from mmengine.registry import TRANSFORMS, init_default_scope
 from PIL import Image
 
-from projects.training.datasets import CheckedCocoDataset, LoadImage, UnreadableImageError, combine_seeds
+from projects.pixels.decoding import UnreadableImageError
+from projects.training.datasets import CheckedCocoDataset, LoadImage, combine_seeds
 
 NUM_IMAGES = 10
 PIPELINE = [

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from projects.training.datasets import LoadImage, UnreadableImageError
+from projects.pixels.decoding import UnreadableImageError
+from projects.training.datasets import LoadImage
 from projects.training.decoded_files import DecodedFiles
 from projects.training.segmentation_datasets import LoadSegmentation
 

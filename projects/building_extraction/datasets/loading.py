@@ -17,8 +17,9 @@ from mmengine.registry import TRANSFORMS
 from PIL import Image
 from pycocotools import mask as mask_api
 
+from projects.pixels.decoding import UnreadableImageError
 from projects.storage.image_errors import PILLOW_ERRORS
-from projects.training.datasets import LoadImage, UnreadableImageError
+from projects.training.datasets import LoadImage
 from projects.training.label_survey import IGNORED
 from projects.training.segmentation_datasets import LoadSegmentation
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from mmengine.logging import print_log
 
-from projects.training.datasets import UnreadableImageError
+from projects.pixels.decoding import UnreadableImageError
 from projects.training.label_survey import IGNORED
 from projects.training.segmentation_datasets import decoded_size
 

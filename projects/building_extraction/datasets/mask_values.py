@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from projects.geodata.raster_values import MASK_VALUES
+from projects.pixels.decoding import UnreadableImageError
 from projects.storage.image_errors import PILLOW_ERRORS
-from projects.training.datasets import UnreadableImageError
 from projects.training.label_survey import IGNORED, UNKNOWN
 
 from ..mask_codes import BACKGROUND, BUILDING

@@ -11,8 +11,8 @@ from mmengine.registry import MODELS
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
 
+from projects.storage.locations import locate
 from projects.training.checkpoints import read_weights, switch_off_pretrained
-from projects.training.config import locate
 
 from .losses import bernoulli_divergence
 from .networks import fit_to_labels, logits_and_losses, require_one_logit, same_preprocessing, stack_labels

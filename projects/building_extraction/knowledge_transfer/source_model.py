@@ -8,8 +8,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from projects.storage.locations import locate
 from projects.training.checkpoints import fit_weights, refuse, weights_of
-from projects.training.config import locate
 
 
 @HOOKS.register_module()

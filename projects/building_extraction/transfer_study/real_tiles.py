@@ -10,8 +10,8 @@ from typing import Any
 
 from projects.city_scenes.domains import Domain
 from projects.storage.folders import replacing_folder
+from projects.storage.locations import locate
 from projects.storage.parameters import differences, digest
-from projects.training.config import locate
 
 from ..height_classes import HeightClasses
 from ..preparation.geotiles import GeotilesSettings, convert_geotiles

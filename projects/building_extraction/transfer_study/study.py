@@ -12,7 +12,8 @@ from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
 from projects.storage.atomic_files import write_file
-from projects.training.config import load_config, locate
+from projects.storage.locations import locate
+from projects.training.config import load_config
 from projects.training.experiments.runs import Run
 from projects.training.experiments.schedule import Outcome, run_all
 

@@ -13,7 +13,7 @@ from projects.city_scenes.city import City
 from projects.city_scenes.domains import Domain
 from projects.city_scenes.footprints import read_city
 from projects.city_scenes.procedural_city import procedural_city
-from projects.training.config import locate
+from projects.storage.locations import locate
 from projects.training.experiments.settings import check_keys
 
 from ..height_classes import HeightClasses

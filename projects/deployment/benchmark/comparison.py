@@ -17,7 +17,7 @@ from projects.reporting.number_format import counted
 from projects.reporting.progress import progress_bars
 from projects.reporting.tables import LOG_WIDTH
 from projects.storage.atomic_files import write_file
-from projects.training.config import locate
+from projects.storage.locations import locate
 
 from .chart import write_chart
 from .report import caption, markdown, rows_of, table_of

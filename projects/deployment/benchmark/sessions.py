@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from projects.command_line import TORCH_RUNTIMES
 
-from ..export.onnx_files import read_info
 from ..predictor import finished
 from ..runtimes import open_file_session
+from ..runtimes.descriptions import read_info
 from ..runtimes.torch_session import DTYPES
 from .machine import synchronize
 from .subjects import Fold, Subject, open_subject

@@ -9,10 +9,11 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
+from projects.pixels.decoding import read_image
 from projects.training.config import load_config
 
 from ..model_info import ModelInfo
-from ..prediction.image_files import IMAGE, find_inputs, read_image
+from ..prediction.image_files import IMAGE, find_inputs
 from ..predictions import fit_image, rgb_pixels
 
 

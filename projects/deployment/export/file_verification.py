@@ -16,11 +16,11 @@ from ..quantization.agreement import site_deviations
 from ..quantization.quantized_graph import QuantizedGraph
 from ..quantization.settings import QuantizationSettings
 from ..runtimes import BY_SUFFIX, open_file_session
+from ..runtimes.descriptions import FORMATS
 from .calibration_images import NamedImage
 from .comparison import verify
 from .detection_matching import Cutoffs
 from .exported_file import write_exported
-from .onnx_files import FORMATS
 from .pytorch_reference import PyTorchReference
 from .verification import BOUNDS, Verification
 

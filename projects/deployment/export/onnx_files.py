@@ -1,4 +1,4 @@
-"""Graphs as ONNX files, and the descriptions that exported files carry."""
+"""Graphs as ONNX files."""
 
 import warnings
 from pathlib import Path
@@ -8,8 +8,9 @@ import torch
 
 from projects.storage.atomic_files import replacing
 
+from ..inference_graphs.qgis_tiles import QgisGraph
 from ..model_info import KEY, ModelInfo
-from ..qgis import QGIS, QgisGraph, plugin_metadata
+from ..qgis import QGIS, plugin_metadata
 
 try:
     import onnx
@@ -17,7 +18,6 @@ except ImportError as error:
     raise ImportError(f"{error}; exports need the extra 'deploy': pip install -e '.[deploy]'") from error
 
 OPSET = 17
-FORMATS = {'onnx': '.onnx', 'openvino': '.xml'}
 
 
 def write_onnx(graph: Any, info: ModelInfo, path: str | Path, example_size: tuple[int, int]) -> None:
@@ -66,30 +66,3 @@ def write_onnx(graph: Any, info: ModelInfo, path: str | Path, example_size: tupl
 def describe(model: Any, info: ModelInfo) -> None:
     """Write a description, and what plugins of QGIS ask for, into the metadata of an `onnx.ModelProto`."""
     onnx.helper.set_model_props(model, {KEY: info.to_json(), **plugin_metadata(info)})
-
-
-def read_info(path: str | Path) -> ModelInfo:
-    """The description in an exported file.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no file of `FORMATS`, or holds no description.
-    """
-    path = Path(path)
-    if path.suffix not in FORMATS.values():
-        raise ValueError(f'{path}: expected a file that ends in {" or ".join(FORMATS.values())}')
-    if not path.is_file():
-        raise FileNotFoundError(f'no exported file {path}')
-    if path.suffix == '.onnx':
-        try:
-            model = onnx.load(path, load_external_data=False)
-        except Exception as error:  # protobuf's DecodeError is private
-            raise ValueError(f'{path} is no ONNX file: {error}') from error
-        found = {prop.key: prop.value for prop in model.metadata_props}
-    else:
-        from ..runtimes.openvino_session import read_metadata
-
-        found = read_metadata(path)
-    if KEY not in found:
-        raise ValueError(f'{path} does not describe its classes and images; export it with tools/export.py')
-    return ModelInfo.from_json(found[KEY])

@@ -7,7 +7,7 @@ from projects.command_line import DEFAULT_QUANTIZER, EXPORTED_PRECISIONS, NNCF, 
 from ..model_info import MIN_SIDE_PX
 from ..qgis import QGIS
 from ..quantization.settings import QuantizationSettings
-from .onnx_files import FORMATS
+from ..runtimes.descriptions import FORMATS
 
 
 @dataclass(frozen=True)

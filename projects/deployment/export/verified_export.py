@@ -23,13 +23,13 @@ from ..predictions import fit_size
 from ..predictor import Predictor, open_predictor
 from ..qgis import QGIS, TILE_PX, for_qgis
 from ..quantization.site_report import QuantizationReport, describe_quantization
+from ..runtimes.descriptions import FORMATS
 from ..scoring import scores_of
 from .calibration_images import NamedImage, calibration_images, images_of_files, images_of_test_set
 from .detection_matching import Cutoffs
 from .exported_file import move_exported, write_description
 from .file_verification import batches_of, cutoffs_of, verify_file, verify_sites, verify_twin, write
 from .ground_sample_distance import known_gsd_m
-from .onnx_files import FORMATS
 from .pytorch_reference import PyTorchReference
 from .settings import ExportSettings
 from .verification import DeviationError, Verification

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import shapely
 
+from projects.pixels.run_lengths import encode_part
 from projects.storage.atomic_files import replacing
-from projects.training.run_lengths import encode_part
 
 from ..predictions import Detections, paste_mask
 

@@ -9,12 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from mmengine.logging import MMLogger
-
 from projects.command_line import UsageError
+from projects.storage.locations import locate
 from projects.storage.parameters import digest
-from projects.training.config import load_config, locate
 
 from ..model_info import ModelInfo
 from ..predictor import Predictor, open_predictor
@@ -74,6 +71,8 @@ class ModelChoice:
         model = self.file
         options: dict[str, Any] = {key: getattr(self, key) for key in ('runtime', 'device', 'precision', 'threads')}
         if self.device == 'cuda' and 'LOCAL_RANK' in os.environ:
+            import torch
+
             torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
         if model.suffix != '.py':
             if self.cfg_options:
@@ -81,6 +80,10 @@ class ModelChoice:
             return open_predictor(model, self.checkpoint, **options)
         if self.checkpoint is None:
             raise UsageError(f'{model.name} is a config, whose weights are random; name its --checkpoint')
+        from mmengine.logging import MMLogger  # only now: exported files are run without
+
+        from projects.training.config import load_config
+
         logger = MMLogger.get_current_instance()
         level = logger.level
         logger.setLevel('WARNING')  # mmengine tells of each weight how it was initialised

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from projects.storage.file_names import names_apart
-from projects.training.datasets import LoadImage, UnreadableImageError
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.ppm', '.pgm', '.tif', '.tiff')
 RASTER_SUFFIXES = ('.tif', '.tiff', '.vrt', '.jp2')
@@ -114,26 +112,6 @@ def _is_placed_beside(path: Path) -> bool:
     except OSError:
         return False
     return any(mark in text for mark in PLACING)
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Pixels as training and testing see them: by OpenCV, turned upright by their EXIF orientation.
-
-    More than 8 bits are scaled as `bit_depth` says, grey becomes red, green and blue alike, palettes and CMYK become
-    RGB, and what is transparent shows the colour stored below it.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
-
-    Raises:
-        UnreadableImageError: The file is absent, truncated or not an image.
-    """
-    if path.stat().st_size == 0:
-        raise UnreadableImageError(f'{path}: the file is empty')
-    loaded = LoadImage()({'img_path': str(path)})
-    if loaded is None or loaded['img'] is None:
-        raise UnreadableImageError(f'{path}: OpenCV cannot decode it')
-    return np.ascontiguousarray(loaded['img'][..., ::-1])
 
 
 def _files_of(given: str, excluded: Path | None) -> tuple[list[Path], Path]:

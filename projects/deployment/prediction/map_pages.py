@@ -12,6 +12,7 @@ from pycocotools import mask as run_lengths
 
 from projects.geodata.heights import CLASS_LIMITS_M, CLASS_NAMES
 from projects.geodata.polygonal import mask_outline, translate
+from projects.pixels.decoding import read_image
 from projects.reporting.map_shapes import SCORES, Coloring, Ranges, Shapes
 from projects.reporting.maps import MapView, Picture, level_for, write_map_page
 from projects.reporting.pages import render_page
@@ -22,7 +23,7 @@ from projects.storage.atomic_files import write_file
 
 from ..model_info import ModelInfo
 from .drawing import NOT_TINTED
-from .image_files import InputFile, read_image
+from .image_files import InputFile
 from .journal import Entry, InputJournal
 from .rasters.settings import MapSettings
 

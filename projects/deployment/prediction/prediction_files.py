@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from projects.pixels.decoding import read_image
 from projects.storage.atomic_files import replacing, write_file
 
 from ..model_info import INSTANCES, SEGMENTATION, ModelInfo
@@ -17,7 +18,7 @@ from ..predictor import Predictor
 from .coco_results import InstanceMask, paste_masks, to_annotations, write_coco
 from .drawing import draw_detections, draw_segmentation
 from .fitted_images import PredictedImage, predict_each
-from .image_files import InputFile, read_image
+from .image_files import InputFile
 from .journal import Entry, InputJournal
 from .label_studio import interface, write_tasks
 from .pipeline import FailedImage

@@ -1,11 +1,10 @@
 """Several processes at one run, as `torchrun` starts them."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-
-from torch import distributed
 
 LONGEST_WAIT = timedelta(days=30)  # of one process for the others
 
@@ -14,6 +13,8 @@ def join_processes() -> tuple[int, int]:
     """Rank and number of processes, as `torchrun` started them; they can wait for one another from here on."""
     if 'RANK' not in os.environ or 'WORLD_SIZE' not in os.environ:
         return 0, 1
+    from torch import distributed
+
     if not distributed.is_initialized():
         distributed.init_process_group('gloo', timeout=LONGEST_WAIT)
     return distributed.get_rank(), distributed.get_world_size()
@@ -22,6 +23,8 @@ def join_processes() -> tuple[int, int]:
 def wait_for_all(num_processes: int) -> None:
     """Go on when all processes have come here."""
     if num_processes > 1:
+        from torch import distributed
+
         distributed.barrier()
 
 
@@ -39,6 +42,8 @@ def together(num_processes: int) -> Iterator[None]:
         error = raised
     reasons: list[str | None] = [None] * num_processes
     if num_processes > 1:
+        from torch import distributed
+
         distributed.all_gather_object(reasons, None if error is None else str(error) or type(error).__name__)
     if error is not None:
         raise error
@@ -48,5 +53,9 @@ def together(num_processes: int) -> Iterator[None]:
 
 def leave_processes() -> None:
     """End what `join_processes` began."""
+    if 'torch.distributed' not in sys.modules:
+        return
+    from torch import distributed
+
     if distributed.is_initialized():
         distributed.destroy_process_group()

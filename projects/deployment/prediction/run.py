@@ -1,5 +1,6 @@
 """From a command's inputs to a folder of results: images, videos and rasters, by one process or several."""
 
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,6 @@ from rich.text import Text
 
 from projects.reporting.progress import progress_bars
 
-from ..benchmark.timing import clock
 from ..predictor import Predictor
 from .image_files import IMAGE, RASTER, VIDEO, InputFile
 from .journal import InputJournal
@@ -156,7 +156,7 @@ def _predict_shares(
     """Predict this process's images and videos; how many images and frames that were per second."""
     mine = [file for file in missing if file.kind != RASTER][rank::num_processes]
     images, videos = ([file for file in mine if file.kind == kind] for kind in (IMAGE, VIDEO))
-    begin, done = clock(), 0
+    begin, done = time.perf_counter(), 0
     with progress_bars(Speed(), shown=rank == 0) as progress:
         if images:
             bar = progress.add_task('images', total=len(images))
@@ -166,7 +166,7 @@ def _predict_shares(
             bar = progress.add_task(file.path.name, total=None)
             predict_video(predictor, file, journal, settings, partial(_show_frames, progress, bar))
             done += int(progress.tasks[bar].completed)
-    return done / (clock() - begin)
+    return done / (time.perf_counter() - begin)
 
 
 def _show_frames(progress: Progress, bar: TaskID, num_read: int, num_announced: int) -> None:

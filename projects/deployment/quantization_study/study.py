@@ -16,8 +16,9 @@ from rich.progress import Progress
 
 from projects.reporting.progress import progress_bars
 from projects.storage.atomic_files import write_file
+from projects.storage.locations import locate
 from projects.storage.parameters import differences, digest
-from projects.training.config import load_config, locate
+from projects.training.config import load_config
 from projects.training.experiments.schedule import Outcome, run_all
 
 from ..benchmark.machine import processor_name

@@ -19,9 +19,9 @@ from mmengine.fileio import put_text
 from rich.progress import TextColumn
 
 from projects.reporting.progress import progress_bars
+from projects.storage.locations import locate
 from projects.storage.parameters import differences, digest
 
-from ..config import locate
 from .runs import ERROR, RESULT, SPEC, Run
 from .workers import CONSOLE, start
 

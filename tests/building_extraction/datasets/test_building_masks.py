@@ -12,7 +12,7 @@ from projects.building_extraction.datasets import loading  # noqa: F401 (registe
 from projects.building_extraction.datasets.building_masks import BuildingMaskDataset
 from projects.building_extraction.datasets.mask_survey import survey_masks
 from projects.building_extraction.datasets.mask_values import MaskValues
-from projects.training.datasets import UnreadableImageError
+from projects.pixels.decoding import UnreadableImageError
 
 HEIGHT, WIDTH = 40, 48
 LOAD = [{'type': 'LoadAerialImage'}, {'type': 'LoadBuildingMask'}, {'type': 'PackSegInputs'}]

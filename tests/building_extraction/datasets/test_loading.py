@@ -17,7 +17,7 @@ from projects.building_extraction.datasets.loading import (
     known_heights_m,
     paint,
 )
-from projects.training.datasets import UnreadableImageError
+from projects.pixels.decoding import UnreadableImageError
 
 SHAPE = (12, 16)
 

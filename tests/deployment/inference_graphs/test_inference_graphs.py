@@ -9,11 +9,12 @@ import torch
 from mmengine.config import Config
 from mmseg.models import EncoderDecoder
 
-from projects.deployment.export.onnx_files import read_info, write_onnx
+from projects.deployment.export.onnx_files import write_onnx
 from projects.deployment.export.pytorch_reference import PyTorchReference
 from projects.deployment.inference_graphs import build_graph, load_model
 from projects.deployment.model_info import ModelInfo
 from projects.deployment.predictor import Predictor
+from projects.deployment.runtimes.descriptions import read_info
 from projects.deployment.runtimes.onnxruntime_session import OnnxRuntimeSession
 from projects.deployment.runtimes.openvino_session import OpenVINOSession
 from projects.deployment.runtimes.torch_session import TorchSession

@@ -4,7 +4,7 @@ from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
 from projects.deployment.prediction.image_files import IMAGE, RASTER, VIDEO, find_inputs, kind_of, read_image
-from projects.training.datasets import UnreadableImageError
+from projects.pixels.decoding import UnreadableImageError
 
 
 @pytest.fixture

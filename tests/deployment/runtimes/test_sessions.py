@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from projects.command_line import PRECISIONS, RUNTIMES, TIMED_RUNTIMES
-from projects.deployment.export.onnx_files import read_info
 from projects.deployment.predictor import open_predictor
 from projects.deployment.runtimes import BY_SUFFIX, OPENED_BY
+from projects.deployment.runtimes.descriptions import read_info
 from projects.deployment.runtimes.onnxruntime_session import OnnxRuntimeSession
 from projects.deployment.runtimes.openvino_session import HINTS, OpenVINOSession, convert_onnx
 from projects.deployment.runtimes.torch_session import DTYPES, TorchSession

@@ -1,6 +1,6 @@
 import numpy as np
 
-from projects.bit_depth import eight_bits, image_in_eight_bits, sample_windows, value_limits
+from projects.pixels.bit_depth import eight_bits, image_in_eight_bits, sample_windows, value_limits
 
 
 def test_a_picture_comes_out_alike_whatever_its_type():

@@ -6,11 +6,11 @@ import pytest
 import rasterio
 from PIL import Image
 
-from projects.bit_depth import image_in_eight_bits
 from projects.building_extraction.datasets.loading import LoadAerialImage
-from projects.deployment.prediction.image_files import read_image
 from projects.geodata.raster_files import open_raster
-from projects.training.datasets import LoadImage, UnreadableImageError
+from projects.pixels.bit_depth import image_in_eight_bits
+from projects.pixels.decoding import UnreadableImageError, read_image
+from projects.training.datasets import LoadImage
 
 SIDE = 48
 GRAY = np.random.default_rng(0).integers(1280, 3201, (SIDE, SIDE))  # 12 bits in 16

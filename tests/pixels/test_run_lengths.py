@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
 
-from projects.training.run_lengths import encode_masks
+from projects.pixels.run_lengths import encode_masks
 
 HEIGHT, WIDTH = 13, 17
 

@@ -1,0 +1,1 @@
+"""Pixels of image files and masks."""
