@@ -3,8 +3,8 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
-from projects.deployment.prediction.image_files import IMAGE, RASTER, VIDEO, find_inputs, kind_of, read_image
-from projects.pixels.decoding import UnreadableImageError
+from projects.deployment.prediction.image_files import IMAGE, RASTER, VIDEO, find_inputs, kind_of
+from projects.pixels.decoding import UnreadableImageError, read_image
 
 
 @pytest.fixture
