@@ -8,7 +8,7 @@ contain: `checkpoints` permits the few harmless ones and keeps refusing the rest
 of mmdet fail whatever is given to them: `upstream_faults` mends them.
 
 Importing this package puts all of it in place. Configs do so through `custom_imports`; so does every package of
-`projects` with a module that imports one of them.
+`projects` with a module that imports one of them, or that module.
 """
 
 from . import checkpoints, ops, packages, upstream_faults

@@ -82,7 +82,7 @@ def test_what_is_installed(distributions):
     assert not is_installed('a_namespace')
 
 
-def test_every_package_that_imports_openmmlab_imports_the_layer_first():
+def test_who_imports_openmmlab_imports_the_layer_first():
     root = Path(projects.openmmlab_compat.__file__).parents[1]
     for path in root.rglob('*.py'):
         if 'openmmlab_compat' in path.parts or not re.search(
@@ -90,4 +90,6 @@ def test_every_package_that_imports_openmmlab_imports_the_layer_first():
         ):
             continue
         packages = [folder / '__init__.py' for folder in path.parents if folder.is_relative_to(root)]
-        assert any('import projects.openmmlab_compat' in package.read_text() for package in packages), path
+        above = re.split(r'\b(?:from|import) mm', path.read_text())[0]
+        before = [above, *(package.read_text() for package in packages)]
+        assert any('import projects.openmmlab_compat' in text for text in before), path
