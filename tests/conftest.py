@@ -14,6 +14,7 @@ import projects.openmmlab_compat  # noqa: F401 (OpenMMLab can be imported from h
 from tests import processes
 
 torch.set_num_threads(1)
+processes.preload_for_all()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from functools import cache
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -30,16 +30,22 @@ PRELOADED = (  # libraries alone: what is ours is imported and registered as the
 TIMEOUT_S = 300
 
 
-@cache
+def preload_for_all() -> None:
+    """Have one server import the libraries for all processes, whether a test or what it tests starts the first of them.
+
+    Python has one server for a process; with the modules of the first that asks, all others would import theirs anew.
+    """
+    forkserver.set_forkserver_preload([*PRELOADED])
+    forkserver.set_forkserver_preload = lambda modules: None
+
+
 def clean_processes() -> ForkServerContext:
     """Starts processes from a server without threads, as `multiprocessing.Process` of the context that it returns.
 
     A process of the suite has a dozen threads by and by, of runtimes, GDAL and pictures; a fork of it has their locks
     and half-finished work, but not the threads that would finish it.
     """
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload([*PRELOADED])
-    return context
+    return multiprocessing.get_context('forkserver')
 
 
 def run_tool(
@@ -92,6 +98,16 @@ def _run(command: tuple[str, ...], cwd: str, environment: dict[str, str], files:
     sys.path[:0] = [str(Path(command[0]).parent), *filter(None, environment.get('PYTHONPATH', '').split(os.pathsep))]
     sys.argv = [*command]
     runpy.run_path(command[0], run_name='__main__')
+
+
+def call_in_clean_process(function, *arguments):
+    """Call a function of a test's file in a process without threads, see `clean_processes`; it must not fail."""
+    process = clean_processes().Process(target=function, args=arguments)
+    process.start()
+    process.join(TIMEOUT_S)
+    if process.exitcode is None:
+        process.kill()
+    assert process.exitcode == 0
 
 
 def fork(function, *arguments):

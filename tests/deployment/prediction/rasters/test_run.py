@@ -2,13 +2,10 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,11 +17,10 @@ from projects.deployment.prediction.rasters.settings import PolygonSettings, Ras
 from projects.deployment.predictor import Predictor
 from projects.geodata.polygons.files import vectorize_raster
 from projects.geodata.polygons.vectorization import VectorizationSettings
-from tests.processes import fork
+from tests.processes import call_in_clean_process, fork
 
 INFO = ModelInfo(SEGMENTATION, ('ground', 'building'), ((0, 0, 0), (9, 0, 0)), (0, 0, 0), (1, 1, 1), threshold=0.5)
 SETTINGS = RasterSettings(window_px=64, overlap_px=16, probability_dtype='float32')
-ROOT = Path(__file__).parents[4]
 
 
 class Model:
@@ -86,7 +82,7 @@ def share_work(folder, rank):
 
 
 def work_in_other_processes(folder):
-    """Predict in one process that is killed, and in two that share the work; they share one import of torch."""
+    """Predict in one process that is killed, and in two that share the work; neither imports anything."""
     predict = partial(predict_raster, Predictor(Model(seconds=0.1), INFO), folder / 'a.tif', folder / 'killed')
     killed = fork(predict, SETTINGS)
     with socket.socket() as free:
@@ -109,10 +105,7 @@ def other_processes(tmp_path_factory):
     write_image(folder)
     for name in ('killed', 'shared', 'failed', 'whole'):
         (folder / name).mkdir()
-    program = 'import sys; sys.path.insert(0, sys.argv[1]); import test_run as t; t.work_in_other_processes'
-    program += '(t.Path(sys.argv[2]))'  # not forked from here: GDAL may have threads already
-    arguments = [sys.executable, '-c', program, str(Path(__file__).parent), str(folder)]
-    subprocess.run(arguments, cwd=ROOT, env=os.environ | {'PYTHONPATH': str(ROOT)}, check=True, timeout=300)
+    call_in_clean_process(work_in_other_processes, folder)  # not forked from here: GDAL may have threads already
     return folder
 
 
