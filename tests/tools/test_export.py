@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 SEGMENTOR = f"""
 _base_ = '{ROOT}/configs/mobilenetv3_fpn_ade20k.py'
 model = dict(
-    backbone=dict(pretrained=False),
+    backbone=dict(arch='mobilenetv3_small_050', pretrained=False),
     neck=dict(out_channels=8),
     decode_head=dict(in_channels=[8] * 4, channels=8),
 )
@@ -30,7 +30,7 @@ model = dict(
 DETECTOR = f"""
 _base_ = '{ROOT}/configs/mobilenetv3_retinanet_coco.py'
 model = dict(
-    backbone=dict(pretrained=False),
+    backbone=dict(arch='mobilenetv3_small_050', pretrained=False),
     neck=dict(out_channels=8),
     bbox_head=dict(in_channels=8, feat_channels=8, stacked_convs=1),
 )
@@ -89,7 +89,7 @@ def test_a_segmentor_is_written_with_its_description_and_report(folder, tmp_path
         './model.onnx.png',
     }
     assert item['assets']['model']['file:checksum'] == '1220' + hashlib.sha256(out.read_bytes()).hexdigest()
-    assert item['properties']['mlm:architecture'] == 'TimmBackbone mobilenetv3_large_100, FPNHead'
+    assert item['properties']['mlm:architecture'] == 'TimmBackbone mobilenetv3_small_050, FPNHead'
     assert cv2.imread(str(out.parent / 'model.onnx.png')) is not None
     assert not [path for path in out.parent.iterdir() if path.name.startswith('.')]
     image = np.zeros((64, 96, 3), dtype=np.uint8)
@@ -97,7 +97,13 @@ def test_a_segmentor_is_written_with_its_description_and_report(folder, tmp_path
     assert 'times as fast' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(('suffix', 'arguments'), [('xml', ('--size', '61x97')), ('onnx', ('--dynamic',))])
+@pytest.mark.parametrize(
+    ('suffix', 'arguments'),
+    [
+        ('xml', ('--size', '61x97')),
+        ('onnx', ('--dynamic', '--cfg-options', 'test_dataloader.dataset.pipeline.1.scale=(97,61)')),
+    ],
+)
 def test_logits_that_leave_the_file_give_the_labels_of_one_that_stands_alone(folder, tmp_path, suffix, arguments):
     predicted = []
     for output in ('labels', 'logits'):

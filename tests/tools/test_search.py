@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,14 @@ from projects.architecture_search.networks import Network
 from projects.deployment.predictor import open_predictor
 from projects.deployment.scoring import scores_of
 from projects.sample_data import test_sets, use_sample
+from projects.sample_data.samples import SAMPLES
 from projects.sample_data.test_sets import use_new_test_images
 from projects.training.config import load_config
 from projects.training.launch import set_up
 from projects.training.run_length import set_length
 
 ROOT = Path(__file__).parents[2]
+SIZE = (64, 80)
 SEARCH = """
 title = 'Three networks'
 config = 'configs/mobilenetv3_fpn_ade20k.py'
@@ -31,7 +34,7 @@ space = dict(
             'small': {'model.backbone': dict(type='EfficientViTMIT', arch='b0', pretrained=False), **four},
             'none': {'model.backbone': dict(type='MixerPyramid', arch='tiny', mixers=('softmax',) * 4), **four},
         },
-        neck={'64': {'model.neck.out_channels': 64}},
+        neck={'16': {'model.neck.out_channels': 16, 'model.decode_head.channels': 16}},
     ),
     image_scales=(0.5, 1.0),
     precisions=('bf16',),
@@ -41,25 +44,35 @@ population = 3
 proposal_length = 0.5
 rungs = ((1.0, 1),)
 hand_made = dict(
-    small=dict(config='configs/mobilenetv3_fpn_ade20k.py', options={'model.neck.out_channels': 64}),
+    small=dict(
+        config='configs/mobilenetv3_fpn_ade20k.py',
+        options={'model.backbone.arch': 'mobilenetv3_small_050', 'model.neck.out_channels': 16},
+    ),
     large=dict(config='configs/resnet50_fpn_ade20k.py'),
 )
 del four
 """
 
 
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return tmp_path_factory.mktemp('data')
+
+
 @pytest.fixture
-def tool(monkeypatch):
+def tool(data, monkeypatch):
     spec = importlib.util.spec_from_file_location('search_tool', ROOT / 'tools' / 'search.py')
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
 
     def briefly(cfg):
-        use_sample(cfg)
+        use_sample(cfg, data)
         set_length(cfg, 2)
 
+    small = replace(SAMPLES['CheckedADE20KDataset'], image_size=SIZE, num_train_images=8, num_val_images=4)
+    monkeypatch.setitem(SAMPLES, 'CheckedADE20KDataset', small)
     monkeypatch.setattr(sample_data, 'use_sample', briefly)
-    monkeypatch.setattr(test_sets, 'use_new_test_images', lambda cfg, number: use_new_test_images(cfg, 4))
+    monkeypatch.setattr(test_sets, 'use_new_test_images', lambda cfg, number: use_new_test_images(cfg, 4, root=data))
     threads = torch.get_num_threads()
     yield tool
     torch.set_num_threads(threads)
@@ -93,7 +106,7 @@ def test_a_search_ends_with_a_network_that_can_be_used(tool, tmp_path, monkeypat
     assert float(score) == found['best']['test_score'] == best.test[0]
     with torch.no_grad():
         height, width = open_predictor(folder / 'best.xml').info.input_size
-    assert (height, width) == tuple(round(side * best.candidate.image_scale) for side in (128, 160))
+    assert (height, width) == tuple(round(side * best.candidate.image_scale) for side in SIZE)
     assert f'tools/test.py {folder / "best.py"}'.split('/')[-1] in found['best']['command']
 
     page = (folder / 'report.html').read_text()

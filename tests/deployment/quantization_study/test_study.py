@@ -19,8 +19,18 @@ from projects.sample_data.samples import SAMPLES
 from projects.sample_data.test_sets import use_new_test_images
 from projects.training.config import load_config
 
-SAMPLE = Path(__file__).parents[3] / 'configs/quantization/hybrids_sample.py'
-KIND = 'CheckedCityscapesDataset'
+ROOT = Path(__file__).parents[3]
+SAMPLE = ROOT / 'configs/quantization/hybrids_sample.py'
+KIND = 'CheckedADE20KDataset'
+NAME = 'mixers'
+NETWORK = f"""# few operations; most weights lie where few pixels are
+_base_ = '{ROOT}/configs/mixer_softmax_fpn_ade20k.py'
+model = dict(
+    backbone=dict(arch=dict(_delete_=True, dims=(16, 24, 32, 256), depths=(1, 1, 1, 1))),
+    neck=dict(out_channels=16),
+    decode_head=dict(channels=16),
+)
+"""
 OPTIONS = {
     'seeds': (0,),
     'calibration_sets': 2,
@@ -31,16 +41,15 @@ OPTIONS = {
     **dict.fromkeys(f'methods.{name}' for name in METHODS if name not in ('minmax', 'fqvit')),
     'methods.fqvit.bits': (8,),
     'baselines': ('nncf', 'minmax'),
-    'networks.shvit_maskrcnn': None,
-    'networks.mobilevit': None,
-    'networks.mobile_former': None,
+    **dict.fromkeys(
+        f'networks.{name}' for name in ('shvit_maskrcnn', 'efficientvit_mit', 'mobilevit', 'mobile_former')
+    ),
 }
 
 
-def write_weights(path, data):
+def write_weights(path, config, data):
     """Random weights with which pixels are of several classes."""
     torch.manual_seed(0)
-    config = 'configs/efficientvit_mit_b0_seg_cityscapes.py'
     model = load_model(load_config(config, None, partial(use_sample, root=data)))
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -53,13 +62,16 @@ def write_weights(path, data):
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
-    """A study of EfficientViT-MIT B0 on images of 64x128."""
+    """A study of a small network on images of 64x80."""
     root = tmp_path_factory.mktemp('study')
     with pytest.MonkeyPatch.context() as patch:
-        small = replace(SAMPLES[KIND], image_size=(64, 128), num_train_images=20, num_val_images=2)
+        small = replace(SAMPLES[KIND], image_size=(64, 80), num_train_images=20, num_val_images=2)
         patch.setitem(SAMPLES, KIND, small)
-        checkpoint = write_weights(root / 'weights.pth', root / 'data')
-        study = read_study(SAMPLE, {**OPTIONS, 'networks.efficientvit_mit.checkpoints': [str(checkpoint)]})
+        config = root / f'{NAME}.py'
+        config.write_text(NETWORK)
+        checkpoint = write_weights(root / 'weights.pth', config, root / 'data')
+        network = {'title': 'Mixers', 'config': str(config), 'checkpoints': [str(checkpoint)]}
+        study = read_study(SAMPLE, {**OPTIONS, f'networks.{NAME}': network})
         run = partial(
             run_study,
             study,
@@ -75,7 +87,7 @@ def finished(tmp_path_factory):
 def test_every_candidate_is_measured_in_every_cell(finished):
     _, folder, _ = finished
     keys = {one.key for one in read_measurements(folder)}
-    name = 'efficientvit_mit_seed0'
+    name = f'{NAME}_seed0'
     quantizers = ('nncf_w8a8', 'minmax_w8a8', 'minmax_w4a4', 'fqvit_w8a8', 'fqvit_w8a8_paper')
     expected = {f'{name}_set{i}_{one}' for i in (0, 1) for one in quantizers}
     assert keys == expected | {f'{name}_set0_fp32_w32a32'}
@@ -83,7 +95,7 @@ def test_every_candidate_is_measured_in_every_cell(finished):
 
 def test_what_was_measured_is_plausible(finished):
     _, folder, _ = finished
-    measured = {one.key.removeprefix('efficientvit_mit_seed0_'): one for one in read_measurements(folder)}
+    measured = {one.key.removeprefix(f'{NAME}_seed0_'): one for one in read_measurements(folder)}
     exact, eight, four = (measured[f'set0_{key}'] for key in ('fp32_w32a32', 'minmax_w8a8', 'minmax_w4a4'))
     assert exact.fidelity.value == 100
     assert 100 >= eight.fidelity.value > four.fidelity.value
@@ -105,10 +117,13 @@ def test_what_was_measured_is_plausible(finished):
 def test_the_test_images_are_nobody_elses(finished):
     _, folder, _ = finished
     data = folder.parent / 'data'
-    pictures = {part: {p.read_bytes() for p in (data / part).rglob('*_leftImg8bit.png')} for part in ('cityscapes',)}
-    new = {p.read_bytes() for p in (data / 'cityscapes_test4_seed1' / 'leftImg8bit' / 'val').rglob('*.png')}
+    known, new = (
+        {path.read_bytes() for path in (data / part).rglob('*.jpg')}
+        for part in ('ADEChallengeData2016', 'ADEChallengeData2016_test4_seed1/images/validation')
+    )
+    assert len(known) == 22
     assert len(new) == 4
-    assert not new & pictures['cityscapes']
+    assert not new & known
 
 
 def test_the_report_has_every_figure(finished):
@@ -129,10 +144,10 @@ def test_the_report_has_every_figure(finished):
 
 def test_it_goes_on_where_it_stopped(finished, monkeypatch):
     study, folder, run = finished
-    left = folder / 'measurements' / 'efficientvit_mit_seed0_set1_minmax_w4a4.json'
+    left = folder / 'measurements' / f'{NAME}_seed0_set1_minmax_w4a4.json'
     before = {path: path.stat().st_mtime_ns for path in (folder / 'measurements').iterdir()}
     left.unlink()
-    assert f'{study.networks["efficientvit_mit"]["title"]}: 1 of 10 measurements are missing' in write_report(
+    assert f'{study.networks[NAME]["title"]}: 1 of 10 measurements are missing' in write_report(
         study, folder
     ).read_text().replace('&#39;', "'")
     opened = []
@@ -149,18 +164,18 @@ def test_it_goes_on_where_it_stopped(finished, monkeypatch):
 
 def test_what_was_made_from_something_else_is_not_taken(finished):
     _, folder, run = finished
-    path = folder / 'measurements' / 'efficientvit_mit_seed0_set0_minmax_w8a8.json'
+    path = folder / 'measurements' / f'{NAME}_seed0_set0_minmax_w8a8.json'
     text = path.read_text()
     path.write_text(text.replace('"checkpoint": "', '"checkpoint": "other'))
     failed = run().failed
     path.write_text(text)
-    assert list(failed) == ['efficientvit_mit_seed0_set0_minmax_w8a8']
-    assert 'was made from something else: checkpoint' in failed['efficientvit_mit_seed0_set0_minmax_w8a8']
+    assert list(failed) == [path.stem]
+    assert 'was made from something else: checkpoint' in failed[path.stem]
 
 
 def test_unknown_parts_are_refused(finished):
     _, _, run = finished
-    with pytest.raises(ValueError, match=r"unknown networks \['resnet'\]; the study has \['efficientvit_mit'\]"):
+    with pytest.raises(ValueError, match=r"unknown networks \['resnet'\]; the study has \['mixers'\]"):
         run(networks=('resnet',))
     with pytest.raises(ValueError, match=r"unknown methods \['best'\]; the study has \['nncf', 'minmax', 'fqvit'\]"):
         run(methods=('best',))
