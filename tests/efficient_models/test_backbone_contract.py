@@ -82,6 +82,7 @@ BACKBONES = [
     Case('TimmBackbone', 'mobilevitv2_050', (32, 64, 128, 192, 256), STRIDES_2_TO_32, 4, 'mobilevitv2_050.cvnets_in1k'),
 ]
 ONE_PER_NETWORK = list({case.name: case for case in reversed(BACKBONES)}.values())
+SMALLEST = next(case for case in ONE_PER_NETWORK if case.name == 'EfficientViTMIT')
 ON_TIMMS_HUB = [case for case in ONE_PER_NETWORK if case.timm_name]
 NOT_ON_TIMMS_HUB = [case for case in ONE_PER_NETWORK if not case.timm_name]
 
@@ -89,6 +90,20 @@ NOT_ON_TIMMS_HUB = [case for case in ONE_PER_NETWORK if not case.timm_name]
 def case_name(case):
     return f'{case.name}-{case.arch}'
 
+
+# archs of other blocks than the first one of their network; all others have the same ones, more of them or wider
+OF_OTHER_BLOCKS = [
+    ('EfficientMod', 's_conv'),
+    ('EfficientViTMSRA', 'm4'),
+    ('EfficientViTMIT', 'l0'),
+    ('MobileFormer', '26m'),
+    ('MobileFormer', '151m'),
+]
+ALL_BLOCKS = [
+    case
+    for case in BACKBONES
+    if case in ONE_PER_NETWORK or (case.name, case.arch) in OF_OTHER_BLOCKS or case.name == 'TimmBackbone'
+]
 
 every_arch = pytest.mark.parametrize('case', BACKBONES, ids=case_name)
 every_network = pytest.mark.parametrize('case', ONE_PER_NETWORK, ids=case_name)
@@ -340,9 +355,16 @@ def test_published_weights_offline(case, monkeypatch, tmp_path):
         assert hint in str(error.value)
 
 
-@pytest.mark.parametrize('container', [None, 'model', 'state_dict', 'model_ema'])
+@pytest.mark.parametrize(
+    ('published', 'container'),
+    [(case, None) for case in ONE_PER_NETWORK]
+    + [(SMALLEST, container) for container in ('model', 'state_dict', 'model_ema')],
+    indirect=['published'],
+    ids=lambda value: case_name(value) if isinstance(value, Case) else str(value),
+)
 @pytest.mark.parametrize('names', ['timm', 'authors'])
 def test_classification_checkpoints(published, tmp_path, container, names):
+    """What the weights lie in is unpacked for all networks by one function."""
     case, weights = published
     expected = without_classifier(case, weights)
     if names == 'authors':
@@ -379,8 +401,11 @@ def test_detection_checkpoints(published, tmp_path, names):
     assert_same_weights(backbone, {k: v for k, v in source.state_dict().items() if k in backbone.state_dict()})
 
 
-@pytest.mark.parametrize('load', [nn.Module.load_state_dict, mmengine_load_state_dict])
-@pytest.mark.parametrize('inside', [False, True], ids=['alone', 'in a detector'])
+@pytest.mark.parametrize(
+    ('load', 'inside'),
+    [(nn.Module.load_state_dict, False), (mmengine_load_state_dict, True)],
+    ids=['alone', 'in a detector'],
+)
 def test_authors_names_load_everywhere(published, load, inside):
     case, weights = published
     source = case.build()
@@ -468,7 +493,7 @@ def test_init_weights_inside_a_detector(case, tmp_path, randomize):
 # Inference
 
 
-@every_arch
+@pytest.mark.parametrize('case', ALL_BLOCKS, ids=case_name)
 def test_fused_network_is_equivalent(case, randomize):
     """In double precision, where the rounding of deep networks hides nothing; at even and odd sizes."""
     backbone = randomize(case.build(drop_path_rate=0.2, out_indices=range(len(case.channels)))).double()
