@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from projects.command_line import UsageError
+from projects.deployment.export import verified_export
 from projects.deployment.export.onnx_files import write_onnx
 from projects.deployment.inference_graphs import build_graph, load_model
 from projects.deployment.model_info import INSTANCES, ModelInfo
@@ -26,6 +27,7 @@ from projects.deployment.prediction.command import ModelChoice, predict
 from projects.deployment.prediction.prediction_files import PredictionSettings
 from projects.deployment.predictions import paste_whole_masks
 from projects.deployment.predictor import open_predictor
+from projects.deployment.qgis import TILE_PX
 from projects.deployment.scoring import DeployedModel
 from projects.training.config import load_config
 
@@ -41,7 +43,7 @@ model = dict(
 CLASSES = f"""
 _base_ = '{ROOT}/configs/mobilenetv3_fpn_ade20k.py'
 model = dict(
-    backbone=dict(pretrained=False),
+    backbone=dict(arch='mobilenetv3_small_050', pretrained=False),
     neck=dict(out_channels=8),
     decode_head=dict(in_channels=[8] * 4, channels=8),
 )
@@ -49,7 +51,7 @@ model = dict(
 BOXES = f"""
 _base_ = '{ROOT}/configs/mobilenetv3_retinanet_coco.py'
 model = dict(
-    backbone=dict(pretrained=False),
+    backbone=dict(arch='mobilenetv3_small_050', pretrained=False),
     neck=dict(out_channels=8),
     bbox_head=dict(in_channels=8, feat_channels=8, stacked_convs=1),
     test_cfg=dict(score_thr=0.0),
@@ -58,7 +60,7 @@ model = dict(
 MASKS = f"""
 _base_ = '{ROOT}/configs/mobilenetv3_maskrcnn_coco.py'
 model = dict(
-    backbone=dict(pretrained=False),
+    backbone=dict(arch='mobilenetv3_small_050', pretrained=False),
     neck=dict(out_channels=8),
     rpn_head=dict(in_channels=8, feat_channels=8),
     roi_head=dict(
@@ -288,13 +290,15 @@ def test_the_ground_sample_distance_is_that_of_the_data(folder, tmp_path):
     assert Deepness(out).value('resolution') == 12.5
 
 
-def test_tiles_are_no_larger_than_needed(folder, tmp_path):
-    large = cv2.resize(cv2.imread(str(folder / 'photo.png')), (600, 200))
+def test_tiles_are_no_larger_than_needed(folder, tmp_path, monkeypatch):
+    assert TILE_PX == 512
+    monkeypatch.setattr(verified_export, 'TILE_PX', 96)
+    large = cv2.resize(cv2.imread(str(folder / 'photo.png')), (160, 64))
     cv2.imwrite(str(tmp_path / 'large.png'), large)
     out = tmp_path / 'model.onnx'
     given = [*map(str, model_files(folder, 'buildings')), '--images', str(tmp_path / 'large.png'), '--out', str(out)]
     export.main([*given, '--for', 'qgis', '--resolution-cm', '30'])
-    assert Deepness(out).input.shape == [1, 3, 512, 512]
+    assert Deepness(out).input.shape == [1, 3, 96, 96]
 
 
 def test_images_that_the_recipe_shrinks_have_larger_pixels(folder, tmp_path):
