@@ -63,7 +63,6 @@ NARROW = {
         'model.decode_head.channels': 32,
     },
     'Mask R-CNN': {
-        'model.backbone.arch': 'mobilenetv3_small_050',
         'model.rpn_head.in_channels': 16,
         'model.rpn_head.feat_channels': 16,
         'model.roi_head.bbox_roi_extractor.out_channels': 16,
