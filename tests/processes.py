@@ -27,7 +27,7 @@ PRELOADED = (  # libraries alone: what is ours is imported and registered as the
     'geopandas',
     'rasterio',
 )
-TIMEOUT_S = 300
+TIMEOUT_S = 900  # also where other work leaves little of the processor
 
 
 def preload_for_all() -> None:
