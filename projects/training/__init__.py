@@ -12,7 +12,8 @@ mmengine's Runner, hooks, samplers and metrics are used as they are; each module
 - `heads`         detection heads whose losses are averaged over the whole distributed batch
 - `annotations`   COCO files, checked and mended, for training, evaluation and pictures alike
 - `datasets`      COCO data sets of such files and of images of the sizes that they say; survive unreadable images
-- `segmentation_datasets`  Cityscapes and ADE20K in the same way
+- `segmentation_datasets`, `segmentation_transforms`  Cityscapes and ADE20K in the same way
+- `preprocessors` batches of images in one pass
 - `coco_scores`   COCO evaluation in C++
 - `hooks`         pictures of predictions beside ground truth, curves, scores by iteration
 - `optim_wrapper` mixed precision in bfloat16 on any device
@@ -29,9 +30,11 @@ from . import (
     instance_masks,
     levels,
     optim_wrapper,
+    preprocessors,
     runner,
     samplers,
     segmentation_datasets,
+    segmentation_transforms,
     train_loop,
 )
 
@@ -43,8 +46,10 @@ __all__ = [
     'instance_masks',
     'levels',
     'optim_wrapper',
+    'preprocessors',
     'runner',
     'samplers',
     'segmentation_datasets',
+    'segmentation_transforms',
     'train_loop',
 ]

@@ -10,7 +10,7 @@ def test_all_sizes_follow_one_factor():
     cfg = load_config('configs/shvit_fpn_ade20k.py')
     scale_images(cfg, 0.5)
     assert scales(cfg, 'train') == scales(cfg, 'val') == scales(cfg, 'test') == [(1024, 256)]
-    crop = next(t for t in cfg.train_dataloader.dataset.pipeline if t.type == 'RandomCrop')
+    crop = next(t for t in cfg.train_dataloader.dataset.pipeline if t.type == 'CropSegmentation')
     assert crop.crop_size == (256, 256)
     assert crop.cat_max_ratio == 0.75
     assert cfg.model.data_preprocessor.size == (256, 256)

@@ -9,16 +9,16 @@ train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadSegmentation'),
     dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
+    dict(type='CropSegmentation', crop_size=(512, 512), cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
+    dict(type='DistortColors'),
+    dict(type='PackSegmentation'),
 ]
 test_pipeline = [
     dict(type='LoadImage'),
     dict(type='Resize', scale=(2048, 512), keep_ratio=True),
     dict(type='LoadSegmentation'),  # at its own size
-    dict(type='PackSegInputs'),
+    dict(type='PackSegmentation'),
 ]
 tta_model = dict(type='SegTTAModel')
 tta_pipeline = [
@@ -36,7 +36,7 @@ tta_pipeline = [
             ],
             [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
             [dict(type='LoadSegmentation')],
-            [dict(type='PackSegInputs')],
+            [dict(type='PackSegmentation')],
         ],
     ),
 ]

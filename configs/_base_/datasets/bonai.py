@@ -14,17 +14,17 @@ cities = ('shanghai', 'beijing', 'chengdu', 'haerbin')  # to train on
 train_pipeline = [
     dict(type='LoadAerialImage'),
     dict(type='DrawBuildingMask'),
-    dict(type='RandomCrop', crop_size=(512, 512)),
+    dict(type='CropSegmentation', crop_size=(512, 512)),
     dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
+    dict(type='DistortColors'),
+    dict(type='PackSegmentation'),
 ]
 test_pipeline = [
     dict(type='LoadAerialImage'),
     dict(type='DrawBuildingMask'),
     dict(type='DrawBuildings'),
     dict(
-        type='PackSegInputs',
+        type='PackSegmentation',
         meta_keys=('img_path', 'ori_shape', 'img_shape', 'building_ids', 'building_heights_m'),
     ),
 ]

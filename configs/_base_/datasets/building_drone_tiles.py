@@ -9,11 +9,11 @@ train_pipeline = [
     dict(type='LoadAerialImage', keep_mib=64),
     dict(type='LoadBuildingMask', keep_mib=64),
     dict(type='RandomResize', scale=(256, 256), ratio_range=(0.7, 1.4), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(192, 192)),
+    dict(type='CropSegmentation', crop_size=(192, 192)),
     dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']),
     dict(type='RandomRotate', prob=0.5, degree=(90, 90), seg_pad_val=255),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
+    dict(type='DistortColors'),
+    dict(type='PackSegmentation'),
 ]
 test_pipeline = [
     dict(type='LoadAerialImage'),
@@ -21,7 +21,7 @@ test_pipeline = [
     dict(type='LoadBuildingMask'),
     dict(type='LoadBuildings'),
     dict(
-        type='PackSegInputs',
+        type='PackSegmentation',
         meta_keys=('img_path', 'ori_shape', 'img_shape', 'scale_factor', 'building_ids', 'building_heights_m'),
     ),
 ]
@@ -40,7 +40,7 @@ tta_pipeline = [
             [dict(type='LoadBuildings')],
             [
                 dict(
-                    type='PackSegInputs',
+                    type='PackSegmentation',
                     meta_keys=(
                         'img_path',
                         'ori_shape',

@@ -20,17 +20,17 @@ mask_values = dict(building=255, background=[0], ignored=[])
 train_pipeline = [
     dict(type='LoadAerialImage'),
     dict(type='LoadBuildingMask'),
-    dict(type='RandomCrop', crop_size=(512, 512)),
+    dict(type='CropSegmentation', crop_size=(512, 512)),
     dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
+    dict(type='DistortColors'),
+    dict(type='PackSegmentation'),
 ]
 test_pipeline = [
     dict(type='LoadAerialImage'),
     dict(type='LoadBuildingMask'),
     dict(type='LoadBuildings'),
     dict(
-        type='PackSegInputs',
+        type='PackSegmentation',
         meta_keys=('img_path', 'ori_shape', 'img_shape', 'building_ids', 'building_heights_m'),
     ),
 ]
@@ -50,7 +50,7 @@ tta_pipeline = [
             [dict(type='LoadBuildings')],
             [
                 dict(
-                    type='PackSegInputs',
+                    type='PackSegmentation',
                     meta_keys=(
                         'img_path',
                         'ori_shape',

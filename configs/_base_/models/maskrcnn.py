@@ -6,7 +6,7 @@ Anchors, heads and thresholds are mmdet's Mask R-CNN defaults.
 model = dict(
     type='MaskRCNN',
     data_preprocessor=dict(
-        type='DetDataPreprocessor',
+        type='QuickDetDataPreprocessor',
         mean=[123.675, 116.28, 103.53],  # ImageNet
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,

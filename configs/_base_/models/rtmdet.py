@@ -7,7 +7,7 @@ assignment and thresholds are RTMDet's; mmdet's head averages the losses over th
 model = dict(
     type='RTMDet',
     data_preprocessor=dict(
-        type='DetDataPreprocessor',
+        type='QuickDetDataPreprocessor',
         mean=[123.675, 116.28, 103.53],  # ImageNet
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,

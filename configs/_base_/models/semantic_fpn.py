@@ -6,7 +6,7 @@ Widths and dropout are mmseg's defaults, which EfficientMod and its peers use on
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
-        type='SegDataPreProcessor',
+        type='QuickSegDataPreProcessor',
         mean=[123.675, 116.28, 103.53],  # ImageNet
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
