@@ -51,19 +51,25 @@ def _measure(connection: Connection, open_call: Callable[[], Callable[[], object
     try:
         for library in libraries:
             importlib.import_module(library)
-        before = _memory_mb('VmRSS')
+        before = memory_mb('VmRSS')
         call = open_call()
-        gc.collect()
-        if hasattr(libc := ctypes.CDLL(None), 'malloc_trim'):  # of glibc: gives free memory back
-            libc.malloc_trim(0)
-        Path('/proc/self/clear_refs').write_text('5')  # the peak starts anew: man 5 proc
+        begin_peak()
         for _ in range(CALLS):
             call()
-        connection.send(_memory_mb('VmHWM') - before)
+        connection.send(memory_mb('VmHWM') - before)
     except Exception as error:  # of any library; the caller raises it
         connection.send(f'{type(error).__name__}: {error}')
 
 
-def _memory_mb(field: str) -> float:
+def begin_peak() -> None:
+    """Give free memory back, and let the peak of this process (`VmHWM`) start anew, on Linux."""
+    gc.collect()
+    if hasattr(libc := ctypes.CDLL(None), 'malloc_trim'):  # of glibc
+        libc.malloc_trim(0)
+    Path('/proc/self/clear_refs').write_text('5')  # man 5 proc
+
+
+def memory_mb(field: str) -> float:
+    """Memory of this process as Linux says it, such as 'VmRSS', what is in use, or 'VmHWM', its peak, in MB."""
     lines = Path('/proc/self/status').read_text(encoding='utf-8').splitlines()
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f'{field}:'))
