@@ -48,24 +48,32 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         help='with --claims: put the table into the page of projects/deployment/speed_claims',
     )
     add('--runtime', nargs='+', choices=TIMED_RUNTIMES, help='traced: fused and traced, the protocol of the authors')
-    add('--precision', nargs='+', choices=PRECISIONS, default=[], help="(default: fp32, and a file's own)")
+    add(
+        '--precision', nargs='+', choices=PRECISIONS, default=[], help="(default: fp32, and a file's own; on a GPU all)"
+    )
     size = 'of the images, in pixels (default: 512x512)'
     add('--size', type=image_size, default=(512, 512), metavar='HxW', help=size)
-    batches = '(default: 1 2 4 8; with --claims: as the authors)'
+    batches = '(default: 1 2 4 8, on a GPU 1 8 64 256; with --claims: as the authors)'
     add('--batch-sizes', nargs='+', type=whole_number(), metavar='N', help=batches)
     add('--threads', nargs='+', type=whole_number(), default=[1], metavar='N', help='of the processor (default: 1)')
-    add('--device', choices=('cpu', 'cuda'), default='cpu')
-    add('--channels-last', action='store_true', help='PyTorch keeps the channels of a pixel together')
+    gpu = 'cuda: all runtimes but OpenVINO and all precisions at batch sizes 1 to 256 unless said otherwise'
+    add('--device', choices=('cpu', 'cuda'), default='cpu', help=gpu)
+    layout = 'PyTorch keeps the channels of a pixel together (default: on a GPU)'
+    add('--channels-last', action=argparse.BooleanOptionalAction, help=layout)
     length = parser.add_mutually_exclusive_group().add_argument
     length('--seconds', type=number(above=0), help='for each model, runtime and batch size (default: 5; claims: 1.5)')
     length('--rounds', type=whole_number(), help='a fixed number of rounds instead')
     add('--no-memory', action='store_true', help='do not measure peak memory, which opens every model once more')
+    layers = "also time the layers of OpenVINO's graphs beside what the processor reaches, and show the N slowest"
+    add('--layers', type=whole_number(), default=0, metavar='N', help=layers)
     add('--out', type=folder_to_write, help='folder of results (default: work_dirs/benchmark, work_dirs/speed_claims)')
     args = parser.parse_args(arguments)
     if bool(args.subjects) == args.claims:
         parser.error('name one SUBJECT at least, or --claims alone')
     if args.write and not args.claims:
         parser.error('--write belongs to --claims')
+    if args.layers and (args.claims or args.device != 'cpu' or 'openvino' not in (args.runtime or ['openvino'])):
+        parser.error('--layers belongs to --runtime openvino, on the processor and without --claims')
     return args
 
 
@@ -78,7 +86,9 @@ def settings_given(args: argparse.Namespace) -> dict[str, Any]:
         'threads': args.threads,
     }
     given: dict[str, Any] = {name: tuple(values) for name, values in several.items() if values}
-    given |= {'device': args.device, 'channels_last': args.channels_last, 'memory': not args.no_memory}
+    given |= {'device': args.device, 'memory': not args.no_memory}
+    if args.channels_last is not None:
+        given['channels_last'] = args.channels_last
     if args.rounds or args.seconds:
         given |= {'rounds': args.rounds, 'seconds': args.seconds}
     return given
@@ -95,7 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             from projects.deployment.benchmark.comparison import compare
 
-            path = compare(args.subjects, args.size, settings_given(args), args.out)
+            path = compare(args.subjects, args.size, settings_given(args), args.out, args.layers)
         outcome.wrote(path, path.with_name('table.md'), **json.loads(path.read_text()))
 
 

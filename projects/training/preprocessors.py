@@ -61,7 +61,7 @@ class _BatchOfBytes(ImgDataPreprocessor):
     def forward(self, data: dict, training: bool = False) -> dict | list:
         if not are_bytes(data['inputs'], self):
             return super().forward(data, training)
-        data = self.cast_data(data)  # type: ignore[assignment]
+        data = self.cast_data(data)
         images, divisor = data['inputs'], self.pad_size_divisor
         height, width = (-(-max(one.shape[axis] for one in images) // divisor) * divisor for axis in (1, 2))
         data['inputs'] = batch_of_bytes(
@@ -93,7 +93,7 @@ class QuickSegDataPreProcessor(SegDataPreProcessor):
         return batch
 
     def _quick(self, data: dict, training: bool) -> dict[str, Any]:
-        data = self.cast_data(data)  # type: ignore[assignment]
+        data = self.cast_data(data)
         images, samples = data['inputs'], data.get('data_samples')
         if training:  # sizes, and all but the images
             stacked, samples = stack_batch(images, samples, self.size, self.size_divisor, seg_pad_val=self.seg_pad_val)

@@ -9,6 +9,7 @@ import torch
 
 from projects.deployment.benchmark import comparison
 from projects.deployment.benchmark import run as benchmark_run
+from projects.deployment.runtimes import openvino_layers
 from projects.deployment.speed_claims import claims as speed_claims
 from projects.deployment.speed_claims import run as speed_claims_run
 from projects.deployment.speed_claims.rule import Claim, Network
@@ -91,3 +92,28 @@ def test_an_unknown_model_ends_the_run_in_one_line(tool):
         tool.main(['timm:shvit_s9', '--rounds', '1'])
     with pytest.raises(SystemExit, match=r'^benchmark: no exported file gone\.onnx'):
         tool.main(['gone.onnx', '--rounds', '1'])
+
+
+def test_layers_are_timed_beside_their_ceilings(tool, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(openvino_layers, 'measure_layer_ceiling', lambda precision, threads: 1e6)
+    command = ['timm:test_byobnet', '--size', '64x96', '--runtime', 'openvino', '--batch-sizes', '1', '--rounds', '1']
+    tool.main([*command, '--no-memory', '--layers', '2'])
+    data = json.loads((tmp_path / 'work_dirs/benchmark/results.json').read_text())
+    (measured,) = data['layers'].values()
+    macs = sum(layer['macs'] for layer in measured['layers'])
+    assert macs == pytest.approx(data['subjects']['test_byobnet']['macs'], rel=0.01)
+    assert data['layer_ceilings'] == {'1': {'f32': 1e6}}
+    table = (tmp_path / 'work_dirs/benchmark/table.md').read_text()
+    assert f'| {len(measured["layers"]) - 2} others |' in table
+    assert 'Layers of test_byobnet, openvino fp32' in ' '.join(capsys.readouterr().out.split())
+    for wrong in (['--runtime', 'eager'], ['--claims']):
+        with pytest.raises(SystemExit):
+            tool.parse_args([*(['timm:test_byobnet'] if wrong[0] == '--runtime' else []), *wrong, '--layers', '2'])
+
+
+def test_a_gpu_that_is_not_there_is_told_in_one_line(tool, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(SystemExit) as stopped:
+        tool.main(['timm:test_byobnet', '--device', 'cuda'])
+    assert stopped.value.code == 2
+    assert 'PyTorch finds no GPU here: use --device cpu' in capsys.readouterr().err

@@ -145,7 +145,7 @@ class TorchvisionMaskRCNN(BaseModel):
         rpn, rcnn = network['train_cfg']['rpn'], network['train_cfg']['rcnn']
         proposals = network['train_cfg']['rpn_proposal']
         self.network = MaskRCNN(
-            Pyramid(MODELS.build(network['backbone']), MODELS.build(network['neck'])),
+            Pyramid(MODELS.build(network['backbone']), MODELS.build(network['neck']), network['neck']['out_channels']),
             num_classes=network['roi_head']['bbox_head']['num_classes'] + 1,
             rpn_anchor_generator=AnchorGenerator([(32,), (64,), (128,), (256,), (512,)], [(0.5, 1.0, 2.0)] * 5),
             rpn_batch_size_per_image=rpn['sampler']['num'],
@@ -179,9 +179,9 @@ class TorchvisionMaskRCNN(BaseModel):
 class Pyramid(BaseModule):
     """Backbone and neck as torchvision's detectors take them."""
 
-    def __init__(self, backbone: nn.Module, neck: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, neck: nn.Module, out_channels: int) -> None:
         super().__init__()
-        self.backbone, self.neck, self.out_channels = backbone, neck, neck.out_channels
+        self.backbone, self.neck, self.out_channels = backbone, neck, out_channels
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Maps of images (B, 3, H, W) by name, the finest first."""

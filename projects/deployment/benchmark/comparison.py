@@ -19,7 +19,9 @@ from projects.reporting.tables import LOG_WIDTH
 from projects.storage.atomic_files import write_file
 from projects.storage.locations import locate
 
+from ..runtimes.torch_session import check_device
 from .chart import write_chart
+from .layers import layer_tables
 from .report import caption, markdown, rows_of, table_of
 from .results import Results
 from .run import Settings, question_of, run_benchmark
@@ -28,36 +30,45 @@ from .subjects import open_subject
 REGISTERING = 'configs/_base_/segmentation_runtime.py'  # imports all networks
 
 
-def compare(texts: Sequence[str], size: tuple[int, int], given: dict[str, Any], out: Path | None = None) -> Path:
+def compare(
+    texts: Sequence[str], size: tuple[int, int], given: dict[str, Any], out: Path | None = None, layers: int = 0
+) -> Path:
     """Time models side by side; print the table, and write it beside a chart and all times.
 
     Args:
         texts: Models, see `open_subject`; the first is what the others are compared with.
         size: Height and width of the images in pixels.
-        given: What differs from the usual `Settings`.
+        given: What differs from the `Settings.usual` of the device.
         out: Folder; None: `work_dirs/benchmark`.
+        layers: How many of the slowest layers of OpenVINO's cases are shown; 0: they are not timed.
 
     Returns:
         The file of all times.
 
     Raises:
         FileNotFoundError: There is no such file.
+        UsageError: There is no GPU.
         ValueError: There is no such model, or none of them can be timed.
     """
     import_networks()
     out = out or Path('work_dirs/benchmark')
     out.mkdir(parents=True, exist_ok=True)
-    settings = replace(Settings(), **given)
+    device = given.get('device', 'cpu')
+    check_device(device, 'fp32')
+    settings = replace(Settings.usual(device), **given, layers=layers > 0)
     results = Results(out / 'results.json', question_of(texts, size, settings))
     with progress() as note:
         subjects = [open_subject(text, size, fold_batch_norms) for text in texts]
         run_benchmark(subjects, settings, results, note)
     rows = rows_of(results)
-    write_file(out / 'table.md', markdown(results) + '\n')
+    write_file(out / 'table.md', markdown(results, layers) + '\n')
     write_chart(rows, title_of(results.data), out / 'chart.png')
     console = Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
     console.print(table_of(rows).rich(grouped=True))
     console.print(caption(results.data), highlight=False)
+    for table in layer_tables(results.data, layers):
+        console.print(table.caption, highlight=False)
+        console.print(table.rich())
     print(f'wrote {out}/results.json, table.md and chart.png')
     return out / 'results.json'
 

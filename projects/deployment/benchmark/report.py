@@ -8,6 +8,7 @@ from projects.reporting.markdown import bullets, document
 from projects.reporting.number_format import NOTHING, counted, fixed, three_digits, with_range
 from projects.reporting.tables import Table
 
+from .layers import layer_tables
 from .results import Results
 from .timing import Case, Measurement, Quartiles, ratios
 
@@ -103,9 +104,15 @@ def table_of(rows: Sequence[Row]) -> Table:
     return Table('', COLUMNS, [row.cells() for row in rows], numeric=[n for n in COLUMNS if n not in TEXT_COLUMNS])
 
 
-def markdown(results: Results) -> str:
-    """Return the table as Markdown, with what one must know to read it, and what was left out."""
-    return document([caption(results.data), table_of(rows_of(results)), left_out(results.data)])
+def markdown(results: Results, layers: int = 0) -> str:
+    """Return the table as Markdown, with what one must know to read it, and what was left out.
+
+    Args:
+        results: Of a benchmark.
+        layers: How many of the slowest layers of each case, where they were timed.
+    """
+    tables = layer_tables(results.data, layers) if layers else []
+    return document([caption(results.data), table_of(rows_of(results)), left_out(results.data), *tables])
 
 
 def left_out(data: dict[str, Any]) -> str:

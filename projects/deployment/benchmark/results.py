@@ -37,6 +37,8 @@ class Results:
             'subjects': {},
             'ceilings': {},
             'memory_mb': {},
+            'layer_ceilings': {},
+            'layers': {},
             'left_out': {},
             'measurements': {},
         }

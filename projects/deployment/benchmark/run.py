@@ -12,6 +12,7 @@ import torch
 
 from projects.command_line import PRECISIONS
 
+from .layers import measure_layers
 from .machine import measure_ceiling
 from .peak_memory import peak_memory_mb
 from .results import Results
@@ -21,6 +22,13 @@ from .timing import Case, Measurement, clock, time_in_turns
 
 Note = Callable[[str, float], None]
 """Told what is being done, and which share of that is done."""
+
+GPU: dict[str, Any] = {  # all that may be the fastest, beside the authors' protocol ('traced'), up to a full GPU
+    'runtimes': ('eager', 'traced', 'compile', 'cudagraphs', 'onnxruntime'),
+    'precisions': ('fp32', 'bf16', 'fp16'),
+    'batch_sizes': (1, 8, 64, 256),
+    'channels_last': True,
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Settings:
         rounds: See `time_in_turns`.
         channels_last: See `open_case`.
         memory: Whether peak memory is measured, too.
+        layers: Whether the layers of OpenVINO's cases are timed, too: at the first batch size, on the first threads.
         cpu_time: Whether the processor time of this process counts, which other work on the machine hardly prolongs,
             and not the time that passes; on one thread they are the same where there is no other work.
     """
@@ -50,6 +59,7 @@ class Settings:
     rounds: int | None = None
     channels_last: bool = False
     memory: bool = True
+    layers: bool = False
     cpu_time: bool = False
 
     def __post_init__(self) -> None:
@@ -58,6 +68,11 @@ class Settings:
                 f'time of the processor is measured on one of its threads, and not of {self.device} with '
                 f'{", ".join(map(str, self.threads))} threads'
             )
+
+    @classmethod
+    def usual(cls, device: str) -> 'Settings':
+        """What is measured on a device if nothing else is asked for."""
+        return cls(device=device, **GPU) if device == 'cuda' else cls()
 
     def ceiling_precisions(self) -> tuple[str, ...]:
         """Precisions whose ceiling is measured."""
@@ -94,6 +109,8 @@ def run_benchmark(subjects: Sequence[Subject], settings: Settings, results: Resu
                     )
         if settings.memory:
             _measure_memory(subjects, settings, results, Path(folder), note)
+        if settings.layers:
+            _measure_layers(subjects, settings, results, Path(folder), note)
 
 
 def measure_ceilings(results: Results, settings: Settings, threads: int, note: Note) -> None:
@@ -177,6 +194,20 @@ def _measure_memory(
                 continue
             results.data['memory_mb'][str(case)] = peak
             results.save()
+
+
+def _measure_layers(
+    subjects: Sequence[Subject], settings: Settings, results: Results, folder: Path, note: Note
+) -> None:
+    for subject in subjects:
+        for case in cases_of(subject, ['openvino'], settings.precisions, settings.device)[0]:
+            if str(case) in results.data['layers'] or str(case) in results.data['left_out']:
+                continue
+            note(f'layers of {case}', 0.0)
+            try:
+                measure_layers(subject, case, settings.batch_sizes[0], settings.threads[0], folder, results)
+            except Exception as error:  # as in `measure`
+                results.leave_out(f'layers of {case}', _one_line(error))
 
 
 def _gpu_memory_mb(subject: Subject, settings: Settings, case: Case, folder: Path) -> float:

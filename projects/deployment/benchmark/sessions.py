@@ -31,13 +31,15 @@ def cases_of(
     Args:
         subject: The model.
         runtimes: Of `TIMED_RUNTIMES`.
-        precisions: Of `PRECISIONS`; none: fp32, and for exported files their own, which is called 'file'.
+        precisions: Of `PRECISIONS`; none: fp32, and for exported files their own, which is called 'file'. ONNX Runtime
+            computes files in no other one.
         device: 'cpu' or 'cuda'.
     """
     cases: list[Case] = []
     reasons: dict[str, str] = {}
     for runtime in runtimes:
-        for precision in precisions or (('file',) if subject.file else ('fp32',)):
+        as_file = subject.file is not None and (runtime == 'onnxruntime' or not precisions)
+        for precision in ('file',) if as_file else precisions or ('fp32',):
             case = Case(subject.name, runtime, precision)
             reason = _obstacle(subject, case, device)
             if reason is None:
@@ -72,7 +74,7 @@ def open_case(
     """
     images = subject.images(batch_size)
     if case.runtime not in TORCH_RUNTIMES:
-        path = subject.file or export_network(subject, batch_size, folder)
+        path = file_of(subject, batch_size, folder)
         precision = None if case.precision == 'file' else case.precision
         session = open_file_session(case.runtime, path, device, precision, threads)
         if subject.takes_pixels and subject.file is not None:
@@ -87,7 +89,7 @@ def opener(
     """Return what opens a case for one image in another process, and the libraries that it needs; see `peak_memory`."""
     if case.runtime in TORCH_RUNTIMES:
         return functools.partial(_reopen, subject.text, subject.size, subject.fold, case, folder, threads), ()
-    path = subject.file or export_network(subject, 1, folder)
+    path = file_of(subject, 1, folder)
     copy = Subject(subject.name, subject.size, takes_pixels=subject.takes_pixels, file=path)
     open_copy = functools.partial(open_case, copy, case, 1, folder, threads=threads)
     return open_copy, (f'projects.deployment.runtimes.{case.runtime}_session',)
@@ -100,8 +102,10 @@ def _reopen(
     return open_case(open_subject(text, size, fold), case, 1, folder, threads=threads)
 
 
-def export_network(subject: Subject, batch_size: int, folder: Path) -> Path:
-    """Write the fused network as ONNX for one batch size, unless that was done before; return the file."""
+def file_of(subject: Subject, batch_size: int, folder: Path) -> Path:
+    """Return a model's file: its own, or the fused network as ONNX for one batch size, written if need be."""
+    if subject.file is not None:
+        return subject.file
     path = folder / f'{"".join(c if c.isalnum() else "_" for c in subject.name)}_b{batch_size}.onnx'
     if not path.is_file():
         network = subject.fused()

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..runtimes.openvino_layers import FUSED, INT8, KERNELS
 from ..runtimes.openvino_session import OpenVINOSession
 from .scheme import Scheme
 
-INTEGERS = ('i8', 'u8')
-FUSED = 'Subgraph'  # elementwise operations, and all of an attention
-KERNELS = ('Convolution', 'Deconvolution', 'FullyConnected', 'MatMul', FUSED)
 FOLDED = 'folded'  # computed once, when the graph is compiled
 
 
@@ -38,5 +36,5 @@ def site_executions(scheme: Scheme, path: str | Path, precision: str | None = No
 def int8_share(scheme: Scheme, executions: Mapping[str, str]) -> float:
     """Part of all multiply-adds that run in 8 bits; of those of unknown operators none does."""
     macs = sum(site.macs for site in scheme.sites if executions[site.name] != FOLDED) + sum(scheme.unknown.values())
-    integer = sum(site.macs for site in scheme.sites if executions[site.name] in INTEGERS)
+    integer = sum(site.macs for site in scheme.sites if executions[site.name] in INT8)
     return integer / macs if macs else 0.0

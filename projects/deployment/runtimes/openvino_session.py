@@ -2,6 +2,7 @@
 
 import io
 import threading
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -39,19 +40,10 @@ class OpenVINOSession:
     def __init__(self, path: str | Path, precision: str | None = None, threads: int | None = None) -> None:
         if not Path(path).is_file():
             raise FileNotFoundError(f'no file {path}')
-        capabilities = _core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
-        needed = {'bf16': 'BF16', 'fp16': 'FP16'}.get(precision or 'fp32', 'FP32')
-        if needed not in capabilities:
-            raise ValueError(f'this processor does not compute in {precision}; OpenVINO offers {capabilities}')
-        # pinned, the threads of several sessions and processes would all take the first cores
-        options: dict[str, str | int | bool] = {'PERFORMANCE_HINT': 'LATENCY', 'ENABLE_CPU_PINNING': False}
-        if precision is not None:
-            options['INFERENCE_PRECISION_HINT'] = HINTS[precision]
-        if threads is not None:
-            options['INFERENCE_NUM_THREADS'] = threads
+        check_precision(precision)
         model = read_model(path)
         self.output_names = [output.any_name for output in model.outputs]
-        self._compiled = _core().compile_model(model, 'CPU', options)
+        self._compiled = compile_graph(model, precision, threads)
         self._requests = threading.local()
 
     def __call__(self, *inputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -63,26 +55,62 @@ class OpenVINOSession:
 
     def layers(self) -> list['ExecutedLayer']:
         """What the compiled graph consists of, in the order of execution."""
-        found = []
-        for operation in self._compiled.get_runtime_model().get_ordered_ops():
-            told = {key: str(getattr(value, 'value', value)) for key, value in operation.get_rt_info().items()}
-            names = tuple(told.get('originalLayersNames', '').split(','))
-            found.append(ExecutedLayer(told.get('layerType', ''), told.get('runtimePrecision', ''), names))
-        return found
+        return executed_layers(self._compiled)
 
 
 class ExecutedLayer(NamedTuple):
     """A kernel of a compiled graph.
 
     Attributes:
+        name: In the compiled graph.
         kind: OpenVINO's name for what it does.
+        kernel: OpenVINO's name for how.
         precision: Of what it reads: 'f32', 'bf16', 'f16', 'i8' or 'u8'.
         made_of: Names of the nodes of the file that it computes.
     """
 
+    name: str
     kind: str
+    kernel: str
     precision: str
     made_of: tuple[str, ...]
+
+
+def executed_layers(compiled: openvino.CompiledModel) -> list[ExecutedLayer]:
+    """What a compiled graph consists of, in the order of execution."""
+    found = []
+    for operation in compiled.get_runtime_model().get_ordered_ops():
+        told = {key: str(getattr(value, 'value', value)) for key, value in operation.get_rt_info().items()}
+        kind, kernel, precision, names = (
+            told.get(key, '') for key in ('layerType', 'primitiveType', 'runtimePrecision', 'originalLayersNames')
+        )
+        found.append(ExecutedLayer(operation.friendly_name, kind, kernel, precision, tuple(names.split(','))))
+    return found
+
+
+def check_precision(precision: str | None) -> None:
+    """Refuse what OpenVINO does not compute in on this processor.
+
+    Raises:
+        ValueError: See above.
+    """
+    capabilities = _core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+    needed = {'bf16': 'BF16', 'fp16': 'FP16'}.get(precision or 'fp32', 'FP32')
+    if needed not in capabilities:
+        raise ValueError(f'this processor does not compute in {precision}; OpenVINO offers {capabilities}')
+
+
+def compile_graph(
+    model: openvino.Model, precision: str | None, threads: int | None, options: Mapping[str, str | int | bool] = {}
+) -> openvino.CompiledModel:
+    """Compile a graph for the processor, precision and threads as of `OpenVINOSession`, with other options besides."""
+    # pinned, the threads of several sessions and processes would all take the first cores
+    chosen: dict[str, str | int | bool] = {'PERFORMANCE_HINT': 'LATENCY', 'ENABLE_CPU_PINNING': False, **options}
+    if precision is not None:
+        chosen['INFERENCE_PRECISION_HINT'] = HINTS[precision]
+    if threads is not None:
+        chosen['INFERENCE_NUM_THREADS'] = threads
+    return _core().compile_model(model, 'CPU', chosen)
 
 
 def convert_onnx(onnx_path: str | Path, path: str | Path, description: str, half_weights: bool) -> None:

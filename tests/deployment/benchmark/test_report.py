@@ -3,6 +3,7 @@ import itertools
 import pytest
 
 from projects.deployment.benchmark.chart import draw_chart, write_chart
+from projects.deployment.benchmark.layers import layer_tables
 from projects.deployment.benchmark.report import COLUMNS, markdown, rows_of, table_of
 from projects.deployment.benchmark.results import Results
 from projects.deployment.benchmark.run import Settings, question_of
@@ -114,3 +115,24 @@ def test_the_chart_is_written_as_a_whole(results, tmp_path):
     write_chart(rows_of(results), 'a machine', tmp_path / 'chart.png')
     assert (tmp_path / 'chart.png').read_bytes().startswith(b'\x89PNG')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['chart.png', 'results.json']
+
+
+def test_layers_by_hand(results):
+    layers = [
+        {'name': 'a', 'kind': 'Convolution', 'kernel': 'brgconv', 'precision': 'bf16', 'ms': 2.0, 'macs': 100_000_000},
+        {'name': 'b', 'kind': 'FullyConnected', 'kernel': 'brgemm', 'precision': 'f32', 'ms': 5.0, 'macs': 50_000_000},
+        {'name': 'c', 'kind': 'Reorder', 'kernel': 'jit', 'precision': 'bf16', 'ms': 3.0, 'macs': 0},
+    ]
+    results.data['layers'] = {'net, openvino bf16': {'batch_size': 1, 'threads': 2, 'layers': layers}}
+    results.data['layer_ceilings'] = {'2': {'bf16': 200.0, 'f32': 80.0}}
+    (table,) = layer_tables(results.data, 2)
+    assert table.rows == [
+        ['b', 'FullyConnected', 'brgemm', 'f32', '5.00', '50.0%', '20', '25%'],  # 0.1 GFLOP in 5 ms; 1.25 ms at 80
+        ['c', 'Reorder', 'jit', 'bf16', '3.00', '30.0%', '–', '–'],
+        ['1 others', '', '', '', '2.00', '20.0%', '100', '50%'],
+        ['all 3', '', '', '', '10.0', '100.0%', '30', '22%'],  # 1.25 + 1 of 10 ms
+    ]
+    assert 'net, openvino bf16, batch 1, 2 threads' in table.caption
+    assert 'bf16 200, f32 80' in table.caption
+    assert '| b | FullyConnected |' in markdown(results, 2)
+    assert 'FullyConnected' not in markdown(results)

@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from projects.command_line import PRECISIONS, TORCH_RUNTIMES
 from projects.deployment.benchmark import peak_memory
 from projects.deployment.benchmark.networks import TensorsOut
-from projects.deployment.benchmark.sessions import cases_of, export_network, open_case, opener
+from projects.deployment.benchmark.run import Settings
+from projects.deployment.benchmark.sessions import cases_of, file_of, open_case, opener
 from projects.deployment.benchmark.subjects import Subject, network_subject
 from projects.deployment.benchmark.timing import Case
 from projects.efficient_models.layers.batch_norm_folding import fold_batch_norms
@@ -46,16 +48,16 @@ def test_channels_last_and_lower_precision_change_little(subject, tmp_path):
 
 
 def test_networks_are_exported_once_for_each_batch_size(subject, tmp_path):
-    path = export_network(subject, 2, tmp_path)
+    path = file_of(subject, 2, tmp_path)
     written = path.stat().st_mtime_ns
-    assert export_network(subject, 2, tmp_path) == path
+    assert file_of(subject, 2, tmp_path) == path
     assert path.stat().st_mtime_ns == written
-    assert export_network(subject, 1, tmp_path) != path
+    assert file_of(subject, 1, tmp_path) != path
     assert len([*tmp_path.iterdir()]) == 2
 
 
 def test_a_file_is_run_as_it_is(subject, tmp_path):
-    file = Subject('file', (32, 48), file=export_network(subject, 1, tmp_path))
+    file = Subject('file', (32, 48), file=file_of(subject, 1, tmp_path))
     case = Case('file', 'onnxruntime', 'file')
     expected = subject.network(torch.from_numpy(subject.images(1)))[0].numpy()
     np.testing.assert_allclose(first(open_case(file, case, 1, tmp_path, threads=1)()), expected, rtol=1e-4, atol=1e-4)
@@ -86,6 +88,18 @@ def test_cases_that_cannot_run_say_why(subject, tmp_path):
     assert [case.runtime for case in cases_of(xml, ['eager', 'onnxruntime', 'openvino'], [], 'cpu')[0]] == ['openvino']
     on_gpu, _ = cases_of(subject, ['traced', 'cudagraphs', 'openvino'], ['fp16'], 'cuda')
     assert [case.runtime for case in on_gpu] == ['traced', 'cudagraphs']
+
+
+def test_what_a_gpu_is_asked_for(subject, tmp_path):
+    usual = Settings.usual('cuda')
+    assert usual.channels_last
+    assert Settings.usual('cpu') == Settings()
+    cases, reasons = cases_of(subject, usual.runtimes, usual.precisions, usual.device)
+    everything = [f'{runtime} {kind}' for runtime in TORCH_RUNTIMES for kind in PRECISIONS]
+    assert [f'{case.runtime} {case.precision}' for case in cases] == [*everything, 'onnxruntime fp32']
+    assert len(reasons) == 2
+    file = Subject('a.onnx', (32, 48), file=tmp_path / 'a.onnx')
+    assert cases_of(file, usual.runtimes, usual.precisions, usual.device)[0] == [Case('a.onnx', 'onnxruntime', 'file')]
 
 
 def test_peak_memory_is_what_an_opened_model_and_its_calls_add():
