@@ -40,7 +40,6 @@ class OpenVINOSession:
     def __init__(self, path: str | Path, precision: str | None = None, threads: int | None = None) -> None:
         if not Path(path).is_file():
             raise FileNotFoundError(f'no file {path}')
-        check_precision(precision)
         model = read_model(path)
         self.output_names = [output.any_name for output in model.outputs]
         self._compiled = compile_graph(model, precision, threads)
@@ -88,22 +87,18 @@ def executed_layers(compiled: openvino.CompiledModel) -> list[ExecutedLayer]:
     return found
 
 
-def check_precision(precision: str | None) -> None:
-    """Refuse what OpenVINO does not compute in on this processor.
+def compile_graph(
+    model: openvino.Model, precision: str | None, threads: int | None, options: Mapping[str, str | int | bool] = {}
+) -> openvino.CompiledModel:
+    """Compile a graph for the processor, precision and threads as of `OpenVINOSession`, with other options besides.
 
     Raises:
-        ValueError: See above.
+        ValueError: The processor does not compute in this precision.
     """
     capabilities = _core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
     needed = {'bf16': 'BF16', 'fp16': 'FP16'}.get(precision or 'fp32', 'FP32')
     if needed not in capabilities:
         raise ValueError(f'this processor does not compute in {precision}; OpenVINO offers {capabilities}')
-
-
-def compile_graph(
-    model: openvino.Model, precision: str | None, threads: int | None, options: Mapping[str, str | int | bool] = {}
-) -> openvino.CompiledModel:
-    """Compile a graph for the processor, precision and threads as of `OpenVINOSession`, with other options besides."""
     # pinned, the threads of several sessions and processes would all take the first cores
     chosen: dict[str, str | int | bool] = {'PERFORMANCE_HINT': 'LATENCY', 'ENABLE_CPU_PINNING': False, **options}
     if precision is not None:
