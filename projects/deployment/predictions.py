@@ -205,16 +205,6 @@ def paste_mask(
     return slice(top, bottom), slice(left, right), down @ mask @ across.T >= threshold
 
 
-def paste_whole_masks(detections: Detections, size: tuple[int, int], threshold: float) -> np.ndarray:
-    """Boolean masks as large as the image, (N, H, W), from those at RoI size; see `paste_mask`."""
-    assert detections.masks is not None
-    whole = np.zeros((len(detections.boxes), *size), dtype=bool)
-    for mask, probabilities, box in zip(whole, detections.masks, detections.boxes, strict=True):
-        rows, columns, inside = paste_mask(probabilities, box, size, threshold)
-        mask[rows, columns] = inside
-    return whole
-
-
 def _crop_mask(mask: np.ndarray, box: np.ndarray, cropped: np.ndarray) -> np.ndarray:
     """The mask (h, w) of a box for a part of the box that has the same left and top, at the same size."""
     height, width = mask.shape

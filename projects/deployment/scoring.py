@@ -21,16 +21,17 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from projects.training.instance_masks import PlacedMasks
 from projects.training.launch import score, test
 
 from .model_info import ModelInfo
+from .prediction.coco_results import paste_masks
 from .predictions import (
     Detections,
     Segmentation,
     content_size,
     crop_prediction,
     fit_image,
-    paste_whole_masks,
     rescale_detections,
     resize_segmentation,
     rgb_pixels,
@@ -211,7 +212,7 @@ def _add_segmentation(sample: SegDataSample, segmentation: Segmentation) -> None
 
 
 def _add_detections(sample: DetDataSample, detections: Detections, mask_threshold: float) -> None:
-    """As mmdet: boxes divided by the pipeline's own `scale_factor`, and masks of the size of the image file."""
+    """As mmdet: boxes divided by the pipeline's own `scale_factor`, and masks in the image file."""
     across, down = sample.scale_factor
     placed = scale_detections(detections, 1 / across, 1 / down)
     instances = InstanceData(
@@ -219,8 +220,8 @@ def _add_detections(sample: DetDataSample, detections: Detections, mask_threshol
         scores=torch.from_numpy(placed.scores),
         labels=torch.from_numpy(placed.labels),
     )
-    if placed.masks is not None:
-        instances.masks = torch.from_numpy(paste_whole_masks(placed, sample.ori_shape[:2], mask_threshold))
+    if (masks := paste_masks(placed, sample.ori_shape[:2], mask_threshold)) is not None:
+        instances.masks = PlacedMasks(masks, *sample.ori_shape[:2])
     if placed.offsets is not None:
         instances.offsets, instances.heights_m = torch.from_numpy(placed.offsets), torch.from_numpy(placed.heights_m)
     sample.pred_instances = instances

@@ -87,8 +87,7 @@ class CocoScores(BaseMetric):
             result['score'] = predicted['scores'][:number].tolist()
             result['label'] = predicted['labels'][:number].tolist()
             if 'segm' in self.kinds:
-                masks = predicted['masks'][:number]
-                result['segm'] = encode_masks(masks.cpu().numpy() if isinstance(masks, Tensor) else np.asarray(masks))
+                result['segm'] = _encode(predicted['masks'][:number])
             self.results.append(result)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
@@ -156,6 +155,12 @@ class CocoScores(BaseMetric):
             evaluation.accumulate()
             evaluation.summarize()
         return evaluation
+
+
+def _encode(masks: Any) -> list[dict]:
+    if hasattr(masks, 'run_lengths'):  # `PlacedMasks`
+        return masks.run_lengths()
+    return encode_masks(masks.cpu().numpy() if isinstance(masks, Tensor) else np.asarray(masks))
 
 
 def _class_table(kind: str, evaluation: Any, classes: Sequence[str], cat_ids: Sequence[int]) -> str:

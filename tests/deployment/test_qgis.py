@@ -23,13 +23,14 @@ from projects.deployment.export import verified_export
 from projects.deployment.export.onnx_files import write_onnx
 from projects.deployment.inference_graphs import build_graph, load_model
 from projects.deployment.model_info import INSTANCES, ModelInfo
+from projects.deployment.prediction.coco_results import paste_masks
 from projects.deployment.prediction.command import ModelChoice, predict
 from projects.deployment.prediction.prediction_files import PredictionSettings
-from projects.deployment.predictions import paste_whole_masks
 from projects.deployment.predictor import open_predictor
 from projects.deployment.qgis import TILE_PX
 from projects.deployment.scoring import DeployedModel
 from projects.training.config import load_config
+from projects.training.instance_masks import PlacedMasks
 
 ROOT = Path(__file__).parents[2]
 SIDE = 64
@@ -262,7 +263,7 @@ def test_masks_come_out_of_prototypes(folder):
     c, height, width = prototypes[0].shape
     weighed = np.matmul(rows[:, 4 + number :], prototypes[0].astype(float).reshape(c, -1))
     masks = (1 / (1 + np.exp(-weighed))).reshape(-1, height, width) >= 0.5
-    whole = paste_whole_masks(expected, (SIDE, SIDE), 0.5)
+    whole = PlacedMasks(paste_masks(expected, (SIDE, SIDE), 0.5), SIDE, SIDE).to_ndarray()
     assert whole.any()
     assert (masks == whole).mean() > 0.999
 

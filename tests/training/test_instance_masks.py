@@ -6,9 +6,11 @@ from mmdet.datasets.transforms import PackDetInputs, RandomFlip, Resize
 from mmdet.models.roi_heads.mask_heads.fcn_mask_head import mask_target
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
 from pycocotools import mask as rle_codes
 
-from projects.training.instance_masks import LoadInstances
+from projects.training.instance_masks import LoadInstances, PlacedMasks
+from projects.training.run_lengths import encode_masks
 
 HEIGHT, WIDTH = 48, 64
 RECTANGLE = [10.0, 8.0, 30.0, 8.0, 30.0, 28.0, 10.0, 28.0]
@@ -96,3 +98,39 @@ def test_images_without_instances():
 def test_a_damaged_code_is_ignored_as_in_mmdet(mask):
     results = load([RECTANGLE], mask)
     assert results['gt_ignore_flags'].tolist() == [False, True]
+
+
+def placed(number=4):
+    """Parts of all sizes, one without pixels, and what they are in the whole image."""
+    rng = np.random.default_rng(0)
+    places = [(slice(0, HEIGHT), slice(0, WIDTH)), (slice(9, 30), slice(60, 64)), (slice(47, 48), slice(0, 1))]
+    places = [*places, (slice(5, 5), slice(7, 20))][:number]
+    parts = [(*place, rng.random([side.stop - side.start for side in place]) > 0.4) for place in places]
+    whole = np.zeros((number, HEIGHT, WIDTH), bool)
+    for mask, (rows, columns, part) in zip(whole, parts, strict=True):
+        mask[rows, columns] = part
+    return PlacedMasks(parts, HEIGHT, WIDTH), whole
+
+
+def test_placed_masks_are_those_of_the_image():
+    masks, whole = placed()
+    np.testing.assert_array_equal(masks.to_ndarray(), whole)
+    assert masks.run_lengths() == encode_masks(whole)
+    np.testing.assert_array_equal(masks.areas, whole.sum((1, 2)))
+    assert placed(0)[0].to_ndarray().shape == (0, HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize('index', [2, slice(1, 3), [3, 0], np.array([True, False, True, False])], ids=str)
+def test_placed_masks_are_chosen_as_those_of_mmdet_are(index):
+    masks, whole = placed()
+    expected = BitmapMasks(whole, HEIGHT, WIDTH)[index]
+    np.testing.assert_array_equal(masks[index].to_ndarray(), expected.masks)
+
+
+def test_instances_of_placed_masks_are_chosen_and_encoded_without_whole_ones():
+    masks, whole = placed()
+    instances = InstanceData(masks=masks, scores=torch.arange(4))
+    chosen = instances[instances.scores != 1]
+    assert chosen.masks.run_lengths() == encode_masks(whole[[0, 2, 3]])
+    assert 'masks' not in vars(masks)
+    assert 'masks' not in vars(chosen.masks)

@@ -21,12 +21,14 @@ from projects.deployment.export.detection_matching import match_detections
 from projects.deployment.export.file_verification import cutoffs_of
 from projects.deployment.export.pytorch_reference import PyTorchReference
 from projects.deployment.inference_graphs import load_model
-from projects.deployment.predictions import Detections, paste_whole_masks
+from projects.deployment.prediction.coco_results import paste_masks
+from projects.deployment.predictions import Detections
 from projects.deployment.predictor import Predictor, open_predictor
 from projects.reporting.number_format import with_range
 from projects.reporting.tables import Table
 from projects.training.config import load_config
 from projects.training.datasets import LoadImage
+from projects.training.instance_masks import PlacedMasks
 
 Side = Callable[[np.ndarray], Any]  # from an image (H, W, 3) uint8 RGB to labels or detections
 
@@ -94,8 +96,9 @@ def deployed(predictor: Predictor) -> Side:
         found = predictor(image[None])[0]
         if not isinstance(found, Detections) or found.masks is None:
             return found
-        masks = paste_whole_masks(found, image.shape[:2], predictor.info.mask_threshold)
-        return Detections(found.boxes, found.scores, found.labels, masks)
+        masks = paste_masks(found, image.shape[:2], predictor.info.mask_threshold)
+        whole = PlacedMasks(masks, *image.shape[:2]).to_ndarray()
+        return Detections(found.boxes, found.scores, found.labels, whole)
 
     return predict
 
