@@ -49,6 +49,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         default=OUTPUTS[0],
         help='of a segmentor; logits are resized outside of the file, which is the fastest',
     )
+    add(
+        '--max-proposals',
+        type=whole_number(),
+        metavar='N',
+        help='that a two-stage detector looks at: fewer are faster and find less, which --scores says '
+        "(default: the recipe's)",
+    )
     add('--images', nargs='+', default=[], metavar='PATH', help='to verify with (default: of the test set)')
     add(
         '--calibration',
@@ -108,6 +115,7 @@ def main(arguments: list[str] | None = None) -> None:
             reconstruct=args.reconstruct,
             made_for=args.made_for,
             license=args.license,
+            max_proposals=args.max_proposals,
             gsd_m=args.resolution_cm and args.resolution_cm / 100,
         )
         if args.push_to_hub:  # before hours of work

@@ -43,6 +43,7 @@ class ModelInfo:
         made_for: 'qgis': a file that takes and gives what plugins of QGIS do, see `qgis`; '': what `Predictor` does.
         gsd_m: Ground sample distance of the images that the network is given, metres per pixel; None: unknown.
         dataset: What the config tests on.
+        max_proposals: That a two-stage detector looks at, None: as its recipe says.
     """
 
     task: str
@@ -66,6 +67,7 @@ class ModelInfo:
     made_for: str = ''
     gsd_m: float | None = None
     dataset: str = ''
+    max_proposals: int | None = None
 
     @property
     def found(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -36,6 +37,21 @@ model = dict(
 )
 """
 
+TWO_STAGE = f"""
+_base_ = '{ROOT}/configs/mobilenetv3_maskrcnn_coco.py'
+model = dict(
+    backbone=dict(pretrained=False),
+    neck=dict(out_channels=8),
+    rpn_head=dict(in_channels=8, feat_channels=8),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=8),
+        bbox_head=dict(in_channels=8, fc_out_channels=8),
+        mask_roi_extractor=dict(out_channels=8),
+        mask_head=dict(in_channels=8, conv_out_channels=8),
+    ),
+)
+"""
+
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
@@ -45,7 +61,7 @@ def folder(tmp_path_factory):
     for index in range(2):
         noise = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
         cv2.imwrite(str(folder / 'photos' / f'{index}.png'), cv2.resize(noise, (96, 64)))
-    for name, text in (('segmentor', SEGMENTOR), ('detector', DETECTOR)):
+    for name, text in (('segmentor', SEGMENTOR), ('detector', DETECTOR), ('two_stage', TWO_STAGE)):
         (folder / f'{name}.py').write_text(text)
         torch.manual_seed(0)
         model = load_model(load_config(folder / f'{name}.py'))
@@ -129,6 +145,19 @@ def test_an_untrained_detector_is_verified_without_its_threshold(folder, tmp_pat
     assert len(open_predictor(out).predict_image(image).scores) == 0, 'the file itself has the threshold'
 
 
+def test_a_file_looks_at_no_more_proposals_than_it_is_told(folder, tmp_path):
+    out = tmp_path / 'model.onnx'
+    run(folder, 'two_stage', '--format', 'onnx', '--size', '64x96', '--max-proposals', '7', out=out)
+    assert read_info(out).max_proposals == 7
+    assert 'looks at 7 proposals' in out.with_name('model.onnx.md').read_text()
+    graph = onnx.load(out).graph
+    makers = {output: node for node in graph.node for output in node.output}
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    most = [node.input[2] for node in graph.node if node.op_type == 'NonMaxSuppression']
+    most = [stored[name] if name in stored else makers[name].attribute[0].t for name in most]
+    assert [int(onnx.numpy_helper.to_array(one).item()) for one in most] == [7, 100]
+
+
 class Deviating(nn.Module):
     """A graph that says a little less of the first class."""
 
@@ -173,6 +202,7 @@ def test_an_earlier_file_survives_a_refusal(folder, tmp_path, monkeypatch):
         (['--format', 'openvino'], r'end in \.xml'),
         (['--format', 'onnx', '--push-to-hub', 'bright'], 'expected hf://USER/NAME'),
         (['--format', 'onnx', '--images', 'nowhere'], 'nowhere'),
+        (['--format', 'onnx', '--max-proposals', '300'], 'no proposals'),
         (['--format', 'onnx', '--precision', 'int8', '--calibration', 'nowhere'], 'nowhere'),
     ],
 )

@@ -50,6 +50,7 @@ def render(
                 f'network: {content["architecture"]}, {content["num_parameters"]:,} parameters',
                 f'classes: {named}',
                 *([f'tested on: {info.dataset}'] if info.dataset else []),
+                *([f'looks at {info.max_proposals} proposals'] if info.max_proposals else []),
                 *(['made for the QGIS plugin Deepness and geodeep'] if info.made_for == QGIS else []),
             ]
         ),

@@ -30,6 +30,7 @@ class ExportSettings:
         made_for: 'qgis', see `deployment.qgis`; '': this project's own commands.
         gsd_m: Ground sample distance that the network expects, in metres per pixel; None: what its data say.
         license: Of the weights, by its name on the Hugging Face Hub, for the model card; '': not stated.
+        max_proposals: That a two-stage detector looks at; None: as many as its recipe says.
 
     Raises:
         ValueError: These do not go together.
@@ -50,6 +51,7 @@ class ExportSettings:
     made_for: str = ''
     gsd_m: float | None = None
     license: str = ''
+    max_proposals: int | None = None
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:

@@ -105,7 +105,11 @@ def export(
             'whole images: set --cfg-options model.test_cfg.mode=whole; tools/predict.py cuts rasters into windows'
         )
     info = dataclasses.replace(
-        ModelInfo.from_config(cfg), precision=settings.precision, output=settings.output, strides=()
+        ModelInfo.from_config(cfg),
+        precision=settings.precision,
+        output=settings.output,
+        strides=(),
+        max_proposals=settings.max_proposals,
     )
     if not settings.dynamic:
         height, width = settings.size or usual_size(cfg, settings.images)
@@ -122,7 +126,7 @@ def export(
         if settings.precision == 'int8'
         else []
     )
-    model = load_model(cfg, checkpoint)
+    model = load_model(_with_proposals(cfg, settings.max_proposals), checkpoint)
     reference = PyTorchReference(copy.deepcopy(model))
     info = dataclasses.replace(info, strides=_strides(model))
     num_parameters = _num_parameters(model)
@@ -188,6 +192,17 @@ def interleaved_latency_ms(
     times = time_in_turns(calls, rounds=rounds, warm_up=1)
     medians = [statistics.median(map(statistics.median, turns)) for turns in times]
     return {name: 1000 * seconds for name, seconds in zip(predictors, medians, strict=True)}
+
+
+def _with_proposals(cfg: Config, most: int | None) -> Config:
+    """A config whose detector looks at so many proposals; the given one is that of the scores before."""
+    if most is None:
+        return cfg
+    cfg = copy.deepcopy(cfg)
+    if 'rpn' not in (cfg.model.get('test_cfg') or {}):
+        raise ValueError(f'--max-proposals {most}: {cfg.filename} has no proposals; leave it out')
+    cfg.model.test_cfg.rpn.max_per_img = most
+    return cfg
 
 
 def _images(cfg: Config, given: Sequence[str], info: ModelInfo, most: int | None = None) -> list[NamedImage]:
