@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..inference_graphs.images import ImageGraph
-from ..inference_graphs.segmentation import SegmentationGraph
+from ..inference_graphs.segmentation import CELLS, PIXELS, SegmentationGraph
 from ..model_info import KEY, ModelInfo
 from ..quantization.quantize import quantize
 from ..quantization.quantized_file import write_quantized
@@ -54,8 +54,8 @@ def write_exported(
     Raises:
         ValueError: The network has something that ONNX has not, or there are too few images to calibrate.
     """
-    if isinstance(graph, SegmentationGraph):
-        graph.by_maximum = path.suffix == '.xml' and info.precision == 'fp32'
+    if isinstance(graph, SegmentationGraph) and path.suffix == '.xml':
+        graph.by_maximum = (CELLS, PIXELS) if info.precision == 'fp32' else (CELLS,)
     quantized = None
     if info.precision == 'int8' and quantization is not None:
         quantized = quantize(graph, calibration, quantization, search, report)

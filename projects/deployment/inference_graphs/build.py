@@ -79,7 +79,7 @@ def build_graph(model: Any, info: ModelInfo) -> ImageGraph:
     images = {'mean': info.mean, 'std': info.std, 'size_divisor': info.size_divisor}
     graph: ImageGraph
     if isinstance(model, EncoderDecoder):
-        graph = SegmentationGraph(model, info.output, info.threshold, **images)
+        graph = SegmentationGraph(model, info.output, info.threshold, info.input_size is not None, **images)
     elif isinstance(model, TwoStageDetector) and isinstance(model.roi_head, StandardRoIHead):
         graph = MaskRCNNGraph(model, **images)
     elif isinstance(model, SingleStageDetector):

@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmseg.models import EncoderDecoder
 
 from projects.deployment.export.onnx_files import write_onnx
 from projects.deployment.export.pytorch_reference import PyTorchReference
 from projects.deployment.inference_graphs import build_graph, load_model
+from projects.deployment.inference_graphs.segmentation import CELLS, PIXELS, labels_by_cells
 from projects.deployment.model_info import ModelInfo
 from projects.deployment.predictor import Predictor
 from projects.deployment.runtimes.descriptions import read_info
@@ -202,8 +204,41 @@ def test_labels_are_the_most_probable_classes():
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels, probabilities.argmax(1))
     graph = build_graph(model, dataclasses.replace(info, output='labels'))
-    graph.by_maximum = True
+    graph.by_maximum = CELLS, PIXELS
     np.testing.assert_array_equal(TorchSession(graph)(images)['labels'], labels)
+
+
+@pytest.mark.parametrize('by_maximum', [False, True])
+@pytest.mark.parametrize('scale', [2, 3, 4])
+def test_labels_by_cells_are_those_of_all_pixels(scale, by_maximum):
+    torch.manual_seed(0)
+    logits = F.interpolate(torch.randn(2, 7, 4, 5), (12, 17), mode='bicubic')
+    logits[:, 6] = logits.amax(1) - 0.05  # wins nowhere among the samples, and somewhere between them
+    expected = F.interpolate(logits, scale_factor=scale, mode='bilinear').argmax(1)
+    assert (expected == 6).any()
+    found = labels_by_cells(logits, scale, by_maximum)
+    assert (found != expected).float().mean() < 1e-3, 'but for ties'
+    assert (found[expected == 6] == 6).float().mean() > 0.99
+
+
+def test_labels_of_one_class_need_no_cells(tmp_path):
+    class Labels(torch.nn.Module):
+        output_names = ('labels',)
+
+        def forward(self, images):
+            return (labels_by_cells(images.permute(0, 3, 1, 2).float(), 4, True),)
+
+    info = dataclasses.replace(scattered_info(), input_size=(6, 9), batch_size=1)
+    path = tmp_path / 'labels.onnx'
+    write_onnx(Labels(), info, path, (6, 9))
+    images = np.zeros((1, 6, 9, 3), np.uint8)
+    images[..., 1] = 1
+    for session in (OnnxRuntimeSession(path), OpenVINOSession(path, 'fp32')):
+        np.testing.assert_array_equal(session(images)['labels'], np.ones((1, 24, 36)))
+        other = images.copy()
+        other[:, 2, 3] = 0, 0, 5
+        expected = F.interpolate(torch.from_numpy(other).permute(0, 3, 1, 2).float(), scale_factor=4, mode='bilinear')
+        assert (session(other)['labels'] == expected.argmax(1).numpy()).mean() > 0.99
 
 
 def test_a_fixed_graph_keeps_its_size_in_its_description(tmp_path):
