@@ -1,10 +1,11 @@
 """Faster and Mask R-CNN: from images to boxes and masks at RoI size."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from .box_selection import clip_boxes, larger_than, largest_side, spread_classes, suppress, take, top
@@ -29,66 +30,59 @@ class MaskRCNNGraph(ImageGraph):
         super().__init__(model, **images)
         self.rpn_head, self.roi_head, self.cfg = model.rpn_head, model.roi_head, model.test_cfg
         self.with_offsets = hasattr(model.roi_head, 'offset_head')
+        if self.roi_head.with_mask:
+            self.masks_of_classes = MasksOfClasses(model.roi_head.mask_head)
         masks = ('masks',) if self.roi_head.with_mask else ()
         offsets = ('offsets', 'heights') if self.with_offsets else ()
         self.output_names = ('boxes', 'scores', 'labels', 'image_indices', *masks, *offsets)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         features = self.extract_features(images)
-        boxes, scores, labels, image = self._detect(features, self._propose(features, images), images)
-        outputs = [boxes, scores, labels, image]
-        rois = torch.cat((image[:, None].to(boxes.dtype), boxes), 1)
+        found = self._detect(features, self._propose(features, images), images)
         if self.roi_head.with_mask:
-            outputs.append(self._of_class(self._mask_logits(features, rois), labels).sigmoid())
+            pooled, order = pool(self.roi_head.mask_roi_extractor, features, _regions_of(found))
+            found = [values[order] for values in found]
+            found.append(self.masks_of_classes(pooled, found[2]).sigmoid())
         if self.with_offsets:
-            encoded, z, _ = self._offset_outputs(features, outputs[-1], rois)
-            outputs += self.roi_head.offset_head.decode(encoded, z, boxes)
-        return tuple(outputs)
+            pooled, order = pool(self.roi_head.bbox_roi_extractor, features, _regions_of(found))
+            found = [values[order] for values in found]
+            boxes, masks = found[0], found[-1]
+            encoded, z, _ = self.roi_head.offset_head(pooled, masks, boxes)
+            found += self.roi_head.offset_head.decode(encoded, z, boxes)
+        return tuple(found)
 
     def regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Proposals (P, 5), and detections (N, 6): their regions, and their classes."""
         features = self.extract_features(images)
         rois = self._propose(features, images)
-        boxes, _, labels, image = self._detect(features, rois, images)
-        return rois, torch.cat((image[:, None].to(boxes.dtype), boxes, labels[:, None].to(boxes.dtype)), 1)
+        found = self._detect(features, rois, images)
+        return rois, torch.cat((_regions_of(found), found[2][:, None].to(rois.dtype)), 1)
 
     def head_outputs(self, images: Tensor, regions: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
         """Of the RPN `rpn_cls.LEVEL` and `rpn_box.LEVEL`; of the proposals `cls` (P, C + 1) and `box`.
 
         Where there are masks, `mask` (N, h, w) of the detections, each of its class, and of the head of offsets
-        `offset` and `height`, as it encodes them.
+        `offset` and `height`, as it encodes them; all in the order of the regions.
         """
         rois, detected = self.regions(images) if regions is None else regions
         features = self.extract_features(images)
         cls_scores, bbox_preds = self.rpn_head(features)
-        cls_score, bbox_pred = self.roi_head.bbox_head(pool(self.roi_head.bbox_roi_extractor, features, rois))
+        cls_score, bbox_pred = self.roi_head.bbox_head(pool_in_order(self.roi_head.bbox_roi_extractor, features, rois))
         outputs = {
             **{f'rpn_cls.{level}': score for level, score in enumerate(cls_scores)},
             **{f'rpn_box.{level}': deltas for level, deltas in enumerate(bbox_preds)},
             'cls': cls_score,
             'box': bbox_pred,
         }
+        rois, labels = detected[:, :5], detected[:, 5].long()
         if self.roi_head.with_mask:
-            outputs['mask'] = self._of_class(self._mask_logits(features, detected[:, :5]), detected[:, 5].long())
+            pooled = pool_in_order(self.roi_head.mask_roi_extractor, features, rois)
+            outputs['mask'] = self.masks_of_classes(pooled, labels)
         if self.with_offsets:
-            roofs = outputs['mask'].sigmoid()
-            outputs['offset'], outputs['height'], _ = self._offset_outputs(features, roofs, detected[:, :5])
+            pooled = pool_in_order(self.roi_head.bbox_roi_extractor, features, rois)
+            encoded = self.roi_head.offset_head(pooled, outputs['mask'].sigmoid(), rois[:, 1:])
+            outputs['offset'], outputs['height'], _ = encoded
         return outputs
-
-    def _offset_outputs(self, features: Sequence[Tensor], roofs: Tensor, rois: Tensor) -> tuple[Tensor, ...]:
-        """Encoded, as the head of offsets says them of boxes and the masks in them."""
-        return self.roi_head.offset_head(pool(self.roi_head.bbox_roi_extractor, features, rois), roofs, rois[:, 1:])
-
-    def _mask_logits(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
-        """Of all classes, (N, C, h, w)."""
-        return self.roi_head.mask_head(pool(self.roi_head.mask_roi_extractor, features, rois))
-
-    @staticmethod
-    def _of_class(logits: Tensor, labels: Tensor) -> Tensor:
-        """(N, h, w) of (N, C, h, w)."""
-        if logits.shape[1] > 1:
-            return logits[torch.arange(logits.shape[0], device=logits.device), labels]
-        return logits[:, 0]
 
     def _propose(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
         """Regions of interest (P, 5): image, left, top, right, bottom.
@@ -118,10 +112,12 @@ class MaskRCNNGraph(ImageGraph):
         image, box = kept[:, 0], kept[:, 2]
         return torch.cat((image[:, None].to(all_boxes.dtype), all_boxes[image, box]), 1)
 
-    def _detect(self, features: Sequence[Tensor], rois: Tensor, images: Tensor) -> tuple[Tensor, ...]:
+    def _detect(self, features: Sequence[Tensor], rois: Tensor, images: Tensor) -> list[Tensor]:
         """Boxes (N, 4), scores, labels and images (N,)."""
         cfg, head = self.cfg.rcnn, self.roi_head.bbox_head
-        cls_score, bbox_pred = head(pool(self.roi_head.bbox_roi_extractor, features, rois))
+        pooled, order = pool(self.roi_head.bbox_roi_extractor, features, rois)
+        rois = rois[order]
+        cls_score, bbox_pred = head(pooled)
         probabilities = cls_score.softmax(-1)[:, : head.num_classes]
         roi, labels = (probabilities > cfg.score_thr).nonzero().unbind(1)
         deltas = bbox_pred.reshape(-1, 1 if head.reg_class_agnostic else head.num_classes, 4)
@@ -134,10 +130,32 @@ class MaskRCNNGraph(ImageGraph):
         of_image = torch.where(usable, scores, torch.zeros_like(scores))
         spread = spread_classes(boxes, labels, largest_side(images, boxes.dtype))
         kept = suppress(spread[None], of_image[None], cfg.max_per_img, cfg.nms.iou_threshold, 0.0)[:, 2]
-        return boxes[kept], scores[kept], labels[kept], image[kept]
+        return [boxes[kept], scores[kept], labels[kept], image[kept]]
 
 
-def pool(extractor: Any, features: Sequence[Tensor], rois: Tensor) -> Tensor:
+class MasksOfClasses(nn.Module):
+    """Mmdet's FCNMaskHead for one class of each region: weights are chosen before they multiply, not maps after.
+
+    Args:
+        head: Stays as it is, and shares its layers.
+    """
+
+    def __init__(self, head: Any) -> None:
+        super().__init__()
+        self.last, self.before = head.conv_logits, copy.copy(head)
+        self.before._modules = {**head._modules, 'conv_logits': nn.Identity()}
+
+    def forward(self, pooled: Tensor, labels: Tensor) -> Tensor:
+        """Logits (N, h, w) of what is pooled of N regions, (N, C, h', w'), and their labels (N,)."""
+        x = self.before(pooled)
+        labels = torch.zeros_like(labels) if self.before.class_agnostic else labels
+        weight, bias = self.last.weight.flatten(1)[labels], self.last.bias[labels]
+        channels, height, width = map(int, x.shape[1:])  # as numbers: ONNX Runtime divides by none of them, if N is 0
+        logits = x.reshape(-1, channels, height * width).transpose(1, 2) @ weight[..., None] + bias[:, None, None]
+        return logits.reshape(-1, height, width)
+
+
+def pool(extractor: Any, features: Sequence[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
     """Mmdet's SingleRoIExtractor without loops over data.
 
     Args:
@@ -146,15 +164,26 @@ def pool(extractor: Any, features: Sequence[Tensor], rois: Tensor) -> Tensor:
         rois: (P, 5), image, left, top, right, bottom.
 
     Returns:
-        (P, C, size, size).
+        (P, C, size, size), level by level, as bringing it into the order of the regions would copy all of it; and the
+        index (P,) of the region of each.
     """
     layers = extractor.roi_layers
     level_of_roi = extractor.map_roi_levels(rois, len(layers))
-    places, pooled = [], []
-    for level, (layer, feature) in enumerate(zip(layers, features, strict=False)):
-        place = (level_of_roi == level).nonzero()[:, 0]
-        places.append(place)
-        pooled.append(
-            roi_align(feature, rois[place], layer.output_size, layer.spatial_scale, layer.sampling_ratio, layer.aligned)
-        )
-    return torch.cat(pooled)[torch.cat(places).argsort()]
+    places = [(level_of_roi == level).nonzero()[:, 0] for level in range(len(layers))]
+    pooled = [
+        roi_align(feature, rois[place], layer.output_size, layer.spatial_scale, layer.sampling_ratio, layer.aligned)
+        for layer, feature, place in zip(layers, features, places, strict=False)
+    ]
+    return torch.cat(pooled), torch.cat(places)
+
+
+def pool_in_order(extractor: Any, features: Sequence[Tensor], rois: Tensor) -> Tensor:
+    """As `pool`, (P, C, size, size) in the order of the regions."""
+    pooled, order = pool(extractor, features, rois)
+    return pooled[order.argsort()]
+
+
+def _regions_of(found: Sequence[Tensor]) -> Tensor:
+    """(N, 5), image, left, top, right, bottom, of boxes, scores, labels and images."""
+    boxes, image = found[0], found[3]
+    return torch.cat((image[:, None].to(boxes.dtype), boxes), 1)

@@ -1,6 +1,8 @@
 """The choice of boxes, by hand and against torchvision and mmdet."""
 
+import pytest
 import torch
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 
 from projects.deployment.inference_graphs.box_selection import (
@@ -11,7 +13,7 @@ from projects.deployment.inference_graphs.box_selection import (
     suppress,
     top,
 )
-from projects.deployment.inference_graphs.mask_rcnn import pool
+from projects.deployment.inference_graphs.mask_rcnn import MasksOfClasses, pool, pool_in_order
 
 BOXES = torch.tensor([[0.0, 0.0, 10.0, 10.0], [1.0, 0.0, 11.0, 10.0], [50.0, 50.0, 60.0, 60.0]])
 IMAGES = torch.zeros(2, 40, 70, 3, dtype=torch.uint8)
@@ -60,5 +62,27 @@ def test_pooling_equals_that_of_mmdet():
     features = [torch.randn(2, 8, 128 // stride, 160 // stride) for stride in (4, 8, 16)]
     corners, sides = torch.rand(40, 2) * 60, torch.rand(40, 2) * torch.tensor([8.0, 600.0])[torch.arange(40) % 2, None]
     rois = torch.cat((torch.arange(40)[:, None] % 2, corners, corners + sides), 1)
-    torch.testing.assert_close(pool(extractor, features, rois), extractor(features, rois))
-    assert pool(extractor, features, rois[:0]).shape == (0, 8, 7, 7)
+    torch.testing.assert_close(pool_in_order(extractor, features, rois), extractor(features, rois))
+    pooled, order = pool(extractor, features, rois)
+    torch.testing.assert_close(pooled, extractor(features, rois[order]))
+    assert extractor.map_roi_levels(rois[order], 3).diff().min() == 0, 'level by level'
+    assert pool_in_order(extractor, features, rois[:0]).shape == (0, 8, 7, 7)
+
+
+@pytest.mark.parametrize('upsampling', ['deconv', 'bilinear', None])
+def test_masks_of_the_classes_are_those_that_mmdet_finds_among_all(upsampling):
+    torch.manual_seed(0)
+    head = FCNMaskHead(
+        2, in_channels=8, conv_out_channels=8, num_classes=5, upsample_cfg={'type': upsampling, 'scale_factor': 2}
+    )
+    head.conv_logits.bias.data.normal_()
+    x, labels = torch.randn(6, 8, 14, 14), torch.tensor([4, 0, 3, 3, 1, 0])
+    expected = head(x)[torch.arange(6), labels]
+    torch.testing.assert_close(MasksOfClasses(head)(x, labels), expected, rtol=1e-5, atol=1e-6)
+    assert head(x).shape[1] == 5, 'the head stays as it is'
+
+
+def test_a_mask_head_without_classes_has_one_mask_for_all():
+    head = FCNMaskHead(1, in_channels=8, conv_out_channels=8, num_classes=5, class_agnostic=True)
+    x = torch.randn(2, 8, 14, 14)
+    torch.testing.assert_close(MasksOfClasses(head)(x, torch.tensor([4, 0])), head(x)[:, 0])

@@ -60,7 +60,8 @@ def test_levels_have_ranges_of_their_own_and_masks_are_calibrated(detector):
     assert not scheme.unknown
     assert not scheme.kept_in_float
     assert len({scheme.inputs[f'rpn_head.rpn_conv#{level}:0'] for level in range(5)}) > 1
-    assert {'roi_head.bbox_head.fc_cls#0:0', 'roi_head.mask_head.conv_logits#0:0'} <= set(scheme.inputs)
+    assert {'roi_head.bbox_head.fc_cls#0:0', 'roi_head.mask_head.upsample#0:0'} <= set(scheme.inputs)
+    assert {'masks_of_classes#0:0', 'masks_of_classes#0:1'} <= set(scheme.inputs), 'maps, and weights of their classes'
 
 
 def test_heads_are_compared_on_the_same_regions(detector):
