@@ -9,7 +9,7 @@ from mmdet.datasets.transforms import LoadAnnotations
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.registry import TRANSFORMS
 
-from .run_lengths import encode_part
+from projects.pixels.run_lengths import encode_part
 
 
 @TRANSFORMS.register_module()

@@ -9,8 +9,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from pycocotools import mask as rle_codes
 
+from projects.pixels.run_lengths import encode_masks
 from projects.training.instance_masks import LoadInstances, PlacedMasks
-from projects.training.run_lengths import encode_masks
 
 HEIGHT, WIDTH = 48, 64
 RECTANGLE = [10.0, 8.0, 30.0, 8.0, 30.0, 28.0, 10.0, 28.0]
