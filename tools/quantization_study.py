@@ -49,10 +49,10 @@ def main(arguments: list[str] | None = None) -> None:
         failed = {}
         if not args.report_only:
             changes = {'prepare': use_sample, 'renew_test': partial(use_new_test_images, number=study.test_images)}
-            outcome = run_study(
+            trained = run_study(
                 study, folder, args.num_processes, args.networks, args.methods, **(changes if study.sample else {})
             )
-            failed = outcome.failed
+            failed = trained.failed
         outcome.wrote(page := write_report(study, folder))
         print(f'report: {page}')
         outcome.end(failed)

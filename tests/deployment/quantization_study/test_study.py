@@ -18,6 +18,7 @@ from projects.sample_data import use_sample
 from projects.sample_data.samples import SAMPLES
 from projects.sample_data.test_sets import use_new_test_images
 from projects.training.config import load_config
+from tests.processes import run_tool
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT / 'configs/quantization/hybrids_sample.py'
@@ -31,26 +32,31 @@ model = dict(
     decode_head=dict(channels=16),
 )
 """
-OPTIONS = {
-    'seeds': (0,),
-    'calibration_sets': 2,
-    'calibration_images': 10,
-    'test_images': 4,
-    'draws': 20,
-    'bits': (8, 4),
-    **dict.fromkeys(f'methods.{name}' for name in METHODS if name not in ('minmax', 'fqvit')),
-    'methods.fqvit.bits': (8,),
-    'baselines': ('nncf', 'minmax'),
-    **dict.fromkeys(
-        f'networks.{name}' for name in ('shvit_maskrcnn', 'efficientvit_mit', 'mobilevit', 'mobile_former')
-    ),
-}
+STUDY = f"""
+_base_ = '{SAMPLE}'
+networks = {{{{
+    **dict.fromkeys(('shvit_maskrcnn', 'efficientvit_mit', 'mobilevit', 'mobile_former')),
+    '{NAME}': dict(title='Mixers', config='{{config}}', checkpoints=['{{checkpoint}}']),
+}}}}
+methods = {{{{
+    **dict.fromkeys({[name for name in METHODS if name not in ('minmax', 'fqvit')]}),
+    'fqvit': dict(bits=(8,)),
+}}}}
+bits = (8, 4)
+seeds = (0,)
+baselines = ('nncf', 'minmax')
+calibration_sets = 2
+calibration_images = 10
+test_images = 4
+draws = 20
+sample = False
+"""
 
 
-def write_weights(path, config, data):
+def write_weights(path, cfg):
     """Random weights with which pixels are of several classes."""
     torch.manual_seed(0)
-    model = load_model(load_config(config, None, partial(use_sample, root=data)))
+    model = load_model(cfg)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
@@ -67,21 +73,17 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         small = replace(SAMPLES[KIND], image_size=(64, 80), num_train_images=20, num_val_images=2)
         patch.setitem(SAMPLES, KIND, small)
-        config = root / f'{NAME}.py'
-        config.write_text(NETWORK)
-        checkpoint = write_weights(root / 'weights.pth', config, root / 'data')
-        network = {'title': 'Mixers', 'config': str(config), 'checkpoints': [str(checkpoint)]}
-        study = read_study(SAMPLE, {**OPTIONS, f'networks.{NAME}': network})
-        run = partial(
-            run_study,
-            study,
-            root / 'work',
-            prepare=partial(use_sample, root=root / 'data'),
-            renew_test=partial(use_new_test_images, number=4, root=root / 'data'),
-        )
-        outcome = run()
-        assert outcome.failed == {}
-        yield study, root / 'work', run
+        (root / 'network.py').write_text(NETWORK)
+        cfg = load_config(root / 'network.py', None, partial(use_sample, root=root / 'data'))
+        use_new_test_images(cfg, 4, root=root / 'data')
+    cfg.dump(config := root / f'{NAME}.py')
+    checkpoint = write_weights(root / 'weights.pth', cfg)
+    (root / 'study.py').write_text(STUDY.format(config=config, checkpoint=checkpoint))
+    done = run_tool('quantization_study.py', 'study.py', '--work-dir', 'work', cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert f'report: {Path("work", "report.html")}' in done.stdout
+    study = read_study(root / 'study.py')
+    return study, root / 'work', partial(run_study, study, root / 'work')
 
 
 def test_every_candidate_is_measured_in_every_cell(finished):
