@@ -1,9 +1,12 @@
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from projects.building_extraction.appearance_gap.gap import area_under_curve, measure_gap
 from tests.building_extraction.appearance_gap.test_features import picture
+from tests.processes import run_tool
 
 
 def write(folder, images):
@@ -32,6 +35,9 @@ def test_sets_of_one_kind_cannot_be_told_apart_and_noise_gives_another_away(tmp_
     assert gap.auc > 0.98
     assert gap.pictures == (20, 20)
     assert gap.own_auc[list(gap.features).index('noise')] > 0.98
+    done = run_tool('appearance_gap.py', 'a', 'c', '--patch-px', 64, '--features', 3, '--json', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)['results']['auc'] == pytest.approx(gap.auc)
     table = gap.table(('calm', 'noisy'), 3)
     assert len(table.rows) == 3
     assert 'calm (20) and noisy (20): told apart with an AUC of ' in table.caption
