@@ -415,7 +415,7 @@ def test_a_split_of_another_name_is_written_too(tmp_path, written):
 
 def test_crops_shrink_where_nothing_is_resized(root):
     cfg = building_config('shvit_unet_masks', root)
-    assert cfg.train_dataloader.dataset.pipeline[2] == {'type': 'RandomCrop', 'crop_size': (64, 64)}
+    assert cfg.train_dataloader.dataset.pipeline[2] == {'type': 'CropSegmentation', 'crop_size': (64, 64)}
 
 
 def test_the_evaluators_that_read_annotations_follow(root):

@@ -149,7 +149,8 @@ def test_constant_values_stay_constant(name, mixer, size, monkeypatch):
             weight.zero_()
         y = mixer(x)
     assert y.abs().max() > 0.01
-    assert (y - y[:, :, :1, :1]).abs().max() < EXACT
+    # the iterated inverse magnifies rounding by the condition of what it inverts, which differs by processor
+    assert (y - y[:, :, :1, :1]).abs().max() < (1e-7 if name == 'nystrom' else EXACT)
 
 
 class SoftmaxSizes(TorchDispatchMode):

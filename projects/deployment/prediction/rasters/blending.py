@@ -43,6 +43,7 @@ class RowBlender:
         self._rows, self._columns = rows, columns
         self._right: Patch | None = None
         self._below: list[Patch | None] = [None] * len(columns.starts)
+        self._row = -1
 
     def add(self, row: int, column: int, window: Patch | None) -> Patch | None:
         """Add the next window, whole; None: it has no result.
@@ -57,6 +58,9 @@ class RowBlender:
         width = self._columns.part(column).stop - self._columns.part(column).start
         if column == 0:
             self._right = None
+            if row != self._row + 1:  # nothing is known of the row above
+                self._below = [None] * len(self._columns.starts)
+            self._row = row
         window = _joined(self._right, window, self._columns.ramp[None, :], (height, width), across=True)
         finished = self._columns.bounds[column + 1] - self._columns.bounds[column]
         self._right = None

@@ -78,6 +78,16 @@ def test_a_window_without_result_leaves_its_ramps_to_its_neighbors():
         assert (values[valid] == np.float32(0.3)).all()
 
 
+def test_rows_that_do_not_follow_one_another_are_not_blended():
+    """As of a process that has made the lower strips, and then takes over the first one."""
+    rows, columns = WindowAxis(160, 96, 32), WindowAxis(96, 96, 32)
+    blender = RowBlender(rows, columns)
+    windows = [Patch(np.full((1, 96, 96), value, np.float32), np.ones((96, 96), dtype=bool)) for value in (1, 5)]
+    blender.add(0, 0, windows[0])
+    assert (blender.add(0, 0, windows[1]).values == 5).all()
+    assert blender.add(1, 0, windows[0]).values.max() > 4  # this one follows
+
+
 def test_windows_that_disagree_fade_into_one_another_in_both_directions():
     rows, columns = WindowAxis(160, 96, 32), WindowAxis(140, 96, 16)
     blender = RowBlender(rows, columns)
