@@ -57,8 +57,7 @@ def _as_others_stand(
     leans_m: np.ndarray,
 ) -> np.ndarray:
     """Ratios (M,) of a building beside others: of what these leave to be seen, and less where it would hide them."""
-    places, _ = pixels_of(points_px, moves_px, cover.size_px)
-    if (hidden := cover.hides(number, places, leans_m)).any():
+    if (hidden := cover.hides(number, moved.places, leans_m)).any():
         left = likelihood_ratio(*moved.mean_strength(hidden), len(points_px))
         if left is not None:
             ratio = WRONG_COVER * ratio + (1 - WRONG_COVER) * left

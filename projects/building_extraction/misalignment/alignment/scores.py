@@ -82,10 +82,12 @@ class MovedOutline:
     """An outline at several places of an image.
 
     Attributes:
+        places: (P, M) int32 Pixels of the flattened image that its points lie in.
         strengths: (P, M) float32 Of the edges along each of its points, at each place.
         known: (P, M) Which points lie where the image has data; None: all.
     """
 
+    places: np.ndarray
     strengths: np.ndarray
     known: np.ndarray | None
 
@@ -103,9 +105,9 @@ class MovedOutline:
         places, within = pixels_of(points, moves_px, edges.size_px)
         strengths = edges.flat[direction_of(normals)[:, None], places]
         if within is None and edges.valid.all():
-            return cls(strengths, None)
+            return cls(places, strengths, None)
         valid = edges.valid.ravel()[places]
-        return cls(strengths, valid if within is None else within & valid)
+        return cls(places, strengths, valid if within is None else within & valid)
 
     def mean_strength(self, hidden: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Mean over the points that are seen.
