@@ -2,6 +2,7 @@
 """Score building polygons against true ones, matched one to one, in metres on the ground.
 
 tools/score_polygons.py buildings.gpkg true.gpkg --height-column height_m --out work_dirs/polygons
+tools/score_polygons.py buildings.gpkg true.gpkg --area labeled_area.geojson --out work_dirs/polygons
 """
 
 import argparse
@@ -33,7 +34,25 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--assume-crs', metavar='CRS', help='coordinate system of files that state none, such as EPSG:4326')
     add('--layer', metavar='NAME', help='layer of the predicted ones (default: the only one of polygons)')
     add('--true-layer', metavar='NAME', help='the same of the true ones')
-    return parser.parse_args(arguments)
+    area = parser.add_mutually_exclusive_group()
+    area.add_argument(
+        '--area',
+        metavar='FILE',
+        type=Path,
+        help='polygons of the area where the true ones are complete. True ones count that lie in it to half at least; '
+        'what is matched counts where its true one does; a false alarm where half of it lies in the area',
+    )
+    area.add_argument(
+        '--bounds',
+        metavar=('WEST', 'SOUTH', 'EAST', 'NORTH'),
+        nargs=4,
+        type=number(),
+        help='the same, of a rectangle in the coordinate system of the true ones',
+    )
+    args = parser.parse_args(arguments)
+    if args.bounds and not (args.bounds[0] < args.bounds[2] and args.bounds[1] < args.bounds[3]):
+        parser.error('--bounds: expected WEST below EAST and SOUTH below NORTH')
+    return args
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -57,6 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
                 assume_crs=args.assume_crs,
                 layer=args.layer,
                 true_layer=args.true_layer,
+                area=args.area or (args.bounds and tuple(args.bounds)),
             )
             content = summary(result, classes, args.band_m)
         args.out.mkdir(parents=True, exist_ok=True)

@@ -116,3 +116,40 @@ def test_polygons_beyond_the_true_ones_are_noted(tmp_path, truth, capsys):
     found = write(tmp_path / 'found.gpkg', boxes((0, 0, 20, 20), (500, 0, 20, 20)))
     main([found, truth, '--out', str(tmp_path / 'out')])
     assert 'NOTE: 1 polygons lie outside of the extent' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('as_file', [True, False])
+def test_only_what_belongs_to_an_area_counts(tmp_path, capsys, as_file):
+    true = write(tmp_path / 'true.gpkg', boxes((0, 0, 20, 20), (40, 0, 20, 20), (44, 40, 20, 20), (80, 0, 20, 20)))
+    found = write(
+        tmp_path / 'found.gpkg',
+        boxes(
+            (0, 0, 20, 20),
+            (45, 0, 20, 20),  # IoU 0.6 with the second, a quarter of it in the area: counts with that
+            (80, 0, 20, 20),  # finds the fourth, which does not count
+            (47, 40, 16, 20),  # finds the third, 7 of whose 20 m are inside: does not count
+            (40, 80, 16, 20),  # a false alarm, 11 of 16 m inside
+            (44, 110, 16, 20),  # a false alarm, 7 of 16 m inside: does not count
+        ),
+    )
+    west, south, east, north = EAST - 10, NORTH - 10, EAST + 51, NORTH + 200
+    bounds = ['--bounds', *map(str, (west, south, east, north))]
+    area = ['--area', write(tmp_path / 'area.geojson', [shapely.box(west, south, east, north)], 'EPSG:4326')]
+    main([found, true, '--out', str(tmp_path / 'out'), *(area if as_file else bounds)])
+    content = scores(tmp_path / 'out')
+    overall = content['scores']['overall']
+    assert (overall['labels'], overall['found'], overall['matched']) == (2, 3, 2)
+    assert overall['precision'] == pytest.approx(200 / 3)
+    assert overall['recall'] == 100
+    assert content['outside_of_the_area'] == {'found': 3, 'labels': 2}
+    assert '2 true polygons lie outside of it, 3 that were found do' in capsys.readouterr().out
+
+
+def test_an_area_without_true_polygons_is_refused(tmp_path, truth):
+    found = write(tmp_path / 'found.gpkg', boxes((0, 0, 20, 20)))
+    area = write(tmp_path / 'area.gpkg', boxes((500, 0, 20, 20)))
+    with pytest.raises(SystemExit, match=r'no polygon of .* lies in .*area\.gpkg: there is nothing to score against'):
+        main([found, truth, '--area', area, '--out', str(tmp_path / 'out')])
+    with pytest.raises(SystemExit) as error:
+        main([found, truth, '--bounds', '9', '0', '1', '1', '--out', str(tmp_path / 'out')])
+    assert error.value.code == 2

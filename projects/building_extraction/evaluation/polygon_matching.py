@@ -68,6 +68,21 @@ def match_by_score(pairs: Pairs, scores: np.ndarray) -> np.ndarray:
     return label_of
 
 
+def counted_in_area(label_of: np.ndarray, inside: np.ndarray, labels_inside: np.ndarray) -> np.ndarray:
+    """Which polygons count where only labels in some area do.
+
+    As COCO's evaluation has it of labels that are ignored: what is matched counts if its label does, wherever it lies
+    itself, so that a building at the border is neither found for nothing nor missed; a false alarm counts if it is
+    inside.
+
+    Args:
+        label_of: (P,) As `match_by_score` returns it, with all labels.
+        inside: (P,) Whether each polygon is.
+        labels_inside: (L,) Whether each label is.
+    """
+    return np.where(label_of >= 0, np.append(labels_inside, False)[label_of], inside)
+
+
 def classes_around(polygons: np.ndarray, labeled: np.ndarray, classes: np.ndarray, nothing: int) -> np.ndarray:
     """The class that each polygon without a label of its own belongs to.
 

@@ -37,6 +37,8 @@ def summary(result: ScoredFiles, classes: HeightClasses, band_m: float) -> dict[
         'features': result.features,
         'invalid': result.invalid,
         'beyond_the_true_extent': result.beyond,
+        'area': result.area,
+        'outside_of_the_area': {'found': result.left_out[0], 'labels': result.left_out[1]},
         'scores': {name: {key: finite_or_none(value) for key, value in row.items()} for name, row in table.items()},
     }
 
@@ -87,6 +89,12 @@ def as_text(content: dict[str, Any]) -> str:
         f'height classes from {content["height_classes"]["from"]}; scores from {content["scores_from"]}; '
         f'{fixed(valid)} % of {content["features"]} outlines are valid as they are'
     ]
+    if content['area'] is not None:
+        outside = content['outside_of_the_area']
+        notes.append(
+            f'of the area {content["area"]}: {outside["labels"]} true polygons lie outside of it, '
+            f'{outside["found"]} that were found do, or belong to those; they do not count'
+        )
     if content['beyond_the_true_extent']:
         notes.append(
             f'NOTE: {content["beyond_the_true_extent"]} polygons lie outside of the extent of the true ones and count '

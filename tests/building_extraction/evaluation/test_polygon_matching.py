@@ -11,6 +11,7 @@ from projects.building_extraction.evaluation.polygon_matching import (
     Pairs,
     average_precision,
     classes_around,
+    counted_in_area,
     match_by_score,
     overlapping_pairs,
 )
@@ -34,6 +35,12 @@ def test_an_overlap_of_exactly_the_least_counts():
     found, labeled = boxes((0, 0, 10, 10)), boxes((0, 0, 5, 10))
     assert len(overlapping_pairs(found, labeled, 0.5).iou) == 1
     assert len(overlapping_pairs(found, labeled, 0.51).iou) == 0
+
+
+def test_what_is_matched_counts_where_its_label_does_and_false_alarms_where_they_lie():
+    label_of, inside = np.array([0, 1, -1, -1]), np.array([False, True, True, False])
+    assert counted_in_area(label_of, inside, np.array([True, False])).tolist() == [True, False, True, False]
+    assert counted_in_area(np.array([-1]), np.array([True]), np.array([], bool)).tolist() == [True]
 
 
 def test_empty_polygons_match_nothing():
