@@ -24,6 +24,7 @@ from .recalibration import recalibrate
 from .supernet import digest_of, space_config
 
 MAX_KEPT_BYTES = 2**31
+AT_ONCE = 8  # images of one size
 NUM_BATCHES = 10  # of training images, to recompute the statistics of batch norms on
 
 
@@ -119,7 +120,7 @@ class SupernetScores:
         """
         point = self.space.check(point)
         data = self._data_at(float(point[IMAGE_SCALE]))
-        network = self.store.subnetwork(point, data.model)
+        network = self.store.subnetwork(point, data.model).to(memory_format=torch.channels_last)
         recalibrate(network, data.training_batches)
         return network
 
@@ -149,11 +150,18 @@ class SupernetScores:
 
 
 def _kept(loader: Iterable[Any]) -> Iterable[Any]:
-    """The batches of a loader, in memory if they fit there."""
-    batches, size = [], 0
+    """The batches of a loader, in memory if they fit there, and there as many images of one size at once as may be."""
+    by_size: dict[tuple[int, ...], list[dict[str, Any]]] = {}
+    size = 0
     for batch in loader:
-        batches.append(batch)
-        size += sum(image.numel() * image.element_size() for image in batch['inputs'])
+        for position, image in enumerate(batch['inputs']):
+            one = {name: values[position] for name, values in batch.items()}
+            by_size.setdefault(tuple(image.shape), []).append(one)
+            size += image.numel() * image.element_size()
         if size > MAX_KEPT_BYTES:
             return loader
-    return batches
+    return [
+        {name: [one[name] for one in images[start : start + AT_ONCE]] for name in images[0]}
+        for images in by_size.values()
+        for start in range(0, len(images), AT_ONCE)
+    ]
