@@ -1,6 +1,5 @@
 """Spaces of networks: what may be chosen, and what each choice changes in a config."""
 
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from projects.command_line import EXPORTED_PRECISIONS
-from projects.storage.parameters import digest
 
 Value = str | int | float
 Point = Mapping[str, Value]
@@ -76,11 +74,6 @@ class Space(ABC):
             if point[name] not in values:
                 raise ValueError(f'{name} is {point[name]!r}; expected one of {", ".join(map(str, values))}')
         return {name: point[name] for name in self.choices}
-
-    def key(self, point: Point) -> str:
-        """Digest of what is trained: the same for points that differ in precision alone."""
-        effect = {'options': self.options(point), IMAGE_SCALE: point[IMAGE_SCALE]}
-        return digest([json.dumps(effect, sort_keys=True, default=str).encode()])[:12]
 
     def random(self, generator: np.random.Generator) -> Point:
         """Draw a point, each value of a choice being as probable as the others."""

@@ -29,10 +29,12 @@ def test_options_replace_dicts_whole(select):
 
 
 def test_what_is_trained_and_what_is_deployed(select):
-    fp32, bf16 = (candidate_of(select, FPN, {**select.at(0), 'precision': name}, {}) for name in ('fp32', 'bf16'))
+    point = select.at(0)
+    fp32, bf16 = (candidate_of(select, FPN, {**point, 'precision': name}, {}) for name in ('fp32', 'bf16'))
     assert fp32.trained == bf16.trained
     assert fp32.deployed != bf16.deployed
-    assert fp32.trained != candidate_of(select, FPN, select.at(0), {'model.decode_head.channels': 96}).trained
+    assert fp32.trained != candidate_of(select, FPN, {**point, 'image_scale': 1.0}, {}).trained
+    assert fp32.trained != candidate_of(select, FPN, point, {'model.decode_head.channels': 96}).trained
 
 
 def test_preparation_comes_before_the_image_scale(select):

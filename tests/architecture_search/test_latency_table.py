@@ -10,7 +10,7 @@ from projects.architecture_search.latency.check import AGAIN, MACS, TABLE, Error
 from projects.architecture_search.latency.fit import fit_line
 from projects.architecture_search.latency.measure import Conditions, Latency, LatencyMeter
 from projects.architecture_search.latency.parts import maps_of, parts_of
-from projects.architecture_search.latency.table import BlockTable, draw_points
+from projects.architecture_search.latency.table import BlockTable, draw_points, trained_choices
 from projects.deployment.benchmark.timing import Quartiles
 from tests.architecture_search.latency_space import SIZE, config_of, small_space
 
@@ -196,14 +196,14 @@ def test_errors_by_hand():
 
 def test_predictions_are_checked_on_networks_that_nothing_was_fitted_to(tmp_path, measured, monkeypatch):
     table = table_of(tmp_path)
-    fitted = {table.space.key(point) for point in table.fitted_points('fp32')}
+    fitted = {trained_choices(point) for point in table.fitted_points('fp32')}
     asked = []
     monkeypatch.setattr(
         PretendedMeter, 'measure_again', lambda self, points, folder: asked.extend(points) or self.measure(points)
     )
     monkeypatch.setattr(check, 'multiply_adds', lambda cfg, size: 7)
     found = check_predictions(table, 'fp32', number=10)
-    assert len({table.space.key(point) for point in asked} - fitted) == len(asked) == 10
+    assert len({trained_choices(point) for point in asked} - fitted) == len(asked) == 10
     assert found.errors[TABLE].mean < 1e-6
     assert found.errors[TABLE].tau == pytest.approx(1)
     assert (found.errors[AGAIN].mean, found.errors[AGAIN].tau) == pytest.approx((0, 1))

@@ -41,16 +41,21 @@ def draw_points(
         generator: Of random numbers.
         besides: Networks that are not drawn.
     """
-    taken = {space.key(point) for point in besides}
+    taken = {trained_choices(point) for point in besides}
     points: list[Point] = []
     for index in range(number):
         for _ in range(ATTEMPTS):
             point = {**space.random(generator), **fixed[index % len(fixed)]}
-            if (key := space.key(point)) not in taken:
-                taken.add(key)
+            if (choices := trained_choices(point)) not in taken:
+                taken.add(choices)
                 points.append(point)
                 break
     return points
+
+
+def trained_choices(point: Point) -> frozenset[tuple[str, Value]]:
+    """What a network is before it is exported: all but the precision."""
+    return frozenset((name, value) for name, value in point.items() if name != PRECISION)
 
 
 class BlockTable:
