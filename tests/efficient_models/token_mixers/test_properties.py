@@ -15,6 +15,7 @@ from projects.efficient_models.token_mixers import (
     focused_linear_attention,
     nystrom_attention,
 )
+from projects.efficient_models.token_mixers.nystrom_attention import pseudo_inverse
 
 CHANNELS = 64
 EXACT = 1e-9  # of float64
@@ -140,7 +141,11 @@ def test_constant_values_stay_constant(name, mixer, size, monkeypatch):
     # exact in the limit: six steps stop before the inverse where logits are small; a sum of weights is kept from zero
     monkeypatch.setattr(nystrom_attention, 'ITERATIONS', 40)
     monkeypatch.setattr(focused_linear_attention, 'EPS', 1e-30)
+    inverted = []
+    monkeypatch.setattr(nystrom_attention, 'pseudo_inverse', lambda one: inverted.append(one) or pseudo_inverse(one))
     mixer = without_local_kernels(mixer)
+    if name == 'nystrom':
+        mixer.grid = 2  # few landmarks differ enough for a condition whose square leaves digits
     x = torch.randn(2, CHANNELS, *size, dtype=torch.double)
     x[:, 0] = 1
     with torch.no_grad():
@@ -149,8 +154,9 @@ def test_constant_values_stay_constant(name, mixer, size, monkeypatch):
             weight.zero_()
         y = mixer(x)
     assert y.abs().max() > 0.01
-    # the iterated inverse magnifies rounding by the condition of what it inverts, which differs by processor
-    assert (y - y[:, :, :1, :1]).abs().max() < (1e-7 if name == 'nystrom' else EXACT)
+    # a step multiplies what rounding leaves of the product, epsilon times the condition, by the inverse once more
+    condition = max((torch.linalg.cond(one).max().item() for one in inverted), default=0)
+    assert (y - y[:, :, :1, :1]).abs().max() < max(EXACT, torch.finfo(torch.double).eps * condition**2)
 
 
 class SoftmaxSizes(TorchDispatchMode):
