@@ -11,10 +11,8 @@ map (`--html`) beside. An interrupted run goes on where it was. `--check` measur
 """
 
 import argparse
-import json
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
@@ -27,7 +25,6 @@ from projects.command_line import (
     told_in_one_line,
     whole_number,
 )
-from projects.storage.atomic_files import write_file
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -88,51 +85,26 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def predict_probabilities(model: str, image: Path, bands: Sequence[int] | None, out: Path) -> Path:
-    """Probabilities of buildings in the image, in a folder beside the output; what is there already is taken."""
-    from projects.deployment.prediction.command import ModelChoice
-    from projects.deployment.prediction.rasters.prediction import predict_raster
-    from projects.deployment.prediction.rasters.settings import RasterSettings
-
-    choice, folder = ModelChoice(model), out.with_name(f'{out.stem}_prediction')
-    settings = RasterSettings(bands=bands and tuple(bands), layers=('probability',))
-    predictor = choice.open()
-    folder.mkdir(exist_ok=True)
-    result = predict_raster(predictor, image, folder, settings, resume=True, model_id=choice.weights())
-    assert result is not None  # of rank 0 alone it is, and there is one process
-    return result.files['probability']
-
-
-def check_on_scenes(footprints: str, height_column: str | None) -> list:
-    """Render scenes, align their labels, and print how near they came, which is returned."""
-    from projects.building_extraction.misalignment.alignment.check import SCENES, check, check_table
-    from projects.city_scenes.footprints import read_city
-    from projects.city_scenes.procedural_city import procedural_city
-    from projects.reporting.progress import track
-
-    city = read_city(footprints, height_column) if footprints else procedural_city()
-    checked = list(track(check(city), 'Checking scenes', len(SCENES)))
-    print(check_table(checked).markdown())
-    return checked
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Align, print a table and write the results."""
     args = parse_args(arguments)
     with told_in_one_line('align_labels', 'stopped; the same command goes on') as outcome:
         if args.check is not None:
-            outcome.wrote(scenes=check_on_scenes(args.check, args.height_column))
-            return
-        from projects.building_extraction.height_classes import HeightClasses
-        from projects.building_extraction.misalignment.alignment.align import align
-        from projects.building_extraction.misalignment.alignment.aligned_labels import aligned_labels
-        from projects.building_extraction.misalignment.alignment.report import as_text, summary, write_picture
-        from projects.building_extraction.misalignment.alignment.settings import AlignmentSettings
-        from projects.geodata.vector_files import write_layers
+            from projects.building_extraction.misalignment.alignment.check import check_all, check_table
 
-        classes = HeightClasses()
+            scenes = check_all(args.check, args.height_column)
+            outcome.wrote(scenes=scenes)
+            print(check_table(scenes).markdown())
+            return
+        from projects.building_extraction.misalignment.alignment.align import align
+        from projects.building_extraction.misalignment.alignment.results import write_results
+        from projects.building_extraction.misalignment.alignment.settings import AlignmentSettings
+
         if args.model:
-            args.probabilities = predict_probabilities(args.model, args.image, args.bands, args.out)
+            from projects.deployment.prediction.command import predict_probability
+
+            folder = args.out.with_name(f'{args.out.stem}_prediction')
+            args.probabilities = predict_probability(args.model, args.image, args.bands, folder)
         settings = AlignmentSettings(
             args.image,
             args.labels,
@@ -150,24 +122,11 @@ def main(arguments: list[str] | None = None) -> None:
             args.assume_crs,
         )
         result = align(settings, args.out, args.processes, overwrite=args.overwrite)
-        roofs, footprints = aligned_labels(result, classes)
-        write_picture(result, roofs, args.image, settings.bands, args.out.with_suffix('.png'))
-        content = summary(result, roofs, classes)
-        write_file(args.out.with_suffix('.json'), json.dumps(content, indent=1))
-        write_layers({'roofs': roofs, 'footprints': footprints}, args.out)
-        if args.html:
-            from projects.building_extraction.misalignment.alignment.map_page import write_map
-
-            page = args.out.with_suffix('.html')
-            words = sys.argv[1:] if arguments is None else arguments
-            command = shlex.join([*command_of('align_labels'), *words])
-            write_map(result, roofs, footprints, settings, classes, page, command)
-            outcome.wrote(page)
-        outcome.wrote(args.out, args.out.with_suffix('.json'), args.out.with_suffix('.png'), **content)
-        print(as_text(result, roofs, classes))
-        if args.html:
-            print(f'wrote {page}')
-        print(f'wrote {args.out}, with {args.out.stem}.json and {args.out.stem}.png beside')
+        command = shlex.join([*command_of('align_labels'), *(sys.argv[1:] if arguments is None else arguments)])
+        text, content, files = write_results(result, settings, args.out, command if args.html else None)
+        outcome.wrote(*files, **content)
+        print(text)
+        print(f'wrote {", ".join(map(str, files))}')
 
 
 if __name__ == '__main__':

@@ -15,10 +15,7 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from projects.deployment.prediction.parts import Part
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before a `projects` of an OpenMMLab checkout
 from projects.command_line import (
@@ -73,7 +70,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     raster('--min-area-m2', type=number(at_least=0), default=0.0, help='leave out smaller buildings (default: 0)')
     raster('--regularise', action='store_true', help='right angles')
     args = parser.parse_args(arguments)
-    args.typed = sys.argv[1:] if arguments is None else arguments
+    args.command = [*command_of('predict'), *(sys.argv[1:] if arguments is None else arguments)]
     return args
 
 
@@ -82,7 +79,7 @@ def predict(args: argparse.Namespace) -> Any:
     from projects.deployment.prediction.command import ModelChoice, predict
     from projects.deployment.prediction.parts import find_part
     from projects.deployment.prediction.prediction_files import PredictionSettings
-    from projects.deployment.prediction.rasters.settings import PolygonSettings, RasterSettings
+    from projects.deployment.prediction.rasters.settings import MapSettings, PolygonSettings, RasterSettings
 
     choice = ModelChoice(
         args.model, args.checkpoint, args.runtime, args.device, args.precision, args.threads, args.cfg_options
@@ -97,13 +94,17 @@ def predict(args: argparse.Namespace) -> Any:
     polygons = None
     if args.polygons != 'none':
         polygons = PolygonSettings(args.polygons, args.min_area_m2, args.regularise)
+    maps = None
+    if args.html:
+        named = ' '.join(filter(None, [args.model, args.checkpoint]))
+        maps = MapSettings(named, shlex.join(args.command), args.html_mb)
     settings = PredictionSettings(
         tuple(args.write or ()),
         args.score_threshold,
         args.batch_size,
         rasters=rasters,
         polygons=polygons,
-        maps=map_settings(args) if args.html else None,
+        maps=maps,
     )
     part = None if args.part is None else find_part(args.part)
     source = None
@@ -116,15 +117,6 @@ def predict(args: argparse.Namespace) -> Any:
     )
 
 
-def map_settings(args: argparse.Namespace) -> Any:
-    """What the maps' pages say."""
-    from projects.deployment.prediction.rasters.settings import MapSettings
-
-    named = ' '.join(filter(None, [args.model, args.checkpoint]))
-    command = shlex.join([*command_of('predict'), *args.typed])
-    return MapSettings(named, command, args.html_mb)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Predict, and print what was written and what could not be."""
     args = parse_args(arguments)
@@ -134,31 +126,12 @@ def main(arguments: list[str] | None = None) -> None:
             return
         outcome.wrote(args.out, **vars(report))
         if args.part is not None:
-            made = [f'{number} strips of {name}' for name, number in report.strips.items()]
-            print(f'part {report.part}: predicted {", ".join([f"{report.num_files} images and videos", *made])}')
-            _tell_failed(report.failed)
-            print('when all parts have ended, join them: the same command with --join instead of --part')
-            return
-        speed = f', {report.images_per_s:.1f} images/s' if report.images_per_s else ''
-        before = f'; {report.num_complete} were complete before' if report.num_complete else ''
-        wrote = f'wrote {args.out}: {report.num_predicted} of {report.num_files} inputs{speed}{before}'
-        maps = [f'wrote {path}' for path in report.maps[-1:]]
-        print('\n'.join([*report.notes, *report.polygons, *maps, wrote]))
-        for part in report.missing:
-            print(f'missing: {again(arguments, part)}')
-        _tell_failed(report.failed)
-
-
-def again(arguments: list[str] | None, part: 'Part') -> str:
-    """The command that makes what a join misses."""
-    words = [word for word in arguments or sys.argv[1:] if word != '--join']
-    return shlex.join([*command_of('predict'), *words, '--part', str(part)])
-
-
-def _tell_failed(failed: list[tuple[str, str]]) -> None:
-    if failed:
-        listed = '\n'.join(f'  {path}: {reason}' for path, reason in failed)
-        sys.exit(f'predict: {len(failed)} inputs could not be predicted, or not to their end:\n{listed}')
+            print(report.as_text())
+        else:
+            print(report.as_text(args.out, shlex.join(word for word in args.command if word != '--join')))
+        if report.failed:
+            listed = '\n'.join(f'  {path}: {reason}' for path, reason in report.failed)
+            sys.exit(f'predict: {len(report.failed)} inputs could not be predicted, or not to their end:\n{listed}')
 
 
 if __name__ == '__main__':

@@ -158,6 +158,29 @@ def predict(
     return report
 
 
+def predict_probability(model: str, image: Path, bands: Sequence[int] | None, folder: Path) -> Path:
+    """Predict the probability of buildings in an image, or go on with it.
+
+    Args:
+        model: See `ModelChoice`; a segmentor of buildings.
+        image: Raster.
+        bands: Of it.
+        folder: Of the result, made if need be.
+
+    Returns:
+        The raster of the probabilities.
+    """
+    from .rasters.prediction import predict_raster  # needs the extra 'geo'
+    from .rasters.settings import RasterSettings
+
+    choice, settings = ModelChoice(model), RasterSettings(bands=bands and tuple(bands), layers=('probability',))
+    predictor = choice.open()
+    folder.mkdir(exist_ok=True)
+    result = predict_raster(predictor, image, folder, settings, resume=True, model_id=choice.weights())
+    assert result is not None  # of rank 0 alone it is, and there is one process
+    return result.files['probability']
+
+
 def _local(inputs: Sequence[str], out: Path, source: SourceChoice | None) -> list[str]:
     """Files, folders and globs in place of addresses, STAC items, and of rasters that are read in part."""
     if source is None and not any(given.startswith(ADDRESSES) or given.lower().endswith(ITEMS) for given in inputs):

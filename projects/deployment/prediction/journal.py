@@ -11,6 +11,7 @@ from projects.storage.atomic_files import write_file
 from projects.storage.parameters import differences
 
 from .image_files import InputFile
+from .parts import STALE_S, at_work
 
 Entry = dict[str, Any]
 Place = tuple[int, Path, int]  # of an entry: time in ns, file, and where in it
@@ -103,7 +104,7 @@ class InputJournal(Journal):
 
         Raises:
             FileExistsError: There are results, and they are not to be continued.
-            ValueError: The results were made otherwise; says what differs.
+            ValueError: The results were made otherwise, says what differs; or others are at it, who should not be.
         """
         known = self.folder / SETTINGS
         if known.is_file():
@@ -118,6 +119,11 @@ class InputJournal(Journal):
                 )
         self.folder.mkdir(parents=True, exist_ok=True)
         if alone:
+            if parts := at_work(self.hands):
+                raise ValueError(
+                    f'{self.out}: --part {", ".join(map(str, parts))} is at work there; wait for its end, or help with '
+                    f'--part (one that was killed counts for {STALE_S:g} s more)'
+                )
             self.clean()
         write_file(known, json.dumps(identity))
 

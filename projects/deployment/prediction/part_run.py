@@ -35,6 +35,14 @@ class PartReport:
     strips: dict[str, int] = field(default_factory=dict)
     failed: list[tuple[str, str]] = field(default_factory=list)
 
+    def as_text(self) -> str:
+        """What people read of it."""
+        strips = [f'{number} strips of {name}' for name, number in self.strips.items()]
+        return (
+            f'part {self.part}: predicted {", ".join([f"{self.num_files} images and videos", *strips])}\n'
+            'when all parts have ended, join them: the same command with --join instead of --part'
+        )
+
 
 def predict_part(
     predictor: Predictor,
@@ -64,19 +72,20 @@ def predict_part(
     journal.begin(settings.with_identity(identity), resume=True, alone=False)
     report = PartReport(part)
     plain = [file for file in files if file.kind != RASTER]
-    if plain:
-        _predict_plain(predictor, plain, journal, settings, report)
-    rasters = [file for file in journal.missing(files) if file.kind == RASTER]
-    if rasters:  # which need the extra 'geo'
-        from .rasters.input_rasters import InputRasters
+    with Hands(journal.hands, part) as hands:  # also where there are rasters alone: who resumes sees who is at work
+        if plain:
+            _predict_plain(predictor, plain, journal, settings, report, hands)
+        rasters = [file for file in journal.missing(files) if file.kind == RASTER]
+        if rasters:  # which need the extra 'geo'
+            from .rasters.input_rasters import InputRasters
 
-        inputs = InputRasters(predictor, journal, settings, identity['weights'])
-        for file in rasters:
-            try:
-                report.strips[file.name] = inputs.predict_part(file, part)
-            except Exception as error:  # whatever it is, the other inputs are predicted
-                named = '' if isinstance(error, ValueError | OSError) else f'{type(error).__name__}: '
-                report.failed.append((str(file.path), f'{named}{error}'))
+            inputs = InputRasters(predictor, journal, settings, identity['weights'])
+            for file in rasters:
+                try:
+                    report.strips[file.name] = inputs.predict_part(file, part)
+                except Exception as error:  # whatever it is, the other inputs are predicted
+                    named = '' if isinstance(error, ValueError | OSError) else f'{type(error).__name__}: '
+                    report.failed.append((str(file.path), f'{named}{error}'))
     return report
 
 
@@ -86,11 +95,12 @@ def _predict_plain(
     journal: InputJournal,
     settings: PredictionSettings,
     report: PartReport,
+    hands: Hands,
 ) -> None:
     """Predict images and videos, as they are taken in hand."""
     total, finished = len(files), journal.finished_of(files)
     at_once = max(FILES_AT_ONCE, total // 2000)
-    with Hands(journal.hands, report.part) as hands, progress_bar('files', len(report.part.share(total))) as advance:
+    with progress_bar('files', len(report.part.share(total))) as advance:
 
         def taken() -> Iterator[InputFile]:
             for number in hands.take(total, finished, at_once):

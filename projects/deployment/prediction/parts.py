@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from secrets import token_hex
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from projects.command_line import UsageError
@@ -157,7 +158,7 @@ class Hands:
         self._ended.set()
         self._thread.join()
         self._mine.clear()  # whatever happened: others need not wait
-        self._write()
+        self._write(has_ended=True)
 
     def take(self, total: int, finished: FINISHED, at_once: int = 1) -> Iterator[int]:
         """Numbers to do, each taken in hand before it is given; ends when nothing is left that nobody has.
@@ -210,20 +211,32 @@ class Hands:
         while not self._ended.wait(BEAT_S):
             self._write()
 
-    def _write(self) -> None:
+    def _write(self, has_ended: bool = False) -> None:
         """Renew the file; one that cannot be written makes others do what this process does, and nothing wrong."""
         with self._lock, suppress(OSError):
-            hand = {'part': [self._part.index, self._part.count], 'hand': sorted(self._mine)}
+            hand = {'part': [self._part.index, self._part.count], 'hand': sorted(self._mine), 'has_ended': has_ended}
             write_file(self._path, json.dumps(hand))
 
 
 def read_hands(folder: Path) -> dict[str, dict[str, Any]]:
-    """`part`, `hand` and time `stamp` of every process that was ever at a run, by name."""
+    """`part`, `hand`, `has_ended` and time `stamp` of every process that was ever at a run, by name."""
     hands = {}
     for path in folder.glob('[!.]*.json'):
         with suppress(OSError, ValueError):  # it is just being renewed, on a disk that shows it half
             hands[path.name] = {**json.loads(path.read_text(encoding='utf-8')), 'stamp': path.stat().st_mtime}
     return hands
+
+
+def at_work(folder: Path) -> list[Part]:
+    """Parts that live, or were killed less than `STALE_S` ago."""
+    if not folder.is_dir():
+        return []
+    with NamedTemporaryFile(dir=folder, prefix='.') as file:
+        now = os.fstat(file.fileno()).st_mtime  # by the clock of the disk
+    living = [
+        hand for hand in read_hands(folder).values() if now - hand['stamp'] < STALE_S and not hand.get('has_ended')
+    ]
+    return sorted({Part(*hand['part']) for hand in living}, key=lambda part: (part.count, part.index))
 
 
 def whose(numbers: set[int], total: int, folder: Path) -> list[Part]:

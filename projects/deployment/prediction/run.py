@@ -49,6 +49,15 @@ class RunReport:
     images_per_s: float = 0.0
     missing: list[Part] = field(default_factory=list)
 
+    def as_text(self, out: Path, command: str) -> str:
+        """What people read of it; `command` is the one that made it, without `--join`."""
+        speed = f', {self.images_per_s:.1f} images/s' if self.images_per_s else ''
+        before = f'; {self.num_complete} were complete before' if self.num_complete else ''
+        wrote = f'wrote {out}: {self.num_predicted} of {self.num_files} inputs{speed}{before}'
+        maps = [f'wrote {path}' for path in self.maps[-1:]]
+        missing = [f'missing: {command} --part {part}' for part in self.missing]
+        return '\n'.join([*self.notes, *self.polygons, *maps, wrote, *missing])
+
 
 def predict_inputs(
     predictor: Predictor,

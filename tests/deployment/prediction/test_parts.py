@@ -262,6 +262,41 @@ def test_what_a_living_process_has_in_hand_is_left_to_it(tmp_path, monkeypatch):
     assert not mine.is_more(8, set)
 
 
+class Meddled(Model):
+    """While it predicts for a part, somebody wants to resume alone."""
+
+    def __init__(self, resume):
+        super().__init__(BUILDINGS)
+        self.resume, self.refusals = resume, []
+
+    def __call__(self, images):
+        with pytest.raises(ValueError, match='is at work there') as refusal:
+            self.resume()
+        self.refusals.append(str(refusal.value))
+        return super().__call__(images)
+
+
+@pytest.mark.parametrize('kept', ['*.tif', '00.png'])
+def test_nobody_resumes_alone_where_parts_are_at_work(tmp_path, kept):
+    write_inputs(tmp_path / 'in')
+    files, out, settings = find_inputs([*tmp_path.glob(f'in/{kept}')]), tmp_path / 'out', settings_of('buildings')
+
+    def resume():
+        predictor = Predictor(Model(BUILDINGS), BUILDINGS)
+        return predict_inputs(predictor, files, out, settings, identity=IDENTITY, resume=True)
+
+    model = Meddled(resume)
+    predict_part(Predictor(model, BUILDINGS), files, out, settings, Part(2, 5), identity=IDENTITY)
+    assert model.refusals
+    assert f'{out}: --part 2/5 is at work there; wait for its end' in model.refusals[0]
+    killed = out / '.journal' / 'hands' / '1-killed.json'
+    killed.write_text(json.dumps({'part': [1, 5], 'hand': [], 'has_ended': False}))
+    with pytest.raises(ValueError, match='--part 1/5 is at work'):
+        resume()
+    os.utime(killed, (0, time.time() - 2 * parts.STALE_S))
+    assert resume().num_predicted == (kept == '*.tif')  # made of the strips; the image was complete
+
+
 def test_neighbors_are_taken_together_within_a_share(tmp_path):
     with Hands(tmp_path / 'hands', Part(0, 2)) as mine:
         steps = mine.take(8, set, at_once=3)

@@ -9,7 +9,9 @@ import numpy as np
 import shapely
 
 from projects.city_scenes.city import City
+from projects.city_scenes.footprints import read_city
 from projects.city_scenes.frame import Frame
+from projects.city_scenes.procedural_city import procedural_city
 from projects.city_scenes.render import render_tile
 from projects.city_scenes.sunlight import Sun
 from projects.city_scenes.surfaces import see
@@ -18,6 +20,7 @@ from projects.geodata.polygonal import translate
 from projects.geodata.raster_files import write_geotiff
 from projects.geodata.vector_files import geopandas, write_polygons
 from projects.reporting.number_format import NOTHING, fixed
+from projects.reporting.progress import track
 from projects.reporting.tables import Table
 
 from ...height_classes import HeightClasses
@@ -221,6 +224,12 @@ def check(city: City, scenes: tuple[Scene, ...] = SCENES) -> Iterator[tuple[Scen
     """Check one scene after the other."""
     for scene in scenes:
         yield scene, check_scene(city, scene)
+
+
+def check_all(footprints: str, height_column: str | None) -> list[tuple[Scene, SceneScore]]:
+    """Check all scenes of the city of a file of footprints; of an invented one, if its name is empty."""
+    city = read_city(footprints, height_column) if footprints else procedural_city()
+    return list(track(check(city), 'Checking scenes', len(SCENES)))
 
 
 def check_table(scores: list[tuple[Scene, SceneScore]]) -> Table:
