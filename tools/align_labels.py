@@ -100,11 +100,12 @@ def main(arguments: list[str] | None = None) -> None:
         from projects.building_extraction.misalignment.alignment.results import write_results
         from projects.building_extraction.misalignment.alignment.settings import AlignmentSettings
 
+        bands = args.bands and tuple(args.bands)
         if args.model:
             from projects.deployment.prediction.command import predict_probability
 
             folder = args.out.with_name(f'{args.out.stem}_prediction')
-            args.probabilities = predict_probability(args.model, args.image, args.bands, folder)
+            args.probabilities = predict_probability(args.model, args.image, bands, folder)
         settings = AlignmentSettings(
             args.image,
             args.labels,
@@ -117,7 +118,7 @@ def main(arguments: list[str] | None = None) -> None:
             args.max_height_m,
             args.probabilities,
             args.values,
-            args.bands and tuple(args.bands),
+            bands,
             args.layer,
             args.assume_crs,
         )

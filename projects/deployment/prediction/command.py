@@ -158,7 +158,7 @@ def predict(
     return report
 
 
-def predict_probability(model: str, image: Path, bands: Sequence[int] | None, folder: Path) -> Path:
+def predict_probability(model: str, image: Path, bands: tuple[int, ...] | None, folder: Path) -> Path:
     """Predict the probability of buildings in an image, or go on with it.
 
     Args:
@@ -173,7 +173,7 @@ def predict_probability(model: str, image: Path, bands: Sequence[int] | None, fo
     from .rasters.prediction import predict_raster  # needs the extra 'geo'
     from .rasters.settings import RasterSettings
 
-    choice, settings = ModelChoice(model), RasterSettings(bands=bands and tuple(bands), layers=('probability',))
+    choice, settings = ModelChoice(model), RasterSettings(bands=bands, layers=('probability',))
     predictor = choice.open()
     folder.mkdir(exist_ok=True)
     result = predict_raster(predictor, image, folder, settings, resume=True, model_id=choice.weights())
