@@ -16,5 +16,5 @@ model = dict(
         norm_eval=True,
         pretrained=True,
     ),
-    neck=dict(_delete_=True, type='FPN', in_channels='backbone', out_channels=256, num_outs=5),
+    neck=dict(_delete_=True, type='FPN', in_channels='backbone', out_channels=256, num_outs=5, norm_cfg=dict(type='BN')),
 )

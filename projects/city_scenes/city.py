@@ -1,7 +1,7 @@
 """A city ready to be rendered: its prisms as arrays of walls, and an index of where they stand."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -183,6 +183,11 @@ class City:
     def tiers(self) -> np.ndarray:
         """(S,) Number of prisms of each structure."""
         return np.bincount(self.buildings.structures)
+
+    @cached_property
+    def tiers_apart(self) -> 'City':
+        """The same city, each prism a structure of its own."""
+        return replace(self, buildings=replace(self.buildings, structures=np.arange(len(self.buildings.polygons))))
 
 
 def walls_of(polygons: np.ndarray) -> Walls:

@@ -10,7 +10,7 @@ from .styles import style
 from .sunlight import Sun
 from .view import View
 
-LABELS = ('roof', 'footprint', 'visible')
+LABELS = ('roof', 'footprint', 'visible', 'tier')
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Domain:
         off_nadir_deg: Lowest and highest angle between line of sight and vertical.
         azimuth_deg: Directions in which roofs lean, clockwise from north.
         registration_error_m: Standard deviation, east and north each, of the label's normal displacement.
-        label: 'roof' (roofs where they are seen), 'footprint' (where buildings stand, hidden or not) or 'visible'
-            (roofs and facades that are seen).
+        label: 'roof' (roofs where they are seen), 'footprint' (where buildings stand, hidden or not), 'visible'
+            (roofs and facades that are seen) or 'tier' (as 'roof', each tier a building of its own: one offset moves
+            the roof of a prism to its footprint, but none that of a tower on a podium).
         sun_elevation_deg: Heights of the sun above the horizon.
         sun_azimuth_deg: Directions towards the sun; the default is its path at noon in Melbourne, in the north.
         daylight: Place, dates and hours that say where the sun stands, instead of these two.

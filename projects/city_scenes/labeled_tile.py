@@ -69,11 +69,13 @@ def label_tile(
     rendered = render_tile(city, west_north_m, size_px, flight.view, flight.sun, seed, style(domain.style))
     (west, north), (east_m, north_m) = west_north_m, flight.displacement_m
     frame = Frame(west - east_m, north - north_m, flight.view.gsd_m, size_px)
+    if domain.label == 'tier':
+        city = city.tiers_apart
     seen = see(city, frame, flight.view.offset_m(1.0))
     labels = label(city, frame, flight.view, seen)
     if domain.label == 'footprint':
         ids, shown = labels.footprint_ids, see(city, frame, np.zeros(2))
-    elif domain.label == 'roof':
+    elif domain.label in ('roof', 'tier'):
         ids, shown = labels.roof_ids, seen
     else:
         ids, shown = labels.roof_ids + labels.facade_ids, seen

@@ -83,7 +83,7 @@ def write_scenes_sample(
         num_tiles: How many tiles of each split.
         tile_px: Side of a tile in pixels of 0.6 m.
         seed: Seed of everything random.
-        off_nadir: All splits are seen from 10 to 40 degrees off nadir, and labelled with the roofs.
+        off_nadir: All splits are seen from 10 to 40 degrees off nadir, and labelled with the roofs of all tiers.
 
     Returns:
         `root`.
@@ -98,14 +98,14 @@ def write_scenes_sample(
         for split, number in num_tiles.items()
     }
     if off_nadir:
-        domains = {split: Domain(number, OFF_NADIR_DEG) for split, number in num_tiles.items()}
+        domains = {split: Domain(number, OFF_NADIR_DEG, label='tier') for split, number in num_tiles.items()}
 
     def build(folder: Path) -> None:
         with _rendered(root, folder, domains, tile_px, seed) as scenes:
             for path in scenes.iterdir():
                 path.rename(folder / path.name)
 
-    layout = 'roof scenes' if off_nadir else 'scenes'
+    layout = 'tiers' if off_nadir else 'scenes'
     return build_once(root, _parameters(layout, tile_px, seed, num_tiles=dict(num_tiles)), build)
 
 

@@ -181,11 +181,11 @@ SAMPLES = {
     ),
     ROOFS: Sample(
         _write_roof_scenes,
-        (160, 160),
-        num_train_images=240,
-        num_val_images=32,
-        batch_size=2,
-        length=6,
+        (320, 320),
+        num_train_images=100,
+        num_val_images=16,
+        batch_size=1,
+        length=4,
         learning_rate=3e-4,
     ),
     'BonaiInstanceDataset': Sample(

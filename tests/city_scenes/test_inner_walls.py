@@ -82,6 +82,25 @@ def test_mask_instances_heights_and_records_of_a_tile_agree():
     assert tile.records[0].visible_share == 1
 
 
+def test_apart_each_tier_has_a_roof_and_a_footprint_that_its_offset_joins():
+    """The podium's roof appears at 20 to 60; the tower's roof, at 50 to 70, and its wall, at 30 to 50, hide some."""
+    city = city_of((0, 40, 20), (10, 30, 40))
+    flight = Flight(View(1.0, 45.0, 0.0), Sun(), (0.0, 0.0))
+    tile = label_tile(city, Domain(1, (45, 45), label='tier'), flight, (0.0, 100.0), 100, 16, seed=0)
+    roofs, footprints = (
+        [{99 - int(row) for row in np.flatnonzero(ids[:, 20] == number)} for number in (1, 2)]
+        for ids in (tile.roof_ids, tile.footprint_ids)
+    )
+    assert roofs == [meters(20, 30), meters(50, 70)]
+    assert footprints == [meters(0, 10) | meters(30, 40), meters(10, 30)]
+    assert (tile.instances == tile.roof_ids).all()
+    for record, roof, footprint in zip(tile.records, roofs, footprints, strict=True):
+        assert record.tiers == 1
+        assert record.offset_px == pytest.approx((0, -record.height_m))
+        assert {north - round(record.height_m) for north in roof} <= footprint
+    assert [record.height_m for record in tile.records] == [20, 40]
+
+
 def holes(roof_ids, facade_ids):
     """Pieces of facade that lie wholly within the roof of their own building."""
     count = 0

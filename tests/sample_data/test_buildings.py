@@ -62,7 +62,7 @@ def test_off_nadir_all_splits_show_roofs_with_offsets(tmp_path):
     root = write_scenes_sample(tmp_path / 'roofs', {'source': 2, 'test': 1}, TILE_PX, off_nadir=True)
     for split in ('source', 'test'):
         content = json.loads((root / split / 'instances.json').read_text())
-        assert all(image['off_nadir_deg'] >= 10 and image['label'] == 'roof' for image in content['images'])
+        assert all(image['off_nadir_deg'] >= 10 and image['label'] == 'tier' for image in content['images'])
         assert not any(any(image['label_displacement_m']) for image in content['images'])
         assert all(np.hypot(*one['offset']) > 0 for one in content['annotations'])
 

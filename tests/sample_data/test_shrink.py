@@ -402,8 +402,8 @@ def test_leaves_for_bonai_share_one_set(tmp_path, written):
 def test_roofs_with_offsets_have_a_set_of_their_own(tmp_path, written):
     cfg = building_config('shvit_roofoffsets_scenes', tmp_path, tiny=False)
     folder, num_tiles, *_ = written[0]
-    assert (folder, num_tiles) == (tmp_path / 'roof_scenes', {'source': 240, 'val': 32, 'test': 32})
-    assert cfg.train_cfg.max_epochs == 6
+    assert (folder, num_tiles) == (tmp_path / 'roof_scenes', {'source': 100, 'val': 16, 'test': 16})
+    assert cfg.train_cfg.max_epochs == 4
 
 
 def test_a_split_of_another_name_is_written_too(tmp_path, written):

@@ -1,14 +1,15 @@
 """Rendered scenes whose roofs, seen 10 to 40 degrees off nadir in every split, are labeled with offsets and heights.
 
-Images keep their scale in training: heights are in metres, and pixels have a size.
+Each tier of a building has a roof of its own, as one offset takes the roof of a prism to its footprint, but not that of
+a tower on a podium; and tiles are large, as what a small one cuts off of a tower cannot be seen. Images keep their scale in training: heights are in metres, and pixels have a size.
 """
 
 _base_ = './building_scenes_instance.py'
 
 data_root = 'data/roof_scenes/'
 source = (
-    'tools/prepare_data.py scenes --out data/roof_scenes --source-label roof --registration-error-m 0 '
-    '--target-off-nadir-deg 10 40'
+    'tools/prepare_data.py scenes --out data/roof_scenes --source-label tier --target-label tier '
+    '--registration-error-m 0 --target-off-nadir-deg 10 40 --tile-px 512 --source 800 --target 1 --val 50 --test 100'
 )
 image_size = (512, 512)
 

@@ -198,7 +198,9 @@ def _add_scenes(commands: argparse._SubParsersAction) -> None:
     add('--latitude', metavar='DEG', type=number(), help="of the sun's path (None: the footprints', or Melbourne's)")
     add('--sun-dates', metavar='MM-DD', nargs=2, default=('01-01', '12-31'), help='first and last day of the flights')
     add('--sun-hours', **angles, default=(10.0, 14.0), help='their solar time; at 12 the sun is highest')
-    add('--source-label', choices=('roof', 'footprint', 'visible'), default='footprint', help='what it labels')
+    add('--source-label', choices=('roof', 'footprint', 'visible', 'tier'), default='footprint', help='what it labels')
+    tiers = 'what target, val and test label: whole roofs, or each tier of a building by itself, as offsets demand'
+    add('--target-label', choices=('roof', 'tier'), default='roof', help=tiers)
     seed = 'of the invented city, the division of the ground and the views'
     add('--seed', type=whole_number(0), default=0, help=seed)
     add('--processes', type=whole_number(), help='processes to render with (None: by the number of tiles)')
@@ -235,7 +237,7 @@ def _domains(args: argparse.Namespace, latitude_deg: float | None) -> dict[str, 
         'azimuth_deg': tuple(args.azimuth_deg),
         'daylight': Daylight(latitude_deg, tuple(args.sun_dates), tuple(args.sun_hours)),
     }
-    clean = seen | {'off_nadir_deg': tuple(args.target_off_nadir_deg)}
+    clean = seen | {'off_nadir_deg': tuple(args.target_off_nadir_deg), 'label': args.target_label}
     noisy = seen | {'off_nadir_deg': tuple(args.source_off_nadir_deg)}
     noisy |= {'registration_error_m': args.registration_error_m, 'label': args.source_label}
     return {

@@ -17,7 +17,9 @@ class RoofOffsetRoIHead(GlobalBatchRoIHead):
     """`GlobalBatchRoIHead` whose instances have `offsets`, `heights_m` and `height_probs` too.
 
     Boxes are those of whole buildings, roof and footprint together, masks those of roofs; footprint = roof - offset.
-    The head of offsets sees what the head of boxes sees, RoIAlign of 7 x 7, of the boxes that are found. With
+    The head of offsets sees what the head of boxes sees, RoIAlign of 7 x 7, of the boxes that are found. In training,
+    too, masks and offsets are those of boxes as the head of boxes corrects them: what roofs leave free in proposals that
+    are half beside their building says nothing. With
     `lean_consensus=True` in `test_cfg.rcnn` the offsets of an image are brought onto the direction that they have in
     common, as a camera far away demands (`along_common_direction`, by scores).
 
@@ -40,6 +42,15 @@ class RoofOffsetRoIHead(GlobalBatchRoIHead):
         rois = bbox2roi([results.bboxes for results in rpn_results_list])[: len(mask_preds)]  # the first 100
         offsets = self.offset_head(self._offset_features(x, rois), mask_preds[:, 0].sigmoid(), rois[:, 1:])
         return (*said, mask_preds, *offsets)
+
+    def bbox_loss(self, x: tuple[Tensor], sampling_results: list) -> dict:
+        results = super().bbox_loss(x, sampling_results)
+        said = results['bbox_pred'].detach().split([len(result.priors) for result in sampling_results])
+        for result, deltas in zip(sampling_results, said, strict=True):
+            deltas = deltas[: len(result.pos_priors)].unflatten(1, (-1, 4))  # of each class, or of all
+            own = deltas[range(len(deltas)), result.pos_gt_labels.clamp(max=deltas.shape[1] - 1)]
+            result.pos_priors = self.bbox_head.bbox_coder.decode(result.pos_priors, own.float())
+        return results
 
     def mask_loss(self, x: tuple[Tensor], sampling_results: list, bbox_feats: Tensor, batch_gt_instances: list) -> dict:
         results = super().mask_loss(x, sampling_results, bbox_feats, batch_gt_instances)

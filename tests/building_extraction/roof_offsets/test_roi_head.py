@@ -81,6 +81,37 @@ def test_each_proposal_gets_the_labels_of_its_own_building(model, monkeypatch):
     assert {tuple(row) for row in np.nan_to_num(rows, nan=-1).tolist()} == expected
 
 
+def test_masks_and_offsets_are_learned_of_the_boxes_that_are_found(model, monkeypatch):
+    """Not of the proposals that these come from: as in prediction."""
+    given, deltas = [], torch.tensor([0.5, -1.0, 0.3, -0.4])
+    monkeypatch.setattr(OffsetHeightHead, 'loss', lambda head, features, roofs, boxes, *_: given.append(boxes) or {})
+    bbox_head, mask_head = model.roi_head.bbox_head, model.roi_head.mask_head
+    monkeypatch.setattr(bbox_head.fc_reg.weight, 'data', torch.zeros_like(bbox_head.fc_reg.weight))
+    monkeypatch.setattr(bbox_head.fc_reg.bias, 'data', deltas)
+    proposals, of_masks = [], []
+    sample, targets = model.roi_head.bbox_sampler.sample, mask_head.get_targets
+
+    def sampled(*args, **kwargs):
+        result = sample(*args, **kwargs)
+        proposals.append(result.pos_priors)
+        return result
+
+    def targets_of(sampling_results, **kwargs):
+        of_masks.extend(result.pos_priors for result in sampling_results)
+        return targets(sampling_results, **kwargs)
+
+    monkeypatch.setattr(model.roi_head.bbox_sampler, 'sample', sampled)
+    monkeypatch.setattr(mask_head, 'get_targets', targets_of)
+    model.train()
+    losses = model.loss(torch.rand(1, 3, 128, 128), [ground_truth([[1.0, 2], [3, 4]], [10.0, 20])])
+    expected = bbox_head.bbox_coder.decode(proposals[0], deltas.expand(len(proposals[0]), 4))
+    torch.testing.assert_close(given[0], expected)
+    torch.testing.assert_close(of_masks[0], expected)
+    assert not torch.allclose(given[0], proposals[0], atol=0.5)
+    assert not given[0].requires_grad
+    assert losses['loss_bbox'].requires_grad
+
+
 @pytest.mark.parametrize('known', ['both', 'offsets', 'heights', 'none'])
 def test_it_trains_on_whatever_is_known(model, known):
     offsets = [[5.0, 6], [3, 4]] if known in ('both', 'offsets') else [[math.nan] * 2] * 2
