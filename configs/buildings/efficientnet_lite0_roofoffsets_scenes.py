@@ -16,5 +16,14 @@ model = dict(
         norm_eval=True,
         pretrained=True,
     ),
-    neck=dict(_delete_=True, type='FPN', in_channels='backbone', out_channels=256, num_outs=5, norm_cfg=dict(type='BN')),
+    neck=dict(
+        _delete_=True,
+        type='FPN',
+        in_channels='backbone',
+        out_channels=256,
+        num_outs=5,
+        norm_cfg=dict(
+            type='BN'
+        ),  # the backbone's maps are no activations and large: without, masks begin with a loss of 18
+    ),
 )

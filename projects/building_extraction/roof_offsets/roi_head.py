@@ -18,10 +18,10 @@ class RoofOffsetRoIHead(GlobalBatchRoIHead):
 
     Boxes are those of whole buildings, roof and footprint together, masks those of roofs; footprint = roof - offset.
     The head of offsets sees what the head of boxes sees, RoIAlign of 7 x 7, of the boxes that are found. In training,
-    too, masks and offsets are those of boxes as the head of boxes corrects them: what roofs leave free in proposals that
-    are half beside their building says nothing. With
-    `lean_consensus=True` in `test_cfg.rcnn` the offsets of an image are brought onto the direction that they have in
-    common, as a camera far away demands (`along_common_direction`, by scores).
+    too, masks and offsets are those of boxes as the head of boxes corrects them: what a roof leaves free in a proposal
+    that is half beside its building says nothing. With `lean_consensus=True` in `test_cfg.rcnn` the offsets of an image
+    are brought onto the direction that they have in common, as a camera far away demands (`along_common_direction`, by
+    scores).
 
     Args:
         offset_head: Config of an `OffsetHeightHead`.
