@@ -1,5 +1,6 @@
 """Processes for tests, forked from a server that has imported the libraries: none needs ten seconds to begin."""
 
+import faulthandler
 import gc
 import multiprocessing
 import os
@@ -9,9 +10,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
-from multiprocessing import forkserver
+from multiprocessing import connection, forkserver
 from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +60,7 @@ def run_tool(
         name: Of the file in `tools/`.
         *arguments: Of the command line.
         cwd: Working folder.
-        processes: Of a distributed run, as torchrun would start them.
+        processes: Of a distributed run, as torchrun would start them, and stop all when one fails.
         **env: Variables beside those of this process. Folders in `PYTHONPATH` are looked into first.
 
     Returns:
@@ -75,14 +78,11 @@ def run_tool(
             environment = {**os.environ, 'OMP_NUM_THREADS': '1', **ranks, **env}
             started.append(clean_processes().Process(target=_run, args=(command, str(cwd), environment, files)))
             started[-1].start()
-        for process in started:
-            process.join(TIMEOUT_S)
-        late = [process for process in started if process.exitcode is None]
+        code, late = ended(started)
         for process in late:
             os.killpg(process.pid, signal.SIGKILL)
         stdout, stderr = (''.join(path.read_text() for path in files) for files in zip(*outputs, strict=True))
     assert not late, f'{name} did not end in {TIMEOUT_S} s:\n{stdout}{stderr}'
-    code = next((process.exitcode for process in started if process.exitcode), 0)
     return subprocess.CompletedProcess(command, code, stdout, stderr)
 
 
@@ -100,14 +100,47 @@ def _run(command: tuple[str, ...], cwd: str, environment: dict[str, str], files:
     runpy.run_path(command[0], run_name='__main__')
 
 
-def call_in_clean_process(function, *arguments):
-    """Call a function of a test's file in a process without threads, see `clean_processes`; it must not fail."""
-    process = clean_processes().Process(target=function, args=arguments)
-    process.start()
-    process.join(TIMEOUT_S)
-    if process.exitcode is None:
-        process.kill()
-    assert process.exitcode == 0
+def ended(processes: list[BaseProcess], timeout_s: float = TIMEOUT_S) -> tuple[int, list[BaseProcess]]:
+    """Wait for processes to end; when one fails, the others are terminated.
+
+    Returns:
+        The exit code of the first that failed, else 0, and those that did not end.
+    """
+    code, left, end = 0, list(processes), time.monotonic() + timeout_s
+    while left and time.monotonic() < end:
+        connection.wait([process.sentinel for process in left], end - time.monotonic())
+        code = code or next((process.exitcode for process in left if process.exitcode), 0)
+        left = [process for process in left if process.exitcode is None]
+        for process in left if code else []:
+            process.terminate()
+    return code, left
+
+
+def call_in_clean_processes(function, *arguments, exit_code=0):
+    """Call a function of a test's file in processes without threads, see `clean_processes`; none may hang.
+
+    Args:
+        function: What each of them does.
+        *arguments: A tuple for each.
+        exit_code: With which they are to end.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        traces = [Path(folder, str(number)) for number in range(len(arguments))]
+        pairs = zip(arguments, traces, strict=True)
+        processes = [clean_processes().Process(target=_call, args=(function, *pair)) for pair in pairs]
+        for process in processes:
+            process.start()
+        code, late = ended(processes)
+        for process in late:
+            process.kill()
+        where = '\n'.join(path.read_text() for path in traces if path.exists())
+    assert not late, f'{len(late)} of {len(processes)} processes did not end in {TIMEOUT_S} s; they were at\n{where}'
+    assert code == exit_code
+
+
+def _call(function, arguments, trace):
+    faulthandler.dump_traceback_later(TIMEOUT_S - 30, file=os.open(trace, os.O_WRONLY | os.O_CREAT))
+    function(*arguments)
 
 
 def fork(function, *arguments):

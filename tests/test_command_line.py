@@ -24,6 +24,7 @@ from projects.command_line import (
     told_in_one_line,
     whole_number,
 )
+from tests.processes import run_tool
 
 ROOT = Path(__file__).parents[1]
 THINGS = Registry('things')
@@ -224,16 +225,6 @@ finally:
 
 
 def test_a_distributed_run_speaks_once(tmp_path):
-    done = subprocess.run(
-        [
-            *(sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2'),
-            *(str(ROOT / 'tools' / 'train.py'), 'nowhere.py', '--launcher', 'pytorch'),
-        ],
-        cwd=tmp_path,
-        env=os.environ | {'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_tool('train.py', 'nowhere.py', '--launcher', 'pytorch', cwd=tmp_path, processes=2)
     assert done.returncode != 0
     assert done.stderr.count('train: No config nowhere.py') == 1

@@ -15,6 +15,7 @@ from .samples import SAMPLES, Sample, sample_kind
 SAMPLE_ROOT = Path(__file__).resolve().parents[2] / 'data' / 'sample'
 NUM_ROIS = 64  # per image, of which at most a quarter are positives; 512 in the recipes, and most of a step's time
 NUM_CANDIDATES = 500  # boxes per level that the RPN compares; 2000 in the recipes
+TINY_ROIS, TINY_CANDIDATES = 8, 50  # the same where nothing is learnt, when testing as well
 MAX_LEARNING_RATE = 1e-3
 KEEP_MIB = 64  # of decoded files, which is all of a sample
 KEEPING = ('LoadImage', 'LoadSegmentation', 'LoadAerialImage', 'LoadBuildingMask')
@@ -32,8 +33,8 @@ def use_sample(cfg: Config, root: Path = SAMPLE_ROOT, tiny: bool = False) -> Non
     Args:
         cfg: Changed in place.
         root: Folder of all generated data sets.
-        tiny: Train for one step only, on two images of 64 px (or one for each part of a mixed set), and write neither
-            checkpoints nor pictures: to see that everything fits together, not to learn.
+        tiny: Train for one step only, on two images of 64 px (or one for each part of a mixed set), with still fewer
+            RoIs, and write neither checkpoints nor pictures: to see that everything fits together, not to learn.
 
     Raises:
         UsageError: The config has no data sets.
@@ -49,7 +50,7 @@ def use_sample(cfg: Config, root: Path = SAMPLE_ROOT, tiny: bool = False) -> Non
     sample.write(cfg, folder, sample)
     _move_data(cfg, folder)
     _shrink_images(cfg, min(sample.image_size))
-    _shrink_model(cfg.model)
+    _shrink_model(cfg.model, tiny)
     _shrink_schedule(cfg, sample)
     _start_from_samples(cfg, sample.length)
     cfg.work_dir = f'work_dirs/{Path(cfg.filename).stem}_sample'
@@ -94,16 +95,17 @@ def _shrink_images(cfg: Config, side_px: int) -> None:
             node.ratio_range = (1.0, 1.0)
 
 
-def _shrink_model(model: ConfigDict) -> None:
+def _shrink_model(model: ConfigDict, tiny: bool) -> None:
     """Random weights unless published ones are installed, and fewer candidates and RoIs for detectors."""
     backbone = model.backbone
     installed = backbone.get('pretrained') is True and backbone.type == 'TimmBackbone' and has_installed(backbone.arch)
     backbone.update(pretrained=installed, norm_eval=False)
-    for node in nodes_of(model.get('train_cfg', {})):
+    num_rois, num_candidates = (TINY_ROIS, TINY_CANDIDATES) if tiny else (NUM_ROIS, NUM_CANDIDATES)
+    for node in nodes_of([model.get('train_cfg', {}), model.get('test_cfg', {}) if tiny else {}]):
         if node.get('type') == 'ReproducibleRandomSampler' and node.add_gt_as_proposals:
-            node.num = NUM_ROIS
+            node.num = num_rois
         if 'nms_pre' in node:
-            node.nms_pre = NUM_CANDIDATES
+            node.nms_pre = num_candidates
 
 
 def _shrink_schedule(cfg: Config, sample: Sample) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.processes import call_in_clean_process
+from tests.processes import call_in_clean_processes
 
 
 def import_runtimes():
@@ -20,4 +20,4 @@ def import_runtimes():
 
 
 def test_openvino_and_nncf_report_nothing():
-    call_in_clean_process(import_runtimes)
+    call_in_clean_processes(import_runtimes, ())

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from projects.sample_data.cache import MANIFEST, build_once
+from tests.processes import call_in_clean_processes
 
 
 def write_two_files(folder: Path) -> None:
@@ -102,12 +103,9 @@ def die(folder: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_killed_process_leaves_no_half_folder_and_no_lock(tmp_path, clean_processes):
+def test_a_killed_process_leaves_no_half_folder_and_no_lock(tmp_path):
     root = tmp_path / 'set'
-    process = clean_processes.Process(target=build_once, args=(root, {}, die))
-    process.start()
-    process.join(120)
-    assert process.exitcode == -signal.SIGKILL
+    call_in_clean_processes(build_once, (root, {}, die), exit_code=-signal.SIGKILL)
     assert not root.exists()
     build_once(root, {}, lambda folder: (folder / 'c').touch())
     assert set(contents(root)) == {'c', MANIFEST}
@@ -126,13 +124,8 @@ def build_and_check(root: Path) -> None:
 
 
 @pytest.mark.parametrize('stale', [False, True])
-def test_of_many_processes_one_builds(tmp_path, stale, clean_processes):
+def test_of_many_processes_one_builds(tmp_path, stale):
     if stale:
         build_once(tmp_path / 'set', {'version': 1}, write_two_files)
-    processes = [clean_processes.Process(target=build_and_check, args=[tmp_path / 'set']) for _ in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert [process.exitcode for process in processes] == [0] * 4
+    call_in_clean_processes(build_and_check, *[(tmp_path / 'set',)] * 4)
     assert len(list(tmp_path.glob('built by *'))) == 1

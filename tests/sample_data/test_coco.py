@@ -21,6 +21,7 @@ from projects.sample_data.coco import (
 )
 from projects.sample_data.objects import KINDS
 from projects.sample_data.scenes import compose, paint
+from tests.processes import call_in_clean_processes
 
 COCO_CLASSES = [category['name'] for category in coco_categories(['person'])]
 TRAIN = CocoSplit('annotations/instances_train2017.json', 'train2017', 20)
@@ -252,15 +253,8 @@ def test_interrupted_generation_leaves_the_old_set(tmp_path, monkeypatch):
     assert files(write_coco_sample(tmp_path / 'new', TINY, COCO_CLASSES)) == old
 
 
-def test_two_processes_at_once(tmp_path, clean_processes):
-    processes = [
-        clean_processes.Process(target=write_coco_sample, args=(tmp_path / 'set', TINY, COCO_CLASSES)) for _ in range(2)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert [process.exitcode for process in processes] == [0, 0]
+def test_two_processes_at_once(tmp_path):
+    call_in_clean_processes(write_coco_sample, *[(tmp_path / 'set', TINY, COCO_CLASSES)] * 2)
     assert files(tmp_path / 'set') == files(write_coco_sample(tmp_path / 'alone', TINY, COCO_CLASSES))
 
 

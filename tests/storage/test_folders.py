@@ -6,21 +6,15 @@ from pathlib import Path
 import pytest
 
 from projects.storage.folders import check_folder, replacing_folder, take_place, working_folder
+from tests.processes import call_in_clean_processes
 
 
 def files(root):
     return {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob('*') if path.is_file()}
 
 
-@pytest.fixture
-def in_a_process_that_is_killed(clean_processes):
-    def run(function, *arguments):
-        process = clean_processes.Process(target=function, args=arguments)
-        process.start()
-        process.join(120)
-        assert process.exitcode == -signal.SIGKILL
-
-    return run
+def in_a_process_that_is_killed(function, *arguments):
+    call_in_clean_processes(function, arguments, exit_code=-signal.SIGKILL)
 
 
 def die(*_, **__):
@@ -91,7 +85,7 @@ def killed_while_the_old_one_is_removed(path):
 
 
 @pytest.mark.parametrize('old', [False, True])
-def test_a_process_killed_while_it_writes_leaves_the_old_folder_or_none(tmp_path, old, in_a_process_that_is_killed):
+def test_a_process_killed_while_it_writes_leaves_the_old_folder_or_none(tmp_path, old):
     path = tmp_path / 'set'
     if old:
         path.mkdir()
@@ -107,7 +101,7 @@ def test_a_process_killed_while_it_writes_leaves_the_old_folder_or_none(tmp_path
 
 
 @pytest.mark.parametrize(('which', 'content'), [(1, {'old': 'old'}), (2, None)])
-def test_a_process_killed_between_two_renamings_loses_nothing(tmp_path, which, content, in_a_process_that_is_killed):
+def test_a_process_killed_between_two_renamings_loses_nothing(tmp_path, which, content):
     path = tmp_path / 'set'
     path.mkdir()
     (path / 'old').write_text('old')
@@ -119,7 +113,7 @@ def test_a_process_killed_between_two_renamings_loses_nothing(tmp_path, which, c
     assert files(tmp_path) == {'set/newer': 'newer'}
 
 
-def test_a_process_killed_while_it_removes_the_old_folder_leaves_the_new_one(tmp_path, in_a_process_that_is_killed):
+def test_a_process_killed_while_it_removes_the_old_folder_leaves_the_new_one(tmp_path):
     path = tmp_path / 'set'
     path.mkdir()
     (path / 'old').write_text('old')
@@ -136,7 +130,7 @@ def killed_at_work(path, made_with):
         die()
 
 
-def test_what_an_interrupted_block_left_is_found_by_one_of_the_same_parameters(tmp_path, in_a_process_that_is_killed):
+def test_what_an_interrupted_block_left_is_found_by_one_of_the_same_parameters(tmp_path):
     path, made_with = tmp_path / 'set', {'size': {'tile_px': 256}, 'bands': (1, 2)}
     in_a_process_that_is_killed(killed_at_work, path, made_with)
     with pytest.raises(FileExistsError, match=r'size.tile_px: 256 before, 512 now.*--overwrite'):
@@ -160,7 +154,7 @@ def killed_while_it_discards(path):
         pass
 
 
-def test_half_of_what_was_left_is_never_found(tmp_path, in_a_process_that_is_killed):
+def test_half_of_what_was_left_is_never_found(tmp_path):
     path = tmp_path / 'set'
     in_a_process_that_is_killed(killed_at_work, path, {'tile_px': 256})
     in_a_process_that_is_killed(killed_while_it_discards, path)

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 import projects.training  # noqa: F401 (registers)
+from tests.processes import call_in_clean_processes
 
 ROOT = Path(__file__).parents[2]
 EXTRACTOR = {
@@ -59,18 +60,14 @@ def write_loss(rank, world_size, folder):
     (folder / f'{rank}.txt').write_text(str(sum(sum(values).item() for values in losses.values())))
 
 
-def total_losses(folder, processes, world_size):
+def total_losses(folder, world_size):
     folder.mkdir()
-    started = [processes.Process(target=write_loss, args=(rank, world_size, folder)) for rank in range(world_size)]
-    for process in started:
-        process.start()
-    for process in started:
-        process.join(120)
+    call_in_clean_processes(write_loss, *((rank, world_size, folder) for rank in range(world_size)))
     return [float((folder / f'{rank}.txt').read_text()) for rank in range(world_size)]
 
 
-def test_retinanet_losses_of_two_processes_average_to_that_of_one(tmp_path, clean_processes):
-    (one,) = total_losses(tmp_path / 'one', clean_processes, 1)
-    two = total_losses(tmp_path / 'two', clean_processes, 2)
+def test_retinanet_losses_of_two_processes_average_to_that_of_one(tmp_path):
+    (one,) = total_losses(tmp_path / 'one', 1)
+    two = total_losses(tmp_path / 'two', 2)
     assert abs(two[0] - two[1]) > 0.01 * one  # the images differ in their number of objects
     assert sum(two) / 2 == pytest.approx(one, rel=1e-5)

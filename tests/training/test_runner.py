@@ -13,6 +13,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 
 from projects.training.runner import AtomicLocalBackend, Runner
+from tests.processes import call_in_clean_processes
 
 
 @MODELS.register_module()
@@ -87,13 +88,10 @@ def put_and_die(path):
     AtomicLocalBackend().put(b'new', path)
 
 
-def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path, clean_processes):
+def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path):
     path = tmp_path / 'file'
     path.write_bytes(b'old')
-    process = clean_processes.Process(target=put_and_die, args=[path])
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    call_in_clean_processes(put_and_die, (path,), exit_code=-signal.SIGKILL)
     assert path.read_bytes() == b'old'
 
 
@@ -124,12 +122,10 @@ def put_on_a_full_disk(path, message):
         message.write_text(str(error))
 
 
-def test_a_full_disk_is_reported_and_leaves_the_old_file(tmp_path, tmp_path_factory, clean_processes):
+def test_a_full_disk_is_reported_and_leaves_the_old_file(tmp_path, tmp_path_factory):
     path, message = tmp_path / 'file', tmp_path_factory.mktemp('elsewhere') / 'message'
     path.write_bytes(b'old')
-    process = clean_processes.Process(target=put_on_a_full_disk, args=[path, message])
-    process.start()
-    process.join()
+    call_in_clean_processes(put_on_a_full_disk, (path, message))
     for hint in (f'Cannot write {path} (2.0 MiB)', 'Earlier files are intact', '--resume'):
         assert hint in message.read_text()
     assert path.read_bytes() == b'old'

@@ -13,6 +13,7 @@ from mmseg.evaluation import IoUMetric
 from mmseg.structures import SegDataSample
 
 from projects.building_extraction.evaluation import HeightClassScores
+from tests.processes import call_in_clean_processes
 
 
 def sample(found, labels, ids=None, heights_m=None):
@@ -198,15 +199,10 @@ def work(rank, address, folder):
     torch.distributed.destroy_process_group()
 
 
-def test_several_processes_score_what_one_does(tmp_path, monkeypatch, clean_processes):
+def test_several_processes_score_what_one_does(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     address = f'file://{tmp_path}/meeting'
-    processes = [clean_processes.Process(target=work, args=(rank, address, tmp_path)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
+    call_in_clean_processes(work, *((rank, address, tmp_path) for rank in range(2)))
     alone = evaluate([sample(*HAND), sample([[0, 0]], [[1, 1]], [[1, 1]], [5.0]), sample([[1]], [[0]])])
     for rank in range(2):
         assert json.loads((tmp_path / f'{rank}.json').read_text()) == pytest.approx(alone, nan_ok=True)

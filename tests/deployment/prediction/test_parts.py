@@ -21,7 +21,7 @@ from projects.deployment.prediction.prediction_files import PredictionSettings, 
 from projects.deployment.prediction.rasters.settings import PolygonSettings, RasterSettings
 from projects.deployment.prediction.run import predict_inputs
 from projects.deployment.predictor import Predictor
-from tests.processes import call_in_clean_process, fork
+from tests.processes import call_in_clean_processes, fork
 
 IDENTITY = {'weights': 'abc'}
 PLACE = {'crs': 'EPSG:32633', 'transform': rasterio.Affine(0.5, 0, 5e5, 0, -0.5, 5e6)}
@@ -154,7 +154,7 @@ def contents(folder):
 @pytest.mark.parametrize(('kind', 'seed'), [('buildings', 0), ('classes', 1), ('objects', 2)])
 def test_parts_that_are_killed_give_the_files_of_one_process(tmp_path, kind, seed):
     write_inputs(tmp_path / 'in')
-    call_in_clean_process(kill_and_join, tmp_path, kind, seed)  # not forked from here: GDAL may have threads
+    call_in_clean_processes(kill_and_join, (tmp_path, kind, seed))  # not forked from here: GDAL may have threads
     names = contents(tmp_path / f'taken_over_{kind}_{seed}')
     assert ('polygons/city.gpkg' in names) == (kind != 'classes')
     assert len([name for name in names if name.startswith('overlays/')]) == 12

@@ -23,6 +23,7 @@ from projects.deployment.prediction.rasters.input_rasters import raster_folder
 from projects.deployment.prediction.run import predict_inputs
 from projects.deployment.predictions import Segmentation, resize_segmentation
 from projects.deployment.predictor import Predictor
+from tests.processes import call_in_clean_processes
 
 COLORS = {'mean': (0.0,) * 3, 'std': (1.0,) * 3}
 SEGMENTOR = ModelInfo(SEGMENTATION, ('dark', 'light'), ((0, 0, 200), (250, 200, 0)), **COLORS)
@@ -408,18 +409,13 @@ def take_share(rank, port, folder):
     sys.exit(0 if (report is not None) == (rank == 0) else 3)
 
 
-def test_processes_share_the_images_and_one_merges(tmp_path, clean_processes):
+def test_processes_share_the_images_and_one_merges(tmp_path):
     write_images(tmp_path / 'in', 5)
     run(detect, DETECTOR, tmp_path / 'in', tmp_path / 'one')
     with socket.socket() as server:
         server.bind(('localhost', 0))
         port = server.getsockname()[1]
-    processes = [clean_processes.Process(target=take_share, args=(rank, port, tmp_path)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert [process.exitcode for process in processes] == [0, 0]
+    call_in_clean_processes(take_share, *((rank, port, tmp_path) for rank in range(2)))
     one, two = (results(tmp_path / folder) for folder in ('one', 'two'))
     assert one == two
     files = find_inputs([tmp_path / 'in'])

@@ -17,7 +17,7 @@ from projects.deployment.prediction.rasters.settings import PolygonSettings, Ras
 from projects.deployment.predictor import Predictor
 from projects.geodata.polygons.files import vectorize_raster
 from projects.geodata.polygons.vectorization import VectorizationSettings
-from tests.processes import call_in_clean_process, fork
+from tests.processes import call_in_clean_processes, fork
 
 INFO = ModelInfo(SEGMENTATION, ('ground', 'building'), ((0, 0, 0), (9, 0, 0)), (0, 0, 0), (1, 1, 1), threshold=0.5)
 SETTINGS = RasterSettings(window_px=64, overlap_px=16, probability_dtype='float32')
@@ -105,7 +105,7 @@ def other_processes(tmp_path_factory):
     write_image(folder)
     for name in ('killed', 'shared', 'failed', 'whole'):
         (folder / name).mkdir()
-    call_in_clean_process(work_in_other_processes, folder)  # not forked from here: GDAL may have threads already
+    call_in_clean_processes(work_in_other_processes, (folder,))  # not forked from here: GDAL may have threads already
     return folder
 
 
