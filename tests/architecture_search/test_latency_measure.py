@@ -12,18 +12,8 @@ from projects.deployment.benchmark.timing import Quartiles
 from projects.deployment.predictor import open_predictor
 from projects.training.config import load_config
 from tests.architecture_search.latency_space import SIZE, config_of, small_space
+from tests.narrow import TWO_STAGE
 
-NARROW = {
-    'model.neck.out_channels': 16,
-    'model.rpn_head.in_channels': 16,
-    'model.rpn_head.feat_channels': 16,
-    'model.roi_head.bbox_roi_extractor.out_channels': 16,
-    'model.roi_head.bbox_head.in_channels': 16,
-    'model.roi_head.bbox_head.fc_out_channels': 64,
-    'model.roi_head.mask_roi_extractor.out_channels': 16,
-    'model.roi_head.mask_head.in_channels': 16,
-    'model.roi_head.mask_head.conv_out_channels': 16,
-}
 SMALLEST = small_space().extreme(largest=False)
 
 
@@ -50,7 +40,7 @@ def test_files_are_whole_networks_and_are_timed_together(tmp_path, runtime, suff
 
 
 def test_a_detector_finds_something_to_make_masks_of(tmp_path):
-    cfg = load_config('configs/mixer_window_maskrcnn_coco.py', NARROW)
+    cfg = load_config('configs/mixer_window_maskrcnn_coco.py', TWO_STAGE)
     cfg.model.test_cfg.rpn.max_per_img = 20
     cfg.model.test_cfg.rcnn.max_per_img = 5
     path = graph_file(cfg, tmp_path / 'detector.onnx', 'fp32', SIZE)

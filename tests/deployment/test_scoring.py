@@ -18,24 +18,10 @@ from projects.deployment.scoring import DeployedModel, scores_of
 from projects.sample_data import use_sample
 from projects.training.config import load_config
 from projects.training.launch import set_up
+from tests.narrow import ONE_STAGE, TWO_STAGE
 
-NARROW = {'model.neck.out_channels': 16}
-NARROW_RETINA = {
-    'model.bbox_head.in_channels': 16,
-    'model.bbox_head.feat_channels': 16,
-    'model.bbox_head.stacked_convs': 1,
-}
-NARROW_MASK = {
-    'model.rpn_head.in_channels': 16,
-    'model.rpn_head.feat_channels': 16,
-    'model.roi_head.bbox_roi_extractor.out_channels': 16,
-    'model.roi_head.bbox_head.in_channels': 16,
-    'model.roi_head.bbox_head.fc_out_channels': 32,
-    'model.roi_head.mask_roi_extractor.out_channels': 16,
-    'model.roi_head.mask_head.in_channels': 16,
-    'model.roi_head.mask_head.conv_out_channels': 16,
-    'model.roi_head.mask_head.num_convs': 1,
-}
+NARROW_RETINA = ONE_STAGE | {'model.bbox_head.stacked_convs': 1}
+NARROW_MASK = TWO_STAGE | {'model.roi_head.mask_head.num_convs': 1}
 
 
 def build(config, options=None):
@@ -172,7 +158,7 @@ def test_labels_without_probabilities_have_no_logits(monkeypatch):
 
 
 def test_boxes_are_those_of_mmdet_in_pixels_of_the_image_file(monkeypatch):
-    cfg, network = build('shvit_retinanet_coco', NARROW | NARROW_RETINA)
+    cfg, network = build('shvit_retinanet_coco', NARROW_RETINA)
     confident(network)
     model = deployed(cfg, network, monkeypatch)
     expected, found = both(model, network, DetDataSample, (96, 144), (72, 144), ori_shape=(64, 96))
@@ -190,7 +176,7 @@ def check_instances(expected, found):
 
 
 def test_masks_are_those_of_mmdet(monkeypatch):
-    cfg, network = build('shvit_s1_maskrcnn_coco', NARROW | NARROW_MASK)
+    cfg, network = build('shvit_s1_maskrcnn_coco', NARROW_MASK)
     confident(network)
     model = deployed(cfg, network, monkeypatch)
     expected, found = both(model, network, DetDataSample, (96, 144), ori_shape=(64, 96))
@@ -203,7 +189,7 @@ def test_masks_are_those_of_mmdet(monkeypatch):
 
 @pytest.mark.parametrize('config', ['shvit_retinanet_coco', 'shvit_s1_maskrcnn_coco'])
 def test_an_image_without_detections_has_empty_instances_as_of_mmdet(config, monkeypatch):
-    cfg, network = build(config, NARROW | (NARROW_RETINA if 'retinanet' in config else NARROW_MASK))
+    cfg, network = build(config, NARROW_RETINA if 'retinanet' in config else NARROW_MASK)
     head = network.bbox_head.retina_cls if 'retinanet' in config else network.roi_head.bbox_head.fc_cls
     torch.nn.init.constant_(head.bias, -20.0)
     if 'maskrcnn' in config:
@@ -220,7 +206,7 @@ def test_an_image_without_detections_has_empty_instances_as_of_mmdet(config, mon
 
 
 def test_a_graph_of_fixed_size_and_batch_is_given_what_it_takes(monkeypatch, logged):
-    cfg, network = build('shvit_retinanet_coco', NARROW | NARROW_RETINA)
+    cfg, network = build('shvit_retinanet_coco', NARROW_RETINA)
     info = replace(ModelInfo.from_config(cfg), input_size=(96, 160), batch_size=2)
     model = deployed(cfg, network, monkeypatch, info)
     given = []
@@ -244,7 +230,7 @@ def test_a_graph_of_fixed_size_and_batch_is_given_what_it_takes(monkeypatch, log
 
 
 def test_a_file_of_other_classes_or_another_task_is_refused(monkeypatch):
-    cfg, network = build('shvit_retinanet_coco', NARROW | NARROW_RETINA)
+    cfg, network = build('shvit_retinanet_coco', NARROW_RETINA)
     info = ModelInfo.from_config(cfg)
     with pytest.raises(ValueError, match=r'knows 2 classes \(cat, dog\).* has 80 classes \(person, bicycle'):
         deployed(cfg, network, monkeypatch, replace(info, classes=('cat', 'dog')))
@@ -274,8 +260,8 @@ def test_what_exported_files_cannot_do_is_refused(tmp_path):
 
 @pytest.mark.parametrize('config', ['shvit_fpn_cityscapes', 'buildings/shvit_maskrcnn_scenes'])
 def test_scores_pictures_and_results_are_those_of_mmengines_own_loop(config, tmp_path, monkeypatch):
-    cfg = sampled(config, tmp_path, NARROW | NARROW_MASK if 'maskrcnn' in config else None)
-    _, network = build(config, NARROW | NARROW_MASK if 'maskrcnn' in config else None)
+    cfg = sampled(config, tmp_path, NARROW_MASK if 'maskrcnn' in config else None)
+    _, network = build(config, NARROW_MASK if 'maskrcnn' in config else None)
     if 'maskrcnn' in config:  # it finds buildings everywhere
         network.roi_head.bbox_head.fc_cls.bias.data[0] = 5
         network.roi_head.mask_head.conv_logits.bias.data[:] = 5

@@ -12,30 +12,18 @@ from projects.sample_data import use_sample
 from projects.training import launch
 from projects.training.config import ROOT, load_config
 from projects.training.runner import Runner
+from tests.narrow import ONE_STAGE, TWO_STAGE
 
 SEGMENTOR = ROOT / 'configs' / 'efficientvit_mit_b0_seg_cityscapes.py'
 DETECTOR = ROOT / 'configs' / 'shvit_s1_maskrcnn_coco.py'
-ONE_STAGE = ROOT / 'configs' / 'shvit_retinanet_coco.py'
+RETINA_NET = ROOT / 'configs' / 'shvit_retinanet_coco.py'
 NARROW = {
-    DETECTOR: {
-        'model.neck.out_channels': 16,
-        'model.rpn_head.in_channels': 16,
-        'model.rpn_head.feat_channels': 16,
-        'model.roi_head.bbox_roi_extractor.out_channels': 16,
-        'model.roi_head.bbox_head.in_channels': 16,
-        'model.roi_head.bbox_head.fc_out_channels': 64,
-        'model.roi_head.mask_roi_extractor.out_channels': 16,
-        'model.roi_head.mask_head.in_channels': 16,
-        'model.roi_head.mask_head.conv_out_channels': 16,
+    DETECTOR: TWO_STAGE
+    | {
         'model.test_cfg.rpn.max_per_img': 100,
         'model.test_cfg.rcnn.max_per_img': 20,
     },
-    ONE_STAGE: {
-        'model.backbone.arch': 's1',
-        'model.neck.out_channels': 16,
-        'model.bbox_head.in_channels': 16,
-        'model.bbox_head.feat_channels': 16,
-    },
+    RETINA_NET: ONE_STAGE | {'model.backbone.arch': 's1'},
 }
 
 
@@ -162,7 +150,7 @@ def test_scales_and_flips_are_averaged(segmentor, tmp_path):
 
 
 def test_boxes_are_merged_over_scales_and_flips(load):
-    cfg = load(ONE_STAGE)
+    cfg = load(RETINA_NET)
     runner = Runner.from_cfg(cfg)
     runner.save_checkpoint(cfg.work_dir, 'random.pth', save_optimizer=False, save_param_scheduler=False)
     assert 'coco/bbox_mAP' in launch.test(cfg, f'{cfg.work_dir}/random.pth', augment=True)

@@ -25,26 +25,17 @@ from projects.deployment.runtimes.openvino_session import convert_onnx
 from projects.deployment.runtimes.torch_session import TorchSession
 from projects.deployment.scoring import DeployedModel
 from projects.training.config import load_config
+from tests.narrow import TWO_STAGE
 
-NARROW = {
-    'model.backbone.arch': 's1',
-    'model.backbone.pretrained': False,
-    'model.neck.out_channels': 16,
-    'model.rpn_head.in_channels': 16,
-    'model.rpn_head.feat_channels': 16,
-    'model.roi_head.bbox_roi_extractor.out_channels': 16,
-    'model.roi_head.bbox_head.in_channels': 16,
-    'model.roi_head.bbox_head.fc_out_channels': 64,
-    'model.roi_head.mask_roi_extractor.out_channels': 16,
-    'model.roi_head.mask_head.in_channels': 16,
-    'model.roi_head.mask_head.conv_out_channels': 16,
-    'model.roi_head.offset_head.in_channels': 16,
-}
+NARROW = TWO_STAGE | {'model.backbone.arch': 's1', 'model.backbone.pretrained': False}
+OF_OFFSETS = {'model.roi_head.offset_head.in_channels': 16}
 
 
 @pytest.fixture(scope='module')
 def cfg():
-    cfg = load_config('configs/buildings/shvit_roofoffsets_scenes.py', NARROW)
+    cfg = load_config(
+        'configs/buildings/shvit_roofoffsets_scenes.py', NARROW | {'model.roi_head.offset_head.in_channels': 16}
+    )
     cfg.model.test_cfg.rcnn.update(score_thr=0.0, max_per_img=8)
     cfg.model.test_cfg.rpn.update(nms_pre=50, max_per_img=20)
     return cfg
@@ -146,8 +137,7 @@ def test_eight_bits_say_about_the_same(cfg, model, info, tmp_path):
 
 
 def test_a_detector_without_offsets_has_none():
-    narrow = {option: value for option, value in NARROW.items() if 'offset' not in option}
-    cfg = load_config('configs/buildings/shvit_maskrcnn_scenes.py', narrow)
+    cfg = load_config('configs/buildings/shvit_maskrcnn_scenes.py', NARROW)
     init_default_scope('mmdet')
     graph = build_graph(MODELS.build(cfg.model), ModelInfo.from_config(cfg))
     assert graph.output_names == ('boxes', 'scores', 'labels', 'image_indices', 'masks')

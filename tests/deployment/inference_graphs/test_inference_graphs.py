@@ -21,6 +21,7 @@ from projects.deployment.runtimes.onnxruntime_session import OnnxRuntimeSession
 from projects.deployment.runtimes.openvino_session import OpenVINOSession
 from projects.deployment.runtimes.torch_session import TorchSession
 from projects.training.config import load_config
+from tests.narrow import ONE_STAGE, TWO_STAGE
 
 SIZES = (96, 128), (77, 121)
 LEAVES = {
@@ -44,13 +45,7 @@ NARROW = {
     },
     'Semantic FPN': {'model.backbone.arch': '26m', 'model.backbone.out_indices': (0, 1, 2, 3)},
     'Semantic FPN of MobileViTv2': {'model.backbone.pretrained': False, 'model.backbone.arch': 'mobilevitv2_050'},
-    'RetinaNet': {
-        'model.backbone.pretrained': False,
-        'model.backbone.arch': 'mobilenetv3_small_050',
-        'model.neck.out_channels': 16,
-        'model.bbox_head.in_channels': 16,
-        'model.bbox_head.feat_channels': 16,
-    },
+    'RetinaNet': ONE_STAGE | {'model.backbone.pretrained': False, 'model.backbone.arch': 'mobilenetv3_small_050'},
     'RTMDet': {
         'model.backbone.pretrained': False,
         'model.backbone.arch': 'b0',
@@ -64,19 +59,11 @@ NARROW = {
         'model.decode_head.in_channels': [32, 64, 128, 256],
         'model.decode_head.channels': 32,
     },
-    'Mask R-CNN': {
-        'model.rpn_head.in_channels': 16,
-        'model.rpn_head.feat_channels': 16,
-        'model.roi_head.bbox_roi_extractor.out_channels': 16,
-        'model.roi_head.bbox_head.in_channels': 16,
-        'model.roi_head.bbox_head.fc_out_channels': 64,
-        'model.roi_head.mask_roi_extractor.out_channels': 16,
-        'model.roi_head.mask_head.in_channels': 16,
-        'model.roi_head.mask_head.conv_out_channels': 16,
+    'Mask R-CNN': TWO_STAGE
+    | {
         'model.test_cfg.rpn.max_per_img': 60,
         'model.test_cfg.rcnn.max_per_img': 12,
         'model.backbone.pretrained': False,
-        'model.neck.out_channels': 16,
     },
 }
 

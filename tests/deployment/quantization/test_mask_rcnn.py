@@ -19,22 +19,14 @@ from projects.deployment.quantization.settings import QuantizationSettings
 from projects.deployment.runtimes.onnxruntime_session import OnnxRuntimeSession
 from projects.deployment.runtimes.openvino_session import OpenVINOSession
 from projects.training.config import load_config
+from tests.narrow import TWO_STAGE
 
 from .tiny import pictures
 
 SIZE = 64, 96
-NARROW = {
+NARROW = TWO_STAGE | {
     'model.backbone.arch': 's1',
     'model.backbone.pretrained': False,
-    'model.neck.out_channels': 16,
-    'model.rpn_head.in_channels': 16,
-    'model.rpn_head.feat_channels': 16,
-    'model.roi_head.bbox_roi_extractor.out_channels': 16,
-    'model.roi_head.bbox_head.in_channels': 16,
-    'model.roi_head.bbox_head.fc_out_channels': 64,
-    'model.roi_head.mask_roi_extractor.out_channels': 16,
-    'model.roi_head.mask_head.in_channels': 16,
-    'model.roi_head.mask_head.conv_out_channels': 16,
     'model.test_cfg.rpn.max_per_img': 40,
     'model.test_cfg.rcnn.max_per_img': 10,
     'model.test_cfg.rcnn.score_thr': 0.001,
