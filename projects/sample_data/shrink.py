@@ -15,7 +15,7 @@ from .samples import SAMPLES, Sample, sample_kind
 SAMPLE_ROOT = Path(__file__).resolve().parents[2] / 'data' / 'sample'
 NUM_ROIS = 64  # per image, of which at most a quarter are positives; 512 in the recipes, and most of a step's time
 NUM_CANDIDATES = 500  # boxes per level that the RPN compares; 2000 in the recipes
-TINY_ROIS, TINY_CANDIDATES = 8, 50  # the same where nothing is learnt, when testing as well
+TINY_ROIS, TINY_CANDIDATES = 8, 50  # the same where nothing is learnt
 MAX_LEARNING_RATE = 1e-3
 KEEP_MIB = 64  # of decoded files, which is all of a sample
 KEEPING = ('LoadImage', 'LoadSegmentation', 'LoadAerialImage', 'LoadBuildingMask')
@@ -101,7 +101,7 @@ def _shrink_model(model: ConfigDict, tiny: bool) -> None:
     installed = backbone.get('pretrained') is True and backbone.type == 'TimmBackbone' and has_installed(backbone.arch)
     backbone.update(pretrained=installed, norm_eval=False)
     num_rois, num_candidates = (TINY_ROIS, TINY_CANDIDATES) if tiny else (NUM_ROIS, NUM_CANDIDATES)
-    for node in nodes_of([model.get('train_cfg', {}), model.get('test_cfg', {}) if tiny else {}]):
+    for node in nodes_of(model.get('train_cfg', {})):
         if node.get('type') == 'ReproducibleRandomSampler' and node.add_gt_as_proposals:
             node.num = num_rois
         if 'nms_pre' in node:

@@ -319,7 +319,8 @@ def test_tiny_coco_trains_for_one_step(tmp_path):
     assert {annotation['image_id'] for annotation in content['annotations']} == {i['id'] for i in content['images']}
     assert cfg.train_dataloader.dataset.pipeline[1].scale == (107, 64)
     assert cfg.train_cfg.max_epochs == 1
-    assert (cfg.model.train_cfg.rcnn.sampler.num, cfg.model.test_cfg.rpn.nms_pre) == (8, 50)
+    limits = cfg.model.train_cfg
+    assert (limits.rpn.sampler.num, limits.rcnn.sampler.num, limits.rpn_proposal.nms_pre) == (256, 8, 50)
 
 
 @pytest.mark.parametrize(('recipe', 'sample'), [(1e-4, 3e-4), (5e-4, 5e-4), (4e-3, 1e-3)])
