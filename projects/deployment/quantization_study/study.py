@@ -47,6 +47,7 @@ FAILED = 'failed.json'
 MEASUREMENTS, LATENCIES, FILES, RUNS, CONFIGS = 'measurements', 'latencies', 'files', 'runs', 'configs'
 ROUNDS = 15  # of the timing
 SQNR_IMAGES = 16
+EXAMPLES = 8  # test images on which the runtime is compared with the simulation
 FLOAT_CANDIDATE = Candidate(FLOAT, 32)
 
 
@@ -182,7 +183,9 @@ class _Trained:
     @cached_property
     def subject(self) -> Subject:
         """The network."""
-        return Subject(self.data.cfg, self.checkpoint, self.data.test[0].pixels[None])
+        images = [image.pixels[None] for image in self.data.test]
+        examples = [image for image in images if image.shape == images[0].shape][:EXAMPLES]
+        return Subject(self.data.cfg, self.checkpoint, examples)
 
     @cached_property
     def float_file(self) -> Path:

@@ -36,7 +36,6 @@ from .records import FLOAT, NNCF, Candidate, Details
 
 PRECISION = 'fp32'  # of all that is not quantised, for all candidates
 NOISE = 1e-6  # relative to each output of a convolution, as rounding in another order makes
-NOISE_DRAWS = 8  # one may move no value across a boundary of its grid, or one that moves many
 
 
 @dataclass
@@ -58,18 +57,19 @@ class Subject:
     Args:
         cfg: Its config.
         checkpoint: Of the whole model.
-        example: An image, (1, H, W, 3) uint8 RGB, to whose size its graph is fixed.
+        examples: Images, (1, H, W, 3) uint8 RGB, all of the size to which its graph is fixed. Several, since on one
+            of them noise may move no value across a boundary of its grid, or one that moves many.
     """
 
-    def __init__(self, cfg: Config, checkpoint: Path, example: np.ndarray) -> None:
-        info, image_size = ModelInfo.from_config(cfg), (example.shape[1], example.shape[2])
+    def __init__(self, cfg: Config, checkpoint: Path, examples: Sequence[np.ndarray]) -> None:
+        info, image_size = ModelInfo.from_config(cfg), (examples[0].shape[1], examples[0].shape[2])
         output = 'labels' if info.is_segmentor else info.output
         self.info = dataclasses.replace(info, input_size=image_size, batch_size=1, output=output)
         model = load_model(cfg, checkpoint)
         if hasattr(model.backbone, 'fuse'):
             model.backbone.fuse()
         self.graph = build_graph(model, self.info)
-        self.image_size, self.example = image_size, example
+        self.image_size, self.examples = image_size, examples
 
     def quantize(self, candidate: Candidate, images: Sequence[NamedImage], file: Path, work: Path | None) -> Quantized:
         """Quantise, and write the file if a runtime can execute it.
@@ -102,7 +102,7 @@ class Subject:
         return Quantized(graph, search_s)
 
     def details(self, quantized: Quantized, file: Path | None) -> Details:
-        """What is measured once for each candidate, on the example.
+        """What is measured once for each candidate, on the examples.
 
         Args:
             quantized: The candidate.
@@ -128,36 +128,46 @@ class Subject:
 
     @cached_property
     def _float_scheme(self) -> Scheme:
-        sites, _, unknown = find_sites(copy.deepcopy(self.graph), torch.from_numpy(self.example))
+        sites, _, unknown = find_sites(copy.deepcopy(self.graph), torch.from_numpy(self.examples[0]))
         return Scheme(FLOAT, 32, EXECUTABLE, sites, unknown=unknown)
 
     def _runtime_difference(self, quantized: QuantizedGraph, folder: Path) -> float:
-        images = torch.from_numpy(self.example)
-        heads = HeadsOfRegions(quantized, self.graph.regions(images), images).eval()  # as the exporter leaves it
-        with tempfile.TemporaryDirectory(dir=folder) as temporary, torch.no_grad():
-            path = Path(temporary, 'heads.onnx')
-            write_onnx(heads, self.info, path, self.image_size)
-            simulated = dict(zip(heads.output_names, heads(images), strict=True))
-            return relative_difference(OpenVINOSession(path, PRECISION)(self.example), _arrays(simulated))
+        """Mean difference of the heads' outputs between the runtime and the simulation."""
+        differences: list[float] = []
+        session = None
+        for example in self.examples:
+            images = torch.from_numpy(example)
+            regions = self.graph.regions(images)
+            heads = HeadsOfRegions(quantized, regions, images).eval()  # as the exporter leaves it
+            with tempfile.TemporaryDirectory(dir=folder) as temporary, torch.no_grad():
+                if session is None or regions is not None:  # regions are constants of a file
+                    path = Path(temporary, 'heads.onnx')
+                    write_onnx(heads, self.info, path, self.image_size)
+                    session = OpenVINOSession(path, PRECISION)
+                simulated = dict(zip(heads.output_names, heads(images), strict=True))
+            differences.append(relative_difference(session(example), _arrays(simulated)))
+        return float(np.mean(differences))
 
     def _floor(self, quantized: QuantizedGraph) -> float:
         """Mean difference of the heads' outputs that rounding noise makes in the simulation."""
-        images = torch.from_numpy(self.example)
-        regions = self.graph.regions(images)
-        exact = _arrays(quantized.head_outputs(images, regions))
         generator = torch.Generator().manual_seed(0)
 
         def disturb(_: nn.Module, __: Any, output: Tensor) -> Tensor:
             return output * (1 + NOISE * torch.randn(output.shape, generator=generator))
 
         layers = [module for module in quantized.graph.modules() if isinstance(module, nn.Conv2d)]
-        hooks = [layer.register_forward_hook(disturb) for layer in layers]
-        try:
-            disturbed = [_arrays(quantized.head_outputs(images, regions)) for _ in range(NOISE_DRAWS)]
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return float(np.mean([relative_difference(one, exact) for one in disturbed]))
+        differences: list[float] = []
+        for images in map(torch.from_numpy, self.examples):
+            regions = self.graph.regions(images)
+            exact = _arrays(quantized.head_outputs(images, regions))
+            hooks = [layer.register_forward_hook(disturb) for layer in layers]
+            try:
+                disturbed = _arrays(quantized.head_outputs(images, regions))
+            finally:
+                for hook in hooks:
+                    hook.remove()
+            differences.append(relative_difference(disturbed, exact))
+        return float(np.mean(differences))
 
 
 def _arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
