@@ -24,7 +24,7 @@ MEANING = (
     'Fidelity is how far a quantised network says what it says in float: AP against its own boxes of a score of at '
     'least 0.3, or equal pixels. Labels: box AP or mIoU on the same images. SQNR is the mean over the outputs of the '
     'heads, in the simulation. Runtime and floor: mean relative difference of the outputs of the heads between runtime '
-    'and simulation, and what rounding noise of 1e-6 after convolutions does within the simulation, on one image. '
+    'and simulation, and what rounding noise of 1e-6 after convolutions does within the simulation, on eight images. '
     'Everything but rows marked "simulated" was executed by OpenVINO; what is not in int8 is computed in fp32.'
 )
 RESTRICTED = (
