@@ -1,5 +1,6 @@
 """Any config on a small generated data set: `--sample`."""
 
+import math
 import re
 from pathlib import Path
 
@@ -17,6 +18,7 @@ NUM_ROIS = 64  # per image, of which at most a quarter are positives; 512 in the
 NUM_CANDIDATES = 500  # boxes per level that the RPN compares; 2000 in the recipes
 TINY_ROIS, TINY_CANDIDATES = 8, 50  # the same where nothing is learnt
 MAX_LEARNING_RATE = 1e-3
+CHECKPOINTS = 4  # of a training that counts iterations
 KEEP_MIB = 64  # of decoded files, which is all of a sample
 KEEPING = ('LoadImage', 'LoadSegmentation', 'LoadAerialImage', 'LoadBuildingMask')
 TRAINED_HERE = re.compile(r'(work_dirs/[^/]+)/(epoch|iter)_\d+\.pth')
@@ -119,7 +121,7 @@ def _shrink_schedule(cfg: Config, sample: Sample) -> None:
     cfg.param_scheduler = [warm_up] if gradual else [warm_up, fall]  # the last part learns as fast as the first
     cfg.train_cfg.update({'max_epochs' if by_epoch else 'max_iters': length, 'val_interval': length})
     if not by_epoch:
-        cfg.default_hooks.checkpoint.interval = length
+        cfg.default_hooks.checkpoint.interval = math.ceil(length / CHECKPOINTS)
     cfg.default_hooks.logger.interval = 10
     cfg.train_dataloader.batch_size = sample.batch_size
     cfg.merge_from_dict({'auto_scale_lr.base_batch_size': sample.batch_size})

@@ -15,7 +15,7 @@ def length_of(cfg: Config) -> int:
 def set_length(cfg: Config, length: int) -> None:
     """Make a config train for longer or shorter, its learning rates falling to the end all the same.
 
-    It is scored once, after training, and keeps its last checkpoint.
+    It is scored once, after training, and keeps its last checkpoint, which is written as often as before.
 
     Args:
         cfg: Changed in place.
@@ -29,8 +29,8 @@ def set_length(cfg: Config, length: int) -> None:
     factor = length / length_of(cfg)
     unit = 'max_epochs' if 'max_epochs' in cfg.train_cfg else 'max_iters'
     cfg.train_cfg.update({unit: length, 'val_interval': length})
-    if cfg.default_hooks.get('checkpoint'):
-        cfg.default_hooks.checkpoint.update(interval=length, max_keep_ckpts=1)
+    if hook := cfg.default_hooks.get('checkpoint'):
+        hook.update(interval=min(hook.get('interval', length), length), max_keep_ckpts=1)
     if gradual := cfg.default_hooks.get('gradual'):
         gradual.phase_iters = _scaled(gradual.phase_iters, factor)
     for scheduler in cfg.get('param_scheduler') or []:

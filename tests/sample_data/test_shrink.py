@@ -183,7 +183,7 @@ def test_the_full_sample_has_sizes_of_its_own(name, tmp_path, request, monkeypat
     sample = SAMPLES[cfg.train_dataloader.dataset.type]
     assert cfg.train_cfg.max_iters == cfg.train_cfg.val_interval == sample.length >= 100
     assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == sample.batch_size
-    assert cfg.default_hooks.checkpoint.interval == sample.length
+    assert cfg.default_hooks.checkpoint.interval == sample.length / 4  # so much is lost where a training is killed
     assert cfg.default_hooks.visualization.type == 'PredictionPictures'
     assert cfg.custom_hooks
     assert cfg.work_dir == 'work_dirs/mine_ade20k_sample'

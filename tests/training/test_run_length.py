@@ -15,6 +15,14 @@ def test_a_schedule_keeps_its_shape():
     assert (fall.begin, fall.end, fall.T_max) == (10, 400, 390)
 
 
+def test_checkpoints_of_a_shorter_training_are_as_frequent_as_before():
+    cfg = load_config('configs/shvit_fpn_ade20k.py')
+    interval = cfg.default_hooks.checkpoint.interval
+    set_length(cfg, 3 * interval)
+    assert (cfg.default_hooks.checkpoint.interval, cfg.default_hooks.checkpoint.max_keep_ckpts) == (interval, 1)
+    assert cfg.train_cfg.val_interval == 3 * interval
+
+
 def test_epochs_and_milestones():
     cfg = load_config('configs/shvit_maskrcnn_coco.py')
     set_length(cfg, 24)

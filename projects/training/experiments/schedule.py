@@ -239,12 +239,14 @@ def modules_of(runs: Sequence[Run]) -> list[str]:
 
 
 def _keep_error(folder: Path, exitcode: int) -> str:
-    """Write the end of a failed run's output to `error.txt`; returns its last line."""
+    """Write the end of a failed run's output to `error.txt`; returns its last line, or which signal killed it."""
     console = folder / CONSOLE
     lines = console.read_text(errors='replace').splitlines()[-ERROR_LINES:] if console.is_file() else []
     how = f'killed by signal {signal.Signals(-exitcode).name}' if exitcode < 0 else f'exit status {exitcode}'
+    if exitcode == -signal.SIGKILL:
+        how += ', as Linux does where memory runs out; the same command goes on from its last checkpoint'
     put_text('\n'.join([how, *lines, '']), str(folder / ERROR))
-    return next((line for line in reversed(lines) if line.strip()), how)
+    return how if exitcode < 0 else next((line for line in reversed(lines) if line.strip()), how)
 
 
 def _stop(processes: Collection[BaseProcess]) -> None:

@@ -204,7 +204,9 @@ def test_an_interrupted_study_ends_its_runs(tmp_path, monkeypatch, start_as):
 
 def test_a_killed_run_says_by_which_signal(tmp_path, start_as):
     start_as(killed)
-    assert schedule.run_all([run('a')], tmp_path, 1).failed == {'a': 'killed by signal SIGKILL'}
+    reason = schedule.run_all([run('a')], tmp_path, 1).failed['a']
+    assert reason.startswith('killed by signal SIGKILL, as Linux does where memory runs out')
+    assert (tmp_path / 'a' / 'error.txt').read_text().splitlines()[0] == reason
 
 
 def test_gpus_are_those_that_the_environment_allows(monkeypatch):
