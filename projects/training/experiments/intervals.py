@@ -29,11 +29,11 @@ def summarize(values: Iterable[float | None]) -> Spread:
 
 
 class Interval(NamedTuple):
-    """Where a mean difference may lie.
+    """Where a mean difference, or another figure, may lie.
 
     Attributes:
         n: Replicates in which there is one.
-        mean: Of them.
+        mean: Of them, or the figure.
         low: Of the interval of `LEVEL`; None where nothing tells.
         high: Likewise.
         p: Of no difference at all, two-sided; likewise.
@@ -78,12 +78,7 @@ def draw_anew(sizes: Sequence[int], draws: int, seed: int = 0) -> list[tuple[np.
 
 
 def student_interval(observed: np.ndarray, drawn: np.ndarray) -> Interval | None:
-    """The interval of a mean over few replicates.
-
-    It is that of Student's t with R - 1 degrees of freedom on the bootstrap's standard error, which is widened by
-    sqrt(R / (R - 1)): a percentile interval of five replicates is too narrow (Hesterberg 2015, arXiv 1411.5279,
-    sections 3 and 5: the bootstrap of a small sample divides by R instead of R - 1, and has normal instead of t
-    quantiles).
+    """The interval of a mean over few replicates, see `interval_about`.
 
     Args:
         observed: (R,) of each replicate; NaN where there is none.
@@ -93,17 +88,31 @@ def student_interval(observed: np.ndarray, drawn: np.ndarray) -> Interval | None
         Without limits if there is but one replicate, or nothing was drawn; None if there is none.
     """
     observed = observed[~np.isnan(observed)]
-    n = len(observed)
-    if not n:
-        return None
-    mean = float(observed.mean())
-    means = mean_of_known(drawn)
-    if n < 2 or len(means) < 2:
-        return Interval(n, mean)
-    error = float(means.std(ddof=1)) * math.sqrt(n / (n - 1))
+    return interval_about(float(observed.mean()), mean_of_known(drawn), len(observed)) if len(observed) else None
+
+
+def interval_about(figure: float, drawn: np.ndarray, n: int) -> Interval:
+    """The interval of a figure of few replicates.
+
+    It is that of Student's t with R - 1 degrees of freedom on the bootstrap's standard error, which is widened by
+    sqrt(R / (R - 1)): a percentile interval of five replicates is too narrow (Hesterberg 2015, arXiv 1411.5279,
+    sections 3 and 5: the bootstrap of a small sample divides by R instead of R - 1, and has normal instead of t
+    quantiles).
+
+    Args:
+        figure: Of the replicates as they are.
+        drawn: (draws,) Of those that `draw_anew` drew.
+        n: Replicates, R.
+
+    Returns:
+        Without limits if there is but one replicate, or nothing was drawn.
+    """
+    if n < 2 or len(drawn) < 2:
+        return Interval(n, figure)
+    error = float(drawn.std(ddof=1)) * math.sqrt(n / (n - 1))
     half = error * float(student_t.ppf((1 + LEVEL) / 2, n - 1))
-    p = float(2 * student_t.sf(abs(mean) / error, n - 1)) if error else float(mean == 0)
-    return Interval(n, mean, mean - half, mean + half, p)
+    p = float(2 * student_t.sf(abs(figure) / error, n - 1)) if error else float(figure == 0)
+    return Interval(n, figure, figure - half, figure + half, p)
 
 
 def mean_of_known(values: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from projects.geodata.vector_files import geopandas, write_polygons
 from projects.reporting.number_format import NOTHING, fixed
 from projects.reporting.progress import track
 from projects.reporting.tables import Table
+from projects.training.experiments.intervals import Interval, draw_anew, interval_about
 
 from ...height_classes import HeightClasses
 from .align import align
@@ -35,6 +36,7 @@ SHIFTS_M = (3.0, 6.0)  # between which the length of a shift is drawn
 KNOWN_HEIGHTS = 10
 MIN_SINGLE = 20  # buildings of one tier in a scene
 TRIED = 200
+DRAWS = 4000
 SEEN = 0.5
 INVENTED_CRS = 'EPSG:32633'
 LOW, TOWERS = 'low-rise', 'towers'
@@ -232,8 +234,21 @@ def check_all(footprints: str, height_column: str | None) -> list[tuple[Scene, S
     return list(track(check(city), 'Checking scenes', len(SCENES)))
 
 
+def near_of_all(scores: list[SceneScore]) -> Interval:
+    """Share of the buildings of several scenes that is near, and where that of all such scenes may lie.
+
+    Scenes are drawn anew, and of each its buildings: those of one scene are right or wrong together.
+    """
+    near = [np.arange(score.buildings) < round(score.near * score.buildings) for score in scores]
+    counts = np.empty((DRAWS, len(scores), 2))
+    for own, (places, often) in zip(near, draw_anew([*map(len, near)], DRAWS), strict=True):
+        counts[places] = np.stack([often @ own, often.sum(axis=1)], axis=1)
+    right, buildings = counts.sum(axis=1).T
+    return interval_about(float(np.concatenate(near).mean()), right / buildings, len(scores))
+
+
 def check_table(scores: list[tuple[Scene, SceneScore]]) -> Table:
-    """One row for each scene, and one for all buildings of an area and jitter."""
+    """One row for each scene, and one for all buildings of an area and jitter, with its interval."""
     columns = [
         'area', 'm/px', 'angle', 'jitter m', 'buildings', 'before m', 'median m', 'within 1.5 m', 'surer half',
         'roof seen', 'of these', 'direction off', 'height error m', 'class right', 'told', 'by shadow m', 'class right',
@@ -251,10 +266,15 @@ def check_table(scores: list[tuple[Scene, SceneScore]]) -> Table:
         ])  # fmt: skip
     for area, jitter_m in dict.fromkeys((scene.area, scene.jitter_m) for scene, _ in scores):
         own = [score for scene, score in scores if (scene.area, scene.jitter_m) == (area, jitter_m)]
-        near = np.average([score.near for score in own], weights=[score.buildings for score in own])
         rows.append([f'all {area}', '', '', f'{jitter_m:g}', str(sum(score.buildings for score in own)), '', '',
-                     f'{near:.0%}', *[''] * (len(columns) - 8)])  # fmt: skip
+                     _share(near_of_all(own)), *[''] * (len(columns) - 8)])  # fmt: skip
     return Table('', columns, rows, numeric=columns[1:])
+
+
+def _share(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return f'{interval.mean:.0%}'
+    return f'{interval.mean:.0%} ({max(interval.low, 0):.0%}–{min(interval.high, 1):.0%})'
 
 
 def _height_cells(error_m: float, right: float, told: float = 1.0) -> list[str]:

@@ -1,9 +1,11 @@
 """The check measures what it says, on a small scene of an invented city."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from projects.building_extraction.misalignment.alignment.aligned_labels import BY_LEAN
 from projects.building_extraction.misalignment.alignment.check import (
@@ -13,6 +15,7 @@ from projects.building_extraction.misalignment.alignment.check import (
     _score_heights,
     check_scene,
     check_table,
+    near_of_all,
 )
 from projects.city_scenes.procedural_city import procedural_city
 
@@ -26,6 +29,18 @@ def test_heights_are_those_of_the_labels_that_are_left():
 def test_the_control_is_the_median_height_of_all():
     assert _score_guess(np.array([6.0, 8.0, 9.0, 20.0])) == (1.5, 0.75)  # 8.5 m: 2.5, 0.5, 0.5 and 11.5 m off
     assert np.isnan(_score_guess(np.array([]))).all()
+
+
+def test_the_interval_of_a_share_is_that_of_scenes_not_of_buildings():
+    scores = [SimpleNamespace(buildings=2000, near=near) for near in (0.4, 0.6, 0.4, 0.6)]
+    interval = near_of_all(scores)
+    assert interval.mean == pytest.approx(0.5)
+    half = 3.182 * 0.1 / np.sqrt(3)  # Student's t with 3 degrees of freedom; 0.1153 is the deviation of four scenes
+    assert interval.high - 0.5 == pytest.approx(half, rel=0.05)
+    assert 0.5 - interval.low == pytest.approx(half, rel=0.05)
+    weighed = near_of_all([SimpleNamespace(buildings=300, near=0.5), SimpleNamespace(buildings=100, near=1.0)])
+    assert weighed.mean == pytest.approx(0.625)
+    assert near_of_all(scores[:1]).low is None
 
 
 def test_a_scene_is_scored():
@@ -43,4 +58,4 @@ def test_a_scene_is_scored():
     assert row[:4] == ['low-rise', '0.6', '25°', '0']
     assert total[0] == 'all low-rise'
     assert total[4] == str(4 * score.buildings)
-    assert total[7] == '62%'  # (1 + 3 x 0.5) / 4
+    assert total[7].startswith('62% (')  # (1 + 3 x 0.5) / 4
