@@ -1,9 +1,11 @@
 """What the command line changes of validation reaches what the config file copied from it."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from projects.training import config
 from projects.training.config import ROOT, load_config, read_config
 from projects.training.config_copies import with_copies
 
@@ -95,7 +97,8 @@ def test_validation_that_is_switched_off_leaves_the_test():
 
 
 @pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
-def test_every_config_tests_at_the_size_of_its_validation(path):
+def test_every_config_tests_at_the_size_of_its_validation(path, monkeypatch):
+    monkeypatch.setattr(config, 'read_config', cache(config.read_config))  # once for both
     cfg = load_config(path)
     pipelines = [cfg[f'{split}_dataloader'].dataset.pipeline for split in ('val', 'test')]
     assert pipelines[0] == pipelines[1]
