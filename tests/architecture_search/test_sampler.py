@@ -1,4 +1,5 @@
 import math
+from itertools import product
 
 import numpy as np
 import optuna
@@ -62,7 +63,8 @@ def test_seeds_and_samplers_differ(grow, tmp_path):
 
 
 def test_a_search_comes_close_to_the_front_that_chance_does_not_reach(grow, tmp_path):
-    everything = [analytic(grow.at(index)) for index in range(len(grow))]
+    points = (dict(zip(grow.choices, values, strict=True)) for values in product(*grow.choices.values()))
+    everything = [analytic(point) for point in points]
 
     def volume(told):
         return hypervolume([(one.latency_ms, one.utility) for one in told if not one.excess], LIMIT_MS)
