@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_api
 
-from projects.pixels.run_lengths import encode_part
+from projects.pixels.run_lengths import encode_masks, encode_parts
 
 from .annotation_masks import encloses_area, mask_box, run_lengths
 
@@ -143,7 +143,7 @@ def _read_label_studio(tasks: list[dict[str, Any]]) -> tuple[dict[str, Any], Cou
                 found.add_object(image, labels[0], [corners])
             elif kind == 'brushlabels':
                 mask = decode_brush(value['rle']).reshape(height, width, 4)[..., 3] > 0
-                found.add_object(image, labels[0], encode_part(mask, 0, 0, (height, width)))
+                found.add_object(image, labels[0], encode_masks(mask[None])[0])
             else:
                 found.skipped[f'regions of the type {kind!r}'] += 1
     return found.to_coco(), found.skipped
@@ -216,7 +216,8 @@ def _cvat_mask(shape: ElementTree.Element, image: dict[str, Any]) -> dict[str, A
     left, top, width, height = (int(float(shape.attrib[key])) for key in ('left', 'top', 'width', 'height'))
     counts = [int(count) for count in shape.attrib['rle'].split(',')]
     part = np.repeat(np.arange(len(counts)) % 2, counts).reshape(height, width)
-    return encode_part(part, top, left, (image['height'], image['width']))
+    place = slice(top, top + height), slice(left, left + width)
+    return encode_parts([(*place, part)], (image['height'], image['width']))[0]
 
 
 def _corners(left: float, top: float, width: float, height: float, turn_deg: float, around_center: bool) -> list[float]:

@@ -1,9 +1,10 @@
 """COCO evaluation in C++."""
 
 import contextlib
+import gc
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from mmengine.registry import METRICS
+from pycocotools import mask as coco_masks
 from torch import Tensor
 
 from projects.pixels.run_lengths import encode_masks
@@ -23,6 +25,18 @@ from projects.storage.atomic_files import write_file
 from .annotation_findings import Findings
 from .annotations import category_ids, read_annotations
 from .score_line import SUMMARY, TITLES, describe_scores
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Without looking for cycles, of which there are none, through all objects of a process at every 700 new ones."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @METRICS.register_module()
@@ -56,6 +70,7 @@ class CocoScores(BaseMetric):
         unknown = sorted(set(self.kinds) - set(TITLES))
         if unknown:
             raise ValueError(f'metric {unknown} is unknown; known: {sorted(TITLES)}')
+        self.ann_file = ann_file
         self.classwise = classwise
         self.outfile_prefix = outfile_prefix
         if outfile_prefix is not None:
@@ -66,7 +81,11 @@ class CocoScores(BaseMetric):
             if findings.num_annotations:
                 raise ValueError(message)
             say_once(message)  # detections can be written for images whose objects are unknown
-        self.ground_truth = COCO(content)
+        copies = [{**annotation} for annotation in content['annotations']]  # the data set may hold these very records
+        self.ground_truth = COCO(content | {'annotations': copies})
+        if 'segm' in self.kinds:
+            for annotation in self.ground_truth.anns.values():
+                annotation['segmentation'] = self.ground_truth.annToRLE(annotation)
 
     @classmethod
     def output_options(cls, out: str) -> dict[str, str]:
@@ -83,13 +102,14 @@ class CocoScores(BaseMetric):
             number = 0 if sample.get('unreadable') else len(predicted['scores'])
             boxes = predicted['bboxes'][:number].double().cpu().numpy().copy()
             boxes[:, 2:] -= boxes[:, :2]
-            result = {'image_id': sample['img_id'], 'bbox': boxes.tolist()}
+            result = {'image_id': sample['img_id'], 'bbox': boxes}
             result['score'] = predicted['scores'][:number].tolist()
             result['label'] = predicted['labels'][:number].tolist()
             if 'segm' in self.kinds:
                 result['segm'] = _encode(predicted['masks'][:number])
             self.results.append(result)
 
+    @_without_collection()
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Score the detections of all images.
 
@@ -102,6 +122,8 @@ class CocoScores(BaseMetric):
         logger = MMLogger.get_current_instance()
         classes = self.dataset_meta['classes']
         self.cat_ids = category_ids(self.ground_truth.dataset, classes)
+        if unknown := {result['image_id'] for result in results} - set(self.ground_truth.imgs):
+            raise ValueError(f'{self.ann_file} lacks images of the data set, such as id {min(unknown)}; name its file')
         scores: dict[str, float] = {}
         for kind in self.kinds:
             detections = self._detections(results, kind)
@@ -120,9 +142,8 @@ class CocoScores(BaseMetric):
         field = {'bbox': 'bbox', 'segm': 'segmentation'}[kind]
         detections = []
         for result in results:
-            for label, score, shape in zip(result['label'], result['score'], result[kind], strict=True):
-                if kind == 'segm' and isinstance(shape['counts'], bytes):
-                    shape['counts'] = shape['counts'].decode()
+            shapes = result[kind] if kind == 'segm' else result[kind].tolist()
+            for label, score, shape in zip(result['label'], result['score'], shapes, strict=True):
                 detections.append(
                     {
                         'image_id': result['image_id'],
@@ -148,13 +169,41 @@ class CocoScores(BaseMetric):
         write_file(path, json.dumps(written))
 
     def _evaluate(self, kind: str, detections: list[dict]) -> COCOeval_faster:
+        found = COCO()
+        if kind == 'segm':
+            areas = [float(coco_masks.area(one['segmentation'])) for one in detections]
+        else:
+            areas = [one['bbox'][2] * one['bbox'][3] for one in detections]
+        for number, (detection, area) in enumerate(zip(detections, areas, strict=True), 1):
+            detection.update(id=number, area=area, iscrowd=0)
+        found.dataset = self.ground_truth.dataset | {'annotations': detections}
+        found.createIndex()
         with contextlib.redirect_stdout(io.StringIO()):
-            evaluation = COCOeval_faster(self.ground_truth, self.ground_truth.loadRes(detections), iouType=kind)
+            evaluation = _Evaluation(self.ground_truth, found, iouType=kind)
             evaluation.params.catIds = self.cat_ids
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
         return evaluation
+
+
+class _Evaluation(COCOeval_faster):
+    """Overlaps of masks by pycocotools from run lengths as they are; faster-coco-eval makes others of each before."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.compute_rle = False
+
+    def computeIoU(self, imgId: int, catId: int) -> Any:  # noqa: N802, N803 (of the base)
+        """(detections by score, objects) of an image and a class."""
+        if self.params.iouType == 'bbox':
+            return super().computeIoU(imgId, catId)
+        objects, found = (
+            data.get_instances([imgId], [catId], True)[0][0] for data in (self.gt_dataset, self.dt_dataset)
+        )
+        found = sorted(found, key=lambda one: -one['score'])[: self.params.maxDets[-1]]
+        codes = ([one['segmentation'] for one in many] for many in (found, objects))
+        return coco_masks.iou(*codes, [one['iscrowd'] for one in objects])
 
 
 def _encode(masks: Any) -> list[dict]:

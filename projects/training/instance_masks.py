@@ -9,7 +9,7 @@ from mmdet.datasets.transforms import LoadAnnotations
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.registry import TRANSFORMS
 
-from projects.pixels.run_lengths import encode_part
+from projects.pixels.run_lengths import encode_parts
 
 
 @TRANSFORMS.register_module()
@@ -62,8 +62,7 @@ class PlacedMasks(BitmapMasks):
 
     def run_lengths(self) -> list[dict]:
         """Of each, as `encode_masks` gives them."""
-        size = self.height, self.width
-        return [encode_part(part, rows.start, columns.start, size) for rows, columns, part in self.parts]
+        return encode_parts(self.parts, (self.height, self.width))
 
     def __len__(self) -> int:
         return len(self.parts)

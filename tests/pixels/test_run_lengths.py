@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
 
-from projects.pixels.run_lengths import encode_masks
+from projects.pixels.run_lengths import encode_masks, encode_parts
 
 HEIGHT, WIDTH = 13, 17
 
@@ -42,5 +42,26 @@ def test_codes_decode_to_the_masks():
     np.testing.assert_array_equal(decoded.transpose(2, 0, 1), special())
 
 
+def test_codes_of_parts_are_those_of_whole_masks():
+    random = np.random.default_rng(0)
+    parts, masks = [], []
+    for number in range(60):
+        top, bottom = sorted(random.integers(0, HEIGHT + 1, 2).tolist())
+        left, right = sorted(random.integers(0, WIDTH + 1, 2).tolist())
+        if number % 2:  # columns that go on from the lower edge to the upper one
+            top, bottom = 0, HEIGHT
+        part = random.random((bottom - top, right - left)) < random.choice([0.3, 0.9, 1.0])
+        masks.append(np.zeros((HEIGHT, WIDTH), bool))
+        masks[-1][top:bottom, left:right] = part
+        parts.append((slice(top, bottom), slice(left, right), part))
+    assert encode_parts(parts, (HEIGHT, WIDTH)) == [expected(mask) for mask in masks]
+
+
+def test_codes_of_long_runs():
+    masks = np.zeros((2, 1500, 1700), bool)
+    masks[0, 700:, 800:1600] = masks[1, 3, 5] = masks[1, 1400, 1690] = True
+    assert encode_masks(masks) == [expected(mask) for mask in masks]
+
+
 def test_no_masks():
-    assert encode_masks(np.zeros((0, HEIGHT, WIDTH), bool)) == []
+    assert encode_masks(np.zeros((0, HEIGHT, WIDTH), bool)) == encode_parts([], (HEIGHT, WIDTH)) == []

@@ -223,6 +223,11 @@ def test_scores_of_every_class_are_logged_on_request(tmp_path):
     assert re.search(r'│ a\s+│ 60\.0\s+│', table)
 
 
+def test_images_that_the_file_lacks_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r'gt\.json lacks images of the data set, such as id 3'):
+        evaluate(one_object(tmp_path), [detections(1, [[10, 10, 50, 50]]), detections(3, [])], metric='bbox')
+
+
 def test_description():
     scores = {
         f'coco/bbox_{name}': value for name, value in zip(SUMMARY, (0.39, 0.612, 0.419, 0.22, -1, 0.5), strict=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import shapely
 
-from projects.pixels.run_lengths import encode_part
+from projects.pixels.run_lengths import encode_parts
 from projects.storage.atomic_files import replacing
 
 from ..predictions import Detections, paste_mask
@@ -35,16 +35,6 @@ def paste_masks(detections: Detections, size: tuple[int, int], threshold: float)
     return [InstanceMask(*paste_mask(mask, box, size, threshold)) for mask, box in pairs]
 
 
-def encode_mask(instance: InstanceMask, size: tuple[int, int]) -> dict[str, Any]:
-    """COCO's compressed run lengths of a mask that is known inside of a window alone.
-
-    Args:
-        instance: The mask.
-        size: Height and width of the image.
-    """
-    return encode_part(instance.mask, instance.rows.start, instance.columns.start, size)
-
-
 def to_annotations(
     detections: Detections, masks: list[InstanceMask] | None, size: tuple[int, int]
 ) -> list[dict[str, Any]]:
@@ -58,6 +48,7 @@ def to_annotations(
         size: Height and width of the image.
     """
     annotations = []
+    codes = [] if masks is None else encode_parts(masks, size)
     for index, box in enumerate(detections.boxes.tolist()):
         area = round((box[2] - box[0]) * (box[3] - box[1]), 2)
         annotation = _annotation(detections.labels[index], box, detections.scores[index], area)
@@ -65,7 +56,7 @@ def to_annotations(
             annotation |= _offset(detections.offsets[index], detections.heights_m[index])
         if masks is not None:
             annotation['area'] = int(masks[index].mask.sum())
-            annotation['segmentation'] = encode_mask(masks[index], size)
+            annotation['segmentation'] = codes[index]
         annotations.append(annotation)
     return annotations
 

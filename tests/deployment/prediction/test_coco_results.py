@@ -6,30 +6,8 @@ import pytest
 from faster_coco_eval import COCO, COCOeval_faster
 from pycocotools import mask as coco_mask
 
-from projects.deployment.prediction.coco_results import (
-    InstanceMask,
-    encode_mask,
-    paste_masks,
-    to_annotations,
-    write_coco,
-)
+from projects.deployment.prediction.coco_results import paste_masks, to_annotations, write_coco
 from projects.deployment.predictions import Detections
-
-
-@pytest.mark.parametrize('seed', range(20))
-def test_run_lengths_are_those_of_the_whole_mask(seed):
-    random = np.random.default_rng(seed)
-    height, width = random.integers(1, 30, 2).tolist()
-    top, bottom = sorted(random.integers(0, height + 1, 2).tolist())
-    left, right = sorted(random.integers(0, width + 1, 2).tolist())
-    if seed % 2:  # columns that go on from the lower edge to the upper one
-        top, bottom = 0, height
-    window = random.random((bottom - top, right - left)) < random.choice([0.3, 0.9, 1.0])
-    whole = np.zeros((height, width), dtype=np.uint8)
-    whole[top:bottom, left:right] = window
-    encoded = encode_mask(InstanceMask(slice(top, bottom), slice(left, right), window), (height, width))
-    assert encoded['counts'] == coco_mask.encode(np.asfortranarray(whole))['counts'].decode()
-    np.testing.assert_array_equal(coco_mask.decode(encoded), whole)
 
 
 def detections(masks=True):
