@@ -126,7 +126,8 @@ class BoxAP:
                 scores.append(found.scores[mine])
                 images.append(np.full(len(mine), image))
                 labels.append(np.full(len(mine), label))
-                outcomes.append(match(found.boxes[mine], there.boxes[theirs], there.is_crowd[theirs]))
+                is_crowd = there.is_crowd[theirs]
+                outcomes.append(match(overlaps(found.boxes[mine], there.boxes[theirs], is_crowd), is_crowd))
         return cls(np.concatenate(scores), np.concatenate(images), np.concatenate(labels), np.hstack(outcomes), objects)
 
     def score(self, weights: np.ndarray) -> np.ndarray:
@@ -149,29 +150,27 @@ class BoxAP:
             return np.where(counts > 0, 100 * averages / len(IOU_THRESHOLDS), np.nan)
 
 
-def match(boxes: np.ndarray, objects: np.ndarray, is_crowd: np.ndarray) -> np.ndarray:
+def match(ious: np.ndarray, is_crowd: np.ndarray) -> np.ndarray:
     """Which detections of a class hit an object, as COCO pairs them: the strongest first, each with the best left.
 
     Args:
-        boxes: (D, 4) strongest first.
-        objects: (N, 4) to find.
-        is_crowd: (N,) see `Objects`; the IoU with a crowd is the share of the detection that lies in it.
+        ious: (D, N) of detections, the strongest first, with objects; see `overlaps`.
+        is_crowd: (N,) see `Objects`.
 
     Returns:
         (thresholds, D) `HIT`, `MISS` or `IGNORED`.
     """
     order = np.argsort(is_crowd, kind='stable')
-    objects, is_crowd = objects[order], is_crowd[order]
-    overlaps = _overlaps(boxes, objects, is_crowd)
-    outcome = np.full((len(IOU_THRESHOLDS), len(boxes)), MISS)
+    ious, is_crowd = ious[:, order], is_crowd[order]
+    outcome = np.full((len(IOU_THRESHOLDS), len(ious)), MISS)
     for row, threshold in enumerate(IOU_THRESHOLDS):
-        is_free = np.ones(len(objects), dtype=bool)
-        for index, ious in enumerate(overlaps):
-            able = (ious >= min(threshold, 1 - 1e-10)) & is_free
+        is_free = np.ones(len(order), dtype=bool)
+        for index, own in enumerate(ious):
+            able = (own >= min(threshold, 1 - 1e-10)) & is_free
             candidates = able & ~is_crowd if (able & ~is_crowd).any() else able
             if not candidates.any():
                 continue
-            best = np.flatnonzero(candidates & (ious == ious[candidates].max()))[-1]
+            best = np.flatnonzero(candidates & (own == own[candidates].max()))[-1]
             outcome[row, index] = IGNORED if is_crowd[best] else HIT
             is_free[best] = is_crowd[best]
     return outcome
@@ -195,7 +194,8 @@ def _average_precision(hits: np.ndarray, misses: np.ndarray, counts: np.ndarray)
     return np.take_along_axis(precision, places, axis=1).mean(axis=1)
 
 
-def _overlaps(boxes: np.ndarray, objects: np.ndarray, is_crowd: np.ndarray) -> np.ndarray:
+def overlaps(boxes: np.ndarray, objects: np.ndarray, is_crowd: np.ndarray) -> np.ndarray:
+    """(D, N) IoU of boxes (D, 4) with objects (N, 4); with a crowd it is the share of the box that lies therein."""
     corner = np.maximum(boxes[:, None, :2], objects[None, :, :2])
     shared = np.clip(np.minimum(boxes[:, None, 2:], objects[None, :, 2:]) - corner, 0, None).prod(axis=2)
     areas, theirs = ((each[:, 2:] - each[:, :2]).prod(axis=1) for each in (boxes, objects))

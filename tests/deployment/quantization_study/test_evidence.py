@@ -17,6 +17,7 @@ from projects.deployment.quantization_study.evidence import (
     MeanIoU,
     Objects,
     match,
+    overlaps,
     resamplings,
 )
 
@@ -98,7 +99,8 @@ def test_an_image_of_weight_two_is_there_twice():
 def test_matching_by_hand():
     objects = np.array([[0, 0, 10, 10], [100, 100, 200, 200]], float)
     boxes = np.array([[0, 0, 10, 8], [0, 0, 10, 10], [110, 110, 120, 120], [110, 110, 130, 130]], float)
-    outcome = match(boxes, objects, np.array([False, True]))
+    is_crowd = np.array([False, True])
+    outcome = match(overlaps(boxes, objects, is_crowd), is_crowd)
     assert outcome[0].tolist() == [HIT, MISS, IGNORED, IGNORED]  # the stronger takes the object at an IoU of 0.5
     assert outcome[9].tolist() == [MISS, HIT, IGNORED, IGNORED]  # its IoU of 0.8 is too little at 0.95
 
