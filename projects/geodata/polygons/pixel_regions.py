@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import shapely
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..raster_files import rasterio, rasterize
-
-IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+from ..raster_files import rasterio
 
 
 @dataclass
@@ -56,20 +55,33 @@ def find_regions(values: np.ndarray, layers: list[np.ndarray], column: int = 0, 
     Returns:
         The regions from top to bottom.
     """
-    values = np.ascontiguousarray(values, dtype=np.int32)
-    found = [
-        (shapely.Polygon(rings[0], rings[1:]), int(value))
-        for outline, value in rasterio.features.shapes(values, mask=values != 0, connectivity=4)
-        for rings in [outline['coordinates']]
-    ]
-    polygons = np.array([polygon for polygon, _ in found], dtype=object)
-    numbers = rasterize(polygons, np.arange(1, len(found) + 1), values.shape[::-1], IDENTITY, np.int32).ravel()
-    sums = [np.bincount(numbers, layer.ravel(), minlength=len(found) + 1)[1:] for layer in layers]
+    numbers = _number(values)
+    found = [(shape['coordinates'], int(number)) for shape, number in rasterio.features.shapes(numbers, numbers > 0)]
+    rings = [ring for outline, _ in found for ring in outline]
+    points = np.array([point for ring in rings for point in ring], dtype=float).reshape(-1, 2)
+    ends = (np.cumsum([0, *map(len, many)]) for many in (rings, [outline for outline, _ in found]))
+    own = np.array([number for _, number in found], dtype=int)
+    inside = np.flatnonzero(numbers)
+    owner = numbers.ravel()[inside].astype(int)
+    sums = [np.bincount(owner, layer.ravel()[inside], minlength=len(found) + 1)[own] for layer in layers]
+    common = np.zeros(len(found) + 1, np.int64)
+    common[owner] = values.ravel()[inside]
     return Regions(
-        shapely.transform(polygons, lambda points: points + np.array([column, row])),
-        np.array([value for _, value in found], dtype=np.int64),
+        shapely.from_ragged_array(shapely.GeometryType.POLYGON, points + np.array([column, row]), tuple(ends)),
+        common[own],
         np.array(sums, dtype=float).reshape(len(layers), len(found)).T,
     )
+
+
+def _number(values: np.ndarray) -> np.ndarray:
+    """(H, W) int32 numbers, from 1, of the 4-connected regions of equal value; 0 where the value is 0."""
+    if values.dtype == bool:
+        return cv2.connectedComponents(values.view(np.uint8), connectivity=4)[1]
+    links = np.zeros(np.multiply(2, values.shape) - 1, np.uint8)  # pixels, and between them whether they are equal
+    links[::2, ::2] = values != 0
+    links[1::2, ::2] = (values[1:] == values[:-1]) & (values[1:] != 0)
+    links[::2, 1::2] = (values[:, 1:] == values[:, :-1]) & (values[:, 1:] != 0)
+    return np.ascontiguousarray(cv2.connectedComponents(links, connectivity=4)[1][::2, ::2])
 
 
 def touches_other_windows(regions: Regions, window: tuple[int, int, int, int], size_px: tuple[int, int]) -> np.ndarray:
