@@ -22,8 +22,6 @@ model = dict(
         in_channels='backbone',
         out_channels=256,
         num_outs=5,
-        norm_cfg=dict(
-            type='BN'
-        ),  # the backbone's maps are no activations and large: without, masks begin with a loss of 18
+        norm_cfg=dict(type='BN'),  # maps of the backbone are large: masks would begin with a loss of 18
     ),
 )
