@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from projects.geodata.common_lean import along_common_direction, common_direction
+from projects.geodata.common_lean import NOISE, along_common_direction, common_direction
 
 
 def test_by_hand():
-    # C = [[9, 0], [0, 1]]: along x; what points to the left of it has no length
+    # the sum of distances is 1 from x and 5 from y; what points to the left of it has no length
     offsets = np.array([[2.0, 0], [2, 0], [-1, 0], [0, 1]])
     np.testing.assert_allclose(common_direction(offsets), [1, 0], atol=1e-12)
     np.testing.assert_allclose(along_common_direction(offsets), [[2, 0], [2, 0], [0, 0], [0, 0]], atol=1e-12)
-    # the heavier one decides the sign, and weights are shares of the squares
+    # the heavier one decides the sign
     np.testing.assert_allclose(common_direction(offsets, np.array([1, 0, 9, 0])), [-1, 0], atol=1e-12)
     np.testing.assert_allclose(common_direction(np.array([[1.0, 1], [0, 1]]), np.array([1, 0])), [0.5**0.5] * 2)
 
@@ -24,10 +24,10 @@ def test_it_is_the_best_line(azimuth_deg):
     weights = rng.uniform(0.3, 1, 40)
     angles = np.radians(np.arange(0, 360, 0.05))
     lines = np.stack([np.cos(angles), np.sin(angles)])
-    across = offsets[:, :, None] - (offsets @ lines)[:, None] * lines
-    best = lines[
-        :, (weights[:, None] * (across**2).sum(1)).sum(0).argmin()
-    ]  # least squares: the likelihood of equal noise
+    away = np.abs(offsets[:, :1] * lines[1] - offsets[:, 1:] * lines[0])
+    noise = NOISE * np.linalg.norm(offsets, axis=1).max()
+    losses = np.where(away < noise, away**2 / (2 * noise), away - noise / 2)  # Huber's
+    best = lines[:, (weights @ losses).argmin()]
     found = common_direction(offsets, weights)
     assert abs(found @ best) > 1 - 1e-6
     assert found @ truth > 0.999
@@ -47,6 +47,13 @@ def test_noise_across_the_line_is_taken_away():
     noisy = truth + rng.normal(size=truth.shape)
     errors = [np.linalg.norm(given - truth, axis=1) for given in (along_common_direction(noisy), noisy)]
     assert errors[0].mean() < 0.7 * errors[1].mean()  # of two equal parts of noise one remains: 0.80 / 1.25
+
+
+def test_a_long_offset_that_points_elsewhere_does_not_turn_the_line():
+    rng = np.random.default_rng(0)
+    offsets = rng.uniform(3, 20, 30)[:, None] * np.array([0.6, 0.8]) + rng.normal(0, 0.3, (30, 2))
+    turned = common_direction(np.vstack([offsets, [60, 0]]))
+    assert np.degrees(np.arccos(turned @ [0.6, 0.8])) < 2  # 19 by squares alone
 
 
 def test_unknown_ones_take_no_part_and_stay_unknown():
