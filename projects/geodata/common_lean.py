@@ -2,7 +2,6 @@
 
 import numpy as np
 
-
 NOISE = 0.01  # of the longest offset: what lies nearer to the line counts by its square
 ROUNDS = 20  # until the direction stands
 
