@@ -70,12 +70,12 @@ def leaning(images):
 def use(monkeypatch):
     """Predict with a function in place of a model; the message of the tool, None if all went well."""
 
-    def run(session, info, *arguments):
+    def run(session, info, *arguments, html=True):
         monkeypatch.setattr(
             'projects.deployment.prediction.command.open_predictor', lambda *_, **__: Predictor(session, info)
         )
         try:
-            tool.main(['model.onnx', *map(str, arguments), '--html'])
+            tool.main(['model.onnx', *map(str, arguments), *['--html'] * html])
         except SystemExit as stop:
             return stop.code
         return None
@@ -193,14 +193,12 @@ def test_several_inputs_have_a_page_each_and_a_list(use, tmp_path, capsys):
     assert 'maps.html' in capsys.readouterr().out
 
 
-def test_a_finished_run_gets_its_maps_when_it_is_resumed(use, tmp_path, monkeypatch):
+def test_a_finished_run_gets_its_maps_when_it_is_resumed(use, tmp_path):
     write_city(tmp_path / 'city.tif', **PLACE)
     Image.new('RGB', (80, 60), 'white').save(tmp_path / 'photo.png')
     arguments = (tmp_path / 'city.tif', tmp_path / 'photo.png', '--out', tmp_path / 'out', '--window', 512)
-    monkeypatch.setattr(tool, 'map_settings', lambda args: None)
-    assert use(leaning, ROOFS, *arguments) is None
+    assert use(leaning, ROOFS, *arguments, html=False) is None
     assert not (tmp_path / 'out' / 'maps').exists()
-    monkeypatch.undo()
     assert use(None, ROOFS, *arguments, '--resume', '--polygons', 'none') is None
     view = view_in(tmp_path / 'out' / 'maps' / 'city.html')
     assert [layer['name'] for layer in view['shapes']] == ['footprints', 'roofs']
