@@ -1,8 +1,8 @@
 """Rendered scenes whose roofs, seen 10 to 40 degrees off nadir in every split, are labeled with offsets and heights.
 
 Each tier of a building has a roof of its own, as one offset takes the roof of a prism to its footprint, but not that of
-a tower on a podium; and tiles are large, as what a small one cuts off of a tower cannot be seen. Images keep their scale
-in training: heights are in metres, and pixels have a size.
+a tower on a podium; and tiles are large, as what a small one cuts off of a tower cannot be seen. Images keep their
+scale in training: heights are in metres, and pixels have a size.
 """
 
 _base_ = './building_scenes_instance.py'
