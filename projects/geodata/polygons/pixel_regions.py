@@ -57,9 +57,7 @@ def find_regions(values: np.ndarray, layers: list[np.ndarray], column: int = 0, 
     """
     numbers = _number(values)
     found = [(shape['coordinates'], int(number)) for shape, number in rasterio.features.shapes(numbers, numbers > 0)]
-    rings = [ring for outline, _ in found for ring in outline]
-    points = np.array([point for ring in rings for point in ring], dtype=float).reshape(-1, 2)
-    ends = (np.cumsum([0, *map(len, many)]) for many in (rings, [outline for outline, _ in found]))
+    polygons = np.array([shapely.Polygon(outline[0], outline[1:]) for outline, _ in found], dtype=object)
     own = np.array([number for _, number in found], dtype=int)
     inside = np.flatnonzero(numbers)
     owner = numbers.ravel()[inside].astype(int)
@@ -67,7 +65,7 @@ def find_regions(values: np.ndarray, layers: list[np.ndarray], column: int = 0, 
     common = np.zeros(len(found) + 1, np.int64)
     common[owner] = values.ravel()[inside]
     return Regions(
-        shapely.from_ragged_array(shapely.GeometryType.POLYGON, points + np.array([column, row]), tuple(ends)),
+        shapely.transform(polygons, lambda points: points + np.array([column, row])),
         common[own],
         np.array(sums, dtype=float).reshape(len(layers), len(found)).T,
     )
