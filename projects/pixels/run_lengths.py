@@ -90,8 +90,9 @@ def _run_lengths(
 
 def _texts(values: np.ndarray, numbers: np.ndarray) -> list[str]:
     """Integers as characters of five bits each, the lowest first, of each mask."""
-    values = values.astype(np.int32)
-    groups = np.arange(-(-(int(np.abs(values).max()).bit_length() + 1) // BITS), dtype=np.int32)[:, None]
+    longest = int(np.abs(values).max()).bit_length() + 1
+    values = values.astype(np.int32 if longest <= 32 else np.int64, copy=False)
+    groups = np.arange(-(-longest // BITS), dtype=values.dtype)[:, None]
     rest = values >> (BITS * groups + BITS - 1)  # its sign and what follows
     more = (rest != 0) & (rest != -1)
     bits = (values >> BITS * groups & MORE - 1).astype(np.uint8)

@@ -65,3 +65,11 @@ def test_codes_of_long_runs():
 
 def test_no_masks():
     assert encode_masks(np.zeros((0, HEIGHT, WIDTH), bool)) == encode_parts([], (HEIGHT, WIDTH)) == []
+
+
+def test_runs_longer_than_32_bits_with_a_sign_are_those_of_pycocotools():
+    side = 50_000
+    place = slice(side - 1, side)
+    (code,) = encode_parts([(place, place, np.ones((1, 1), np.uint8))], (side, side))
+    runs = {'size': [side, side], 'counts': [side**2 - 1, 1]}
+    assert code['counts'] == coco_masks.frPyObjects(runs, side, side)['counts'].decode()
