@@ -80,7 +80,7 @@ def test_features_equal_timm(pair, size):
 def test_training_equals_timm(pair):
     """Outputs with batch statistics, the gradients of every parameter, and the running statistics afterwards."""
     network, reference = (model.train() for model in pair)
-    x = torch.randn(2, 3, 97, 131, dtype=torch.float64)
+    x = torch.randn(2, 3, 65, 97, dtype=torch.float64)
     for model, features in ((network, network(x)), (reference, reference.forward_intermediates(x)[1])):
         model.zero_grad()
         sum(feature.square().mean() for feature in features).backward()
@@ -256,10 +256,9 @@ def test_attention_in_half_precision(dtype, size, autocast):
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize('arch', ['b0', 'b1'])
-def test_large_activations_under_autocast(arch, dtype, randomize):
+def test_large_activations_under_autocast(dtype, randomize):
     """Queries and keys up to half of the largest float16 change nothing: their scale, a power of two, cancels out."""
-    network = randomize(EfficientViTMIT(arch, norm_eval=True))
+    network = randomize(EfficientViTMIT('b0', norm_eval=True))
     x = torch.randn(1, 3, 160, 192)
     with torch.autocast('cpu', dtype=dtype), torch.no_grad():
         expected = network(x)
