@@ -29,6 +29,13 @@ def logged():
     logger.removeHandler(handler)
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """Latencies do not wait for a quiet machine; test_quiet.py tells what waiting is good for, by a made-up clock."""
+    monkeypatch.setattr('projects.architecture_search.latency.measure.PROBE_S', 0.1)
+    monkeypatch.setattr('projects.architecture_search.latency.quiet.PATIENCE_S', 0.0)
+
+
 @pytest.fixture(scope='session')
 def clean_processes():
     """What starts processes without the threads of this one; see there."""

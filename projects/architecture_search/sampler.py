@@ -103,11 +103,11 @@ class Proposals:
 
     def told(self) -> list[tuple[Point, Told]]:
         """All networks whose values are known, in order."""
-        return [(_point(self.space, trial), _told(trial)) for trial in self.study.trials]
+        return [(_point(self.space, trial), _told(trial)) for trial in self._known()]
 
     def ask(self) -> list[Point]:
         """Return the next generation, without making it known to anybody."""
-        known = self.study.trials
+        known = self._known()
         study = optuna.create_study(directions=list(DIRECTIONS))
         study.add_trials(known)
         for number in range(len(known), len(known) + self.population):
@@ -115,7 +115,7 @@ class Proposals:
             if number < len(self.first):
                 study.enqueue_trial(_parameters(self.space, self.first[number]))
             study.ask(_distributions(self.space))
-        self.asked = study.trials[len(known) :]
+        self.asked = study.get_trials(deepcopy=False)[len(known) :]
         return [_point(self.space, trial) for trial in self.asked]
 
     def tell(self, values: Sequence[Told]) -> None:
@@ -125,7 +125,7 @@ class Proposals:
             values: One for each of its networks.
         """
         with self.lock:
-            if len(self.study.trials) > self.asked[0].number:
+            if len(self._known()) > self.asked[0].number:
                 return
             for trial, told in zip(self.asked, values, strict=True):
                 self.study.add_trial(
@@ -137,6 +137,10 @@ class Proposals:
                         system_attrs={**trial.system_attrs, CONSTRAINTS: (told.excess,)},
                     )
                 )
+
+    def _known(self) -> list[FrozenTrial]:
+        """Trials as they are stored; that nobody changes them spares copies, which took half of the time."""
+        return self.study.get_trials(deepcopy=False)
 
     def _sampler(self, number: int) -> BaseSampler:
         seed = int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0])

@@ -12,6 +12,7 @@ from projects.deployment.inference_graphs import load_model
 from projects.deployment.model_table.complexity import count_complexity
 from projects.sample_data import use_sample
 
+pytestmark = pytest.mark.usefixtures('impatient')
 CONFIG = 'configs/efficientvit_mit_b2_fpn_ade20k.py'
 BACKBONES = {arch: {'model.backbone.arch': arch} for arch in ('b0', 'b1')}
 

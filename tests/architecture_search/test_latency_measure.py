@@ -14,6 +14,7 @@ from projects.training.config import load_config
 from tests.architecture_search.latency_space import SIZE, config_of, small_space
 from tests.narrow import TWO_STAGE
 
+pytestmark = pytest.mark.usefixtures('impatient')
 SMALLEST = small_space().extreme(largest=False)
 
 

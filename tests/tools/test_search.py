@@ -60,7 +60,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture
-def tool(data, monkeypatch):
+def tool(data, impatient, monkeypatch):
     spec = importlib.util.spec_from_file_location('search_tool', ROOT / 'tools' / 'search.py')
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
@@ -135,7 +135,7 @@ def test_a_search_ends_with_a_network_that_can_be_used(tool, tmp_path, monkeypat
     ],
 )
 def test_what_cannot_be_searched_is_told_in_one_line(tool, tmp_path, capsys, options, message):
-    (tmp_path / 'three.py').write_text(SEARCH)
+    (tmp_path / 'three.py').write_text(SEARCH + "proposals = population = 2\ndel space['select']['backbone']['none']\n")
     with pytest.raises(SystemExit) as error:
         tool.main([str(tmp_path / 'three.py'), '--sample', '--work-dir', str(tmp_path / 'work'), *options])
     told = str(error.value.code)

@@ -1,5 +1,6 @@
 """A study file becomes runs: who needs whom, which data each reads, what is refused."""
 
+from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -8,8 +9,10 @@ import pytest
 from projects.building_extraction.transfer_study.panels import KeepPredictions
 from projects.building_extraction.transfer_study.plan import clean_tiles, plan_runs
 from projects.building_extraction.transfer_study.study_file import levels, read_study
+from projects.training import config
 from projects.training.config import load_config
 
+read_once = cache(config.read_config)  # `load_config` copies what it reads
 CONFIGS = Path(__file__).parents[3] / 'configs' / 'buildings'
 STUDY = """
 title = 'A study'
@@ -261,7 +264,8 @@ def test_a_missing_study_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('study*.py')), ids=lambda path: path.stem)
-def test_the_studies_of_the_project_name_configs_that_exist_and_options_that_these_have(path, tmp_path):
+def test_the_studies_of_the_project_name_configs_that_exist_and_options_that_these_have(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(config, 'read_config', read_once)
     study = read_study(path)
     root = tmp_path / 'tiles'
     for split in ('source', 'target'):
