@@ -1,10 +1,15 @@
 import importlib.util
 import json
+import shlex
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
-TOOL = Path(__file__).parents[2] / 'tools/prepare_data.py'
+from projects.building_extraction.preparation.scenes import tiles
+
+REPO = Path(__file__).parents[2]
+TOOL = REPO / 'tools/prepare_data.py'
 
 
 @pytest.fixture(scope='module')
@@ -56,3 +61,21 @@ def test_the_sun_is_that_of_latitude_dates_and_hours(tool, tmp_path, monkeypatch
 def test_layers_of_ground_go_with_footprints(tool, tmp_path):
     with pytest.raises(SystemExit, match='--roads and --vegetation go with --footprints'):
         tool.main(['scenes', '--out', str(tmp_path / 'set'), '--roads', 'roads.gpkg'])
+
+
+class _PlannedError(Exception):
+    pass
+
+
+def test_the_ground_suffices_for_what_the_config_of_roofs_says_to_render(tool, tmp_path, monkeypatch):
+    """All is laid out, and nothing rendered."""
+
+    def stop(*_):
+        raise _PlannedError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tiles, '_renderer', stop)
+    command = shlex.split(Config.fromfile(REPO / 'configs/_base_/datasets/roof_scenes.py').source)
+    assert command.pop(0) == 'tools/prepare_data.py'
+    with pytest.raises(_PlannedError):
+        tool.main(command)

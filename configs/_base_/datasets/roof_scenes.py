@@ -10,7 +10,8 @@ _base_ = './building_scenes_instance.py'
 data_root = 'data/roof_scenes/'
 source = (
     'tools/prepare_data.py scenes --out data/roof_scenes --source-label tier --target-label tier '
-    '--registration-error-m 0 --target-off-nadir-deg 10 40 --tile-px 512 --source 800 --target 1 --val 50 --test 100'
+    '--registration-error-m 0 --target-off-nadir-deg 10 40 --tile-px 512 --source 800 --target 1 --val 50 --test 100 '
+    '--city-m 6000'
 )
 image_size = (512, 512)
 
