@@ -1,8 +1,13 @@
 """Boxes of an OpenVINO file that is computed in half precision: what becomes coordinates and scores stays in float32.
 
 bfloat16 tells no two coordinates between 512 and 1024 px apart that are closer than 4 px. OpenVINO computes in full
-precision what follows the last layer of weights, but not what chooses the regions that later layers look at. Versions
-before 2026.4 do not heed the mark on processors.
+precision what follows the last layer of weights, but not what chooses the regions that later layers look at.
+
+Sums of features, as of residual blocks and pyramids, stay in float32, too: what a block adds to what all before it have
+found is lost by rounding to 8 bits block after block. That costs no time, as the convolution before a sum computes in
+half precision as ever, and writes the sum.
+
+Versions of OpenVINO before 2026.4 do not heed the marks on processors.
 """
 
 import xml.etree.ElementTree as ET
@@ -10,13 +15,14 @@ from collections import defaultdict
 from pathlib import Path
 
 WEIGHTED = ('Convolution', 'GroupConvolution', 'MatMul', 'FakeQuantize', 'ROIAlign', 'Parameter', 'Const')
+CONSTANT = ('Const', 'Convert')  # the latter of those that are stored in half precision
 READ_BY = {'NonMaxSuppression': (0, 1), 'ROIAlign': (1,)}  # their inputs that are boxes or scores, by position
 RESULTS = ('boxes', 'scores', 'offsets', 'heights')  # outputs of a detector
 ATTRIBUTE = {'name': 'precise', 'version': '0'}  # how OpenVINO's files say that a layer keeps its precision
 
 
 def keep_boxes_exact(path: Path) -> int:
-    """Mark the layers of an `.xml` that lie between weights and boxes, or scores; returns how many these are.
+    """Mark the layers of an `.xml` that lie between weights and boxes, or scores, and sums; returns how many these are.
 
     A file without boxes stays as it is.
     """
@@ -41,9 +47,15 @@ def keep_boxes_exact(path: Path) -> int:
             continue
         marked.add(identity)
         pending += sources[identity].values()
-    for identity in marked:
-        _mark(layers[identity])
     if marked:
+        marked |= {
+            identity
+            for identity, layer in layers.items()
+            if layer.get('type') == 'Add'
+            and not any(layers[source].get('type') in CONSTANT for source in sources[identity].values())
+        }
+        for identity in marked:
+            _mark(layers[identity])
         tree.write(path, encoding='utf-8', xml_declaration=True)
     return len(marked)
 

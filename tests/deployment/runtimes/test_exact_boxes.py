@@ -18,9 +18,11 @@ def constant(name, values):
 
 
 def detector(path):
-    """Deltas of a convolution, decoded, suppressed; the regions are pooled and convolved again."""
+    """A residual block; deltas of a convolution, decoded, suppressed; the regions are pooled and convolved again."""
     nodes = [
-        helper.make_node('Conv', ['images', 'weight'], ['deltas'], name='deltas'),
+        helper.make_node('Conv', ['images', 'weight_of_block'], ['block'], name='block'),
+        helper.make_node('Add', ['block', 'images'], ['features'], name='features'),
+        helper.make_node('Conv', ['features', 'weight'], ['deltas'], name='deltas'),
         helper.make_node('Reshape', ['deltas', 'of_boxes'], ['rows'], name='rows'),
         helper.make_node('Mul', ['rows', 'scale'], ['scaled'], name='scaled'),
         helper.make_node('Add', ['scaled', 'coordinates'], ['decoded'], name='decoded'),
@@ -40,6 +42,7 @@ def detector(path):
     random = np.random.default_rng(0)
     constants = [
         constant('weight', random.normal(size=(4, 3, 1, 1)).astype(np.float32)),
+        constant('weight_of_block', random.normal(size=(3, 3, 1, 1)).astype(np.float32)),
         constant('weight_of_scores', random.normal(size=(1, 3, 1, 1)).astype(np.float32)),
         constant('of_boxes', np.array([1, -1, 4])),
         constant('of_scores', np.array([1, 1, -1])),
@@ -79,10 +82,10 @@ def marked(path):
     return {node.get_friendly_name() for node in model.get_ops() if any(key in node.get_rt_info() for key in keys)}
 
 
-def test_what_lies_between_weights_and_boxes_is_marked(converted):
+def test_what_lies_between_weights_and_boxes_and_sums_are_marked(converted):
     names = marked(converted)
-    assert {'rows', 'scaled', 'decoded', 'all_scores', 'scores_of_boxes', 'boxes'} <= names
-    assert not names & {'deltas', 'logits', 'masks', 'masks_of_four', 'images'}
+    assert {'features', 'rows', 'scaled', 'decoded', 'all_scores', 'scores_of_boxes', 'boxes'} <= names
+    assert not names & {'block', 'deltas', 'logits', 'masks', 'masks_of_four', 'images'}
 
 
 def test_marks_survive_a_new_description(converted, tmp_path):
@@ -100,8 +103,8 @@ def test_boxes_are_decoded_in_float32_where_the_rest_is_bfloat16(converted):
     except ValueError as error:
         pytest.skip(f'bfloat16: {error}')
     kernels = {name: layer for layer in session.layers() for name in layer.made_of}
-    assert {kernels[name].precision for name in ('decoded', 'flat_boxes')} == {'f32'}
-    assert kernels['masks_of_four'].precision == 'bf16'
+    assert {kernels[name].precision for name in ('features', 'decoded', 'flat_boxes')} == {'f32'}
+    assert {kernels[name].precision for name in ('block', 'masks_of_four')} == {'bf16'}
 
 
 def test_a_graph_without_boxes_stays_as_it_is(tmp_path):
