@@ -6,6 +6,7 @@ import numpy as np
 import shapely
 
 MAX_AREA_CHANGE = 0.1  # share of a building's area that simplification may add or take away
+MANY_CORNERS = 256  # from which on a tree of edges is faster than all pairs
 
 
 def simplify_outlines(
@@ -34,10 +35,26 @@ def simplify_outlines(
     for tried_m in (tolerance_m, tolerance_m / 2, tolerance_m / 4) if tolerance_m else ():
         exact, simplified = in_meters[left], shapely.simplify(in_meters[left], tried_m)
         mapped = shapely.transform(simplified, lambda points: to_map(np.rint(points / pixel_m)))
-        good = shapely.is_valid(mapped) & (shapely.hausdorff_distance(exact, simplified) <= tolerance_m * (1 + 1e-9))
+        good = shapely.is_valid(mapped) & _stay_near(exact, simplified, tolerance_m * (1 + 1e-9))
         good &= np.abs(shapely.area(simplified) / shapely.area(exact) - 1) <= MAX_AREA_CHANGE
         result[left[good]], left = mapped[good], left[~good]
     return result
+
+
+def _stay_near(exact: np.ndarray, simplified: np.ndarray, distance: float) -> np.ndarray:
+    """Whether no corner of each polygon (N,) is farther from the other outline, which has some of the same corners.
+
+    That is their Hausdorff distance, for which GEOS compares all corners with all edges; long outlines get a tree.
+    """
+    is_long = shapely.get_num_coordinates(exact) > MANY_CORNERS
+    near = np.zeros(len(exact), dtype=bool)
+    near[~is_long] = shapely.hausdorff_distance(exact[~is_long], simplified[~is_long]) <= distance
+    corners, owner = shapely.get_coordinates(exact[is_long], return_index=True)
+    outlines = shapely.boundary(simplified[is_long])
+    shapely.prepare(outlines)
+    far = ~shapely.dwithin(outlines[owner], shapely.points(corners), distance)
+    near[is_long] = np.bincount(owner[far], minlength=len(outlines)) == 0
+    return near
 
 
 def _start_at_corners(polygon: shapely.Polygon) -> shapely.Polygon:

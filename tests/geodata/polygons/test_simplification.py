@@ -4,7 +4,7 @@ import shapely
 from scipy import ndimage
 
 from projects.geodata.polygons.pixel_regions import find_regions
-from projects.geodata.polygons.simplification import simplify_outlines
+from projects.geodata.polygons.simplification import MANY_CORNERS, _stay_near, simplify_outlines
 
 
 def outlines(seed, sigma=0.7, size=150):
@@ -23,6 +23,18 @@ def test_no_outline_moves_farther_than_the_tolerance_or_breaks(tolerance):
         found = simplified(polygons, tolerance)
         assert shapely.hausdorff_distance(found, polygons).max() <= tolerance * (1 + 1e-6)
         assert shapely.is_valid(found).all()
+
+
+def test_long_outlines_are_compared_as_short_ones_are():
+    polygons = np.concatenate([outlines(seed, sigma) for seed, sigma in ((0, 0.7), (2, 2), (4, 4))])
+    coarse = shapely.simplify(polygons, 2.0)
+    distances = shapely.hausdorff_distance(polygons, coarse)
+    is_long = shapely.get_num_coordinates(polygons) > MANY_CORNERS
+    for limit in (1.0, 1.5, 1.9):
+        near = _stay_near(polygons, coarse, limit)
+        np.testing.assert_array_equal(near, distances <= limit)
+    assert near[is_long].any()
+    assert not near[is_long].all()
 
 
 def test_small_buildings_keep_their_area():
