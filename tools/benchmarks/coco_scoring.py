@@ -49,8 +49,9 @@ def main() -> None:
     rows = []
     for metric, collected, scored in zip(metrics, collecting, zip(*rounds, strict=True), strict=True):
         scoring, scores = np.median([one for one, _ in scored]), scored[0][1]
-        values = collected, scoring, collected + scoring, 100 * scores['bbox_mAP'], 100 * scores['segm_mAP']
-        rows.append([type(metric).__name__, *(f'{value:.2f}' for value in values)])
+        taken = (f'{value:.2f}' for value in (collected, scoring, collected + scoring))
+        aps = (f'{100 * scores[name]:.1f}' for name in ('bbox_mAP', 'segm_mAP'))  # mmdet rounds its own to that
+        rows.append([type(metric).__name__, *taken, *aps])
     print(Table('', ['evaluator', 'collecting, s', 'scoring, s', 'all, s', 'box AP', 'mask AP'], rows).text())
 
 
