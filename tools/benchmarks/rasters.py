@@ -2,7 +2,7 @@
 
 python tools/benchmarks/rasters.py MODEL [CHECKPOINT] [--runtime openvino --precision bf16]
 python tools/benchmarks/rasters.py MODEL --tiles data/sample/scenes/source/images --size 6912x6912
-python tools/benchmarks/rasters.py MODEL --memory 4096x4096 4096x12288
+python tools/benchmarks/rasters.py MODEL --memory 4096x4096 12288x4096
 
 The bare runtime and the pipeline, without and with polygons, compute the same windows in the same batches, one after
 the other in each round; the bare side has them in memory and drops what it gets. A generated raster is JPEG in tiles,
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import rasterio
 
+from projects.command_line import image_size
 from projects.deployment.prediction.rasters.prediction import RasterResult, predict_raster
 from projects.deployment.prediction.rasters.settings import PolygonSettings, RasterSettings
 from projects.deployment.prediction.rasters.windows import WindowAxis, window_side
@@ -36,9 +37,9 @@ TILE_PX = 512
 
 
 def write_raster(path: Path, size_px: tuple[int, int], compress: str, tiles: Path | None) -> None:
-    """An image of a width and height, tiled, with three bands."""
+    """An image of a height and width, tiled, with three bands."""
     images = [_texture()] if tiles is None else _images(tiles)
-    width, height = size_px
+    height, width = size_px
     profile = {'driver': 'GTiff', 'width': width, 'height': height, 'count': 3, 'dtype': 'uint8', 'tiled': True}
     profile |= {'blockxsize': TILE_PX, 'blockysize': TILE_PX, 'compress': compress, 'crs': 'EPSG:32633'}
     profile |= {'transform': rasterio.Affine(0.3, 0, 5e5, 0, -0.3, 5e6), 'interleave': 'pixel', 'num_threads': '2'}
@@ -60,7 +61,11 @@ def _texture() -> np.ndarray:
 def _images(folder: Path) -> list[np.ndarray]:
     """(3, TILE_PX, TILE_PX) of each image, side by side with the next ones where it is smaller."""
     images = [read_image(file) for file in sorted(folder.iterdir())]
+    if not images:
+        raise ValueError(f'--tiles {folder}: there are no images')
     side = -(-TILE_PX // len(images[0]))
+    if len(images) < side * side:
+        raise ValueError(f'--tiles {folder}: {len(images)} images do not fill {TILE_PX} px; {side * side} or more do')
     blocks = [images[i : i + side * side] for i in range(0, len(images) - side * side + 1, side * side)]
     rows = [[np.hstack(block[i : i + side]) for i in range(0, side * side, side)] for block in blocks]
     return [np.vstack(row)[:TILE_PX, :TILE_PX].transpose(2, 0, 1) for row in rows]
@@ -135,12 +140,6 @@ def measure_memory(files: tuple[str, str], model: dict[str, Any], settings: Rast
     )
 
 
-def size_of(text: str) -> tuple[int, int]:
-    """Width and height of '6912x6912'."""
-    width, height = map(int, text.split('x'))
-    return width, height
-
-
 def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -152,11 +151,11 @@ def main() -> None:
     add('--threads', type=int)
     add('--window-px', type=int, default=512)
     add('--batch-size', type=int, default=4)
-    add('--size', type=size_of, default='4096x4096', metavar='WxH', help='of the raster whose throughput is measured')
+    add('--size', type=image_size, default='4096x4096', metavar='HxW', help='of the raster that is timed')
     add('--rounds', type=int, default=5)
     add('--compress', default='jpeg')
     add('--tiles', type=Path, help='folder of images that the raster is made of')
-    add('--memory', type=size_of, nargs='+', metavar='WxH', help='measure the memory of rasters of these sizes instead')
+    add('--memory', type=image_size, nargs='+', metavar='HxW', help='measure memory, with rasters of these sizes')
     args = parser.parse_args()
     settings = RasterSettings(window_px=args.window_px, batch_size=args.batch_size)
     model = {'runtime': args.runtime, 'precision': args.precision, 'threads': args.threads}
@@ -164,7 +163,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, 'image.tif')
             write_raster(path, size_px, args.compress, args.tiles)
-            print(*size_px, 'px')
+            print(*size_px, 'px, height and width')
             if not args.memory:
                 compare(open_predictor(args.model, args.checkpoint, **model), settings, path, args.rounds)
             else:  # in a new process each: what a process once took never becomes less
