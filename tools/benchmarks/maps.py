@@ -12,11 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import rasterio
 import shapely
+from rasters import write_raster  # beside this file
 
 from projects.deployment.model_info import SEGMENTATION, ModelInfo
 from projects.deployment.prediction.image_files import RASTER, InputFile
@@ -58,9 +61,9 @@ def measure(size_px: int) -> None:
     """Print what the page of a raster of a size takes."""
     with tempfile.TemporaryDirectory() as folder:
         path, layer = Path(folder, 'image.tif'), Path(folder, 'probability.tif')
-        rasters = str(Path(__file__).with_name('rasters.py'))
-        for written in ([rasters, '--write', str(path), str(size_px)], [__file__, '--layer', str(layer), str(size_px)]):
-            subprocess.run([sys.executable, *written], check=True)  # noqa: S603 (files of ours); their memory counts not
+        with ProcessPoolExecutor(1, get_context('spawn')) as other:  # whose memory does not count
+            other.submit(write_raster, path, (size_px, size_px), 'jpeg', None).result()
+            other.submit(write_layer, layer, size_px).result()
         buildings = made_up_buildings(size_px)
         before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         start, worked = time.perf_counter(), time.process_time()
@@ -79,12 +82,9 @@ def measure(size_px: int) -> None:
 def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('sizes', type=int, nargs='*', help='sides of the rasters')
-    parser.add_argument('--layer', nargs=2, metavar=('PATH', 'SIZE'), help='write probabilities and do nothing else')
+    parser.add_argument('sizes', type=int, nargs='+', help='sides of the rasters')
     args = parser.parse_args()
-    if args.layer:
-        write_layer(Path(args.layer[0]), int(args.layer[1]))
-    elif len(args.sizes) == 1:
+    if len(args.sizes) == 1:
         measure(args.sizes[0])
     for size_px in args.sizes if len(args.sizes) > 1 else ():  # one process each: memory never becomes less
         subprocess.run([sys.executable, __file__, str(size_px)], check=True)  # noqa: S603 (this file)
