@@ -192,6 +192,8 @@ class Search:
         """The networks of points, those known before included."""
         candidates = [self.indicators.candidate(point) for point in points]
         new = {candidate.deployed: candidate for candidate in candidates if candidate.deployed not in self.networks}
+        if new and not self.networks:
+            self.trainings.check_score(next(iter(new.values())))  # before anything is exported and timed
         for network in self.indicators.look_at(list(new.values()), measured=False):
             self.networks[network.candidate.deployed] = network
         return [self.networks[candidate.deployed] for candidate in candidates]
@@ -200,7 +202,6 @@ class Search:
         unscored = [network for network in networks if network.is_feasible and network.best_known is None]
         if not unscored:
             return
-        self.trainings.check_score(unscored[0].candidate)
         if not self.problem.grows:
             self._train(unscored, self.problem.proposal_length, [FIRST_SEED])
             return

@@ -157,6 +157,16 @@ def test_what_fails_is_counted_and_not_fatal(lawful):
     assert all(not one.scores for one in search.networks.values() if one.failed == 'runs out of memory')
 
 
+def test_a_score_that_is_not_given_is_told_before_anything_is_measured(lawful, monkeypatch):
+    def refuse(self, candidate):
+        raise ValueError('cannot be searched for IoU')
+
+    monkeypatch.setattr(LawfulTrainings, 'check_score', refuse)
+    monkeypatch.setattr(LawfulIndicators, 'look_at', None)
+    with pytest.raises(ValueError, match='cannot be searched for IoU'):
+        lawful({'latency_ms': 20.0}).propose()
+
+
 def test_the_folder_of_another_search_is_refused(lawful):
     lawful({'latency_ms': 6.0})
     with pytest.raises(ValueError, match=r'holds another search \(limits.latency_ms: 6.0 before, 7.0 now\)'):
