@@ -162,9 +162,10 @@ def test_a_score_that_is_not_given_is_told_before_anything_is_measured(lawful, m
         raise ValueError('cannot be searched for IoU')
 
     monkeypatch.setattr(LawfulTrainings, 'check_score', refuse)
-    monkeypatch.setattr(LawfulIndicators, 'look_at', None)
+    search = lawful({'latency_ms': 20.0})
     with pytest.raises(ValueError, match='cannot be searched for IoU'):
-        lawful({'latency_ms': 20.0}).propose()
+        search.propose()
+    assert not search.networks
 
 
 def test_the_folder_of_another_search_is_refused(lawful):
