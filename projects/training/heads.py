@@ -41,8 +41,9 @@ class FullPrecisionRoIExtractor(SingleRoIExtractor):
     """
 
     def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
-        """Pool RoIs, shape (N, 5), from maps (B, C, H, W) to (N, C, size, size) in float32."""
-        return super().forward([feature.float() for feature in feats], rois.float(), roi_scale_factor)
+        """Pool RoIs, shape (N, 5), from maps (B, C, H, W) to (N, C, size, size) of the type of the maps."""
+        pooled = super().forward([feature.float() for feature in feats], rois.float(), roi_scale_factor)
+        return pooled.to(feats[0].dtype)  # as the layer after it would round them; they stay in memory until backward
 
 
 @MODELS.register_module()

@@ -36,7 +36,7 @@ def test_rois_are_not_rounded_with_the_features(inputs):
     assert torch.equal(exact(maps, rois), reference)
     halves = [feature.bfloat16() for feature in maps]
     expected = rounding([feature.float() for feature in halves], rois)
-    assert torch.equal(exact(halves, rois), expected)
+    assert torch.equal(exact(halves, rois), expected.bfloat16())  # takes half of the memory until the backward pass
     rounded = rounding([feature.float() for feature in halves], rois.bfloat16().float())
     assert (rounded - expected).abs().max() > 0.25 / 256  # what mmdet does: more than a quarter of a cell off
 
