@@ -9,7 +9,7 @@ import numpy as np
 from .edges import EdgeMaps
 from .hiding import Cover
 from .outlines import Outlines
-from .scores import MIN_INSIDE, MovedOutline, log_ratio, pixels_of, standardized
+from .scores import MIN_INSIDE, MovedOutline, careful_log_ratio, pixels_of, standardized
 
 HIDDEN = 0.2  # chance that nothing of a roof is seen where it is
 MOST = 20.0  # logarithm beyond which evidence is certain
@@ -80,6 +80,6 @@ def likelihood_ratio(scores: np.ndarray, shares: np.ndarray, num_points: int) ->
     z = standardized(scores, shares)
     if z is None:
         return None
-    logarithm = log_ratio(z * np.sqrt(shares), num_points * shares)
+    logarithm = careful_log_ratio(z * np.sqrt(shares), num_points * shares)
     logarithm = np.where(shares >= MIN_INSIDE, logarithm, np.float32(0))
     return HIDDEN + (1 - HIDDEN) * np.exp(np.minimum(logarithm, np.float32(MOST)))

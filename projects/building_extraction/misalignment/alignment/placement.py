@@ -207,7 +207,7 @@ def _find(
         widths = told.sum(axis=(0, 2), dtype=float)
         scatter_m = max(float(np.sqrt((widths * across_m**2).sum() / widths.sum())), 0.5 * step_m)
         absent = float(np.clip(1 - presence[inside].mean(), 0.02, 0.9))
-    return _summarized(joint, np.where(inside, presence, 0), inside, grid, scatter_m, usual)
+    return _summarized(joint, ratios, np.where(inside, presence, 0), inside, grid, scatter_m, usual)
 
 
 def _prior(usual: np.ndarray, grid: Grid, expected_m: np.ndarray | None, deviation_m: float) -> np.ndarray:
@@ -222,13 +222,18 @@ def _prior(usual: np.ndarray, grid: Grid, expected_m: np.ndarray | None, deviati
 
 def _summarized(
     probability: np.ndarray,
+    ratios: np.ndarray,
     presence: np.ndarray,
     inside: np.ndarray,
     grid: Grid,
     scatter_m: float,
     usual: np.ndarray,
 ) -> Placement:
-    """The place with the most probability within `PEAK_M`, and its mean around there."""
+    """The place with the most probability within `PEAK_M`, and its mean around there.
+
+    There the `ratios` count twice: places side by side share most of their chance, so that where a score is higher than
+    beside it says more than how high it is.
+    """
     side = 2 * round(PEAK_M / grid.step_m) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)).astype(np.float32)
     count, columns = len(probability), len(grid.along_m)
@@ -239,7 +244,8 @@ def _summarized(
     near = squared + (grid.along_m - along_m[:, None, None]) ** 2 <= NEAR_M**2
     weights = np.where(near, probability, 0)
     confidence = weights.sum(axis=(1, 2))
-    weights /= np.maximum(confidence, 1e-12)[:, None, None]
+    weights *= ratios
+    weights /= np.maximum(weights.sum(axis=(1, 2)), 1e-12)[:, None, None]
     mean_across_m, mean_along_m = weights.sum(axis=2) @ grid.across_m, weights.sum(axis=1) @ grid.along_m
     variance = weights.sum(axis=1) @ grid.along_m**2 - mean_along_m**2
     seen = confidence > 1e-9

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import shapely
 from PIL import Image
+from scipy import stats
 
 from projects.building_extraction.height_classes import HeightClasses
 from projects.building_extraction.misalignment.alignment.align import align
@@ -16,7 +17,7 @@ from projects.building_extraction.misalignment.alignment.heights import lean_hei
 from projects.building_extraction.misalignment.alignment.line_search import Line, LineGrid, best_line, line_evidence
 from projects.building_extraction.misalignment.alignment.outlines import Outlines
 from projects.building_extraction.misalignment.alignment.placement import Fits, Placement, place
-from projects.building_extraction.misalignment.alignment.scores import MovedOutline, log_ratio
+from projects.building_extraction.misalignment.alignment.scores import MovedOutline, careful_log_ratio, log_ratio
 from projects.building_extraction.misalignment.alignment.settings import AlignmentSettings
 from projects.geodata.polygonal import translate
 from projects.geodata.raster_files import rasterize, write_geotiff
@@ -69,6 +70,16 @@ def test_evidence_grows_with_the_score_and_is_against_a_place_without_edges():
     assert (np.diff(values) > 0).all()
     assert values[1] < -3
     assert values[3] > 4
+
+
+def test_high_scores_say_less_where_the_best_of_many_places_is_taken():
+    z, expected = np.array([-1.0, 0, 2, 4, 5, 6, 7], np.float32), 1.15 * math.log(100) - 1.4
+    careful = careful_log_ratio(z, 100)
+    assert (np.diff(careful) >= 0).all()
+    elsewhere = stats.t(8, scale=math.sqrt(6 / 8)).logpdf(z)
+    there = stats.norm(expected, 1.3).logpdf(z)
+    np.testing.assert_allclose(careful[z < expected + 1.3], (there - elsewhere)[z < expected + 1.3], atol=1e-5)
+    assert careful[-1] == careful[-2] < 7 < log_ratio(z, 100)[-2]
 
 
 def town(seed=0, count=60):
