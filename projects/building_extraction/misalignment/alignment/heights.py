@@ -16,7 +16,7 @@ from .placement import SURE, Fits, Placement
 MIN_OFF_NADIR_DEG = 12.0  # below it, an error of 0.5 m is one of 2.4 m of height and more
 MAX_OFF_NADIR_DEG = 45.0
 MIN_KNOWN = 5  # heights that say where leans begin
-LEAST_EVIDENCE = 4.0  # logarithm that known heights must add up to: 90 % of 1,800 draws of 10 do, 5 % of which are > 1 m off
+LEAST_EVIDENCE = 4.0  # logarithm that known heights must add up to: 90 % of draws of 10 do, 5 % of which are > 1 m off
 MIN_SPREAD_M = 3.0  # between the 10th and 90th percentile of known heights, for the angle to follow from them
 MIN_FITTED = 8  # known heights from which the angle follows
 STATED_DEVIATION_M = 0.3
