@@ -14,6 +14,7 @@ import pytest
 
 from projects.training.experiments import schedule
 from projects.training.experiments.runs import Run
+from tests.processes import call_in_clean_processes, clean_processes
 
 LIMIT_S = 300  # a busy machine is slow; nothing waits so long that works
 EVENTS = 'events.txt'
@@ -54,14 +55,13 @@ def killed(folder):
 
 
 @pytest.fixture(autouse=True)
-def start_as(monkeypatch, clean_processes):
+def start_as(monkeypatch):
     """Lets every run be the process of a function; returns all that were started."""
     started = []
 
     def let(function):
-        def start(folder, environment, modules, fork):
-            started.append(clean_processes.Process(target=function, args=(pathlib.Path(folder),)))
-            started[-1].start()
+        def start(*given):
+            started.append(begin(*given, function))
             return started[-1]
 
         monkeypatch.setattr(schedule, 'start', start)
@@ -171,20 +171,24 @@ def test_two_studies_do_not_share_a_folder_at_the_same_time(tmp_path):
     assert not (tmp_path / 'b').exists()
 
 
+def share(runs, folder, name):
+    """One of several calls, in a process of its own; writes the runs that it knows to be finished."""
+    schedule.start, schedule.POLL_S = begin, 0.01
+    outcome = schedule.run_all(runs, folder / 'runs', 1, shared=True)
+    (folder / name).write_text(' '.join(sorted(outcome.finished)))
+
+
+def begin(folder, environment, modules, fork, function=work):
+    process = clean_processes().Process(target=function, args=(pathlib.Path(folder),))
+    process.start()
+    return process
+
+
 def test_two_calls_share_the_runs_of_a_folder(tmp_path):
     runs = [run('0', until='1'), *(run(str(index)) for index in range(1, 6))]  # another call begins 1
-    outcomes = {}
-
-    def call(name):
-        outcomes[name] = schedule.run_all(runs, tmp_path, 1, shared=True)
-
-    threads = [threading.Thread(target=call, args=(name,)) for name in 'ab']
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(sorted(outcome.finished) == list('012345') for outcome in outcomes.values())
-    assert [(tmp_path / name / 'attempts.txt').read_text() for name in '012345'] == ['x'] * 6
+    call_in_clean_processes(share, (runs, tmp_path, 'a'), (runs, tmp_path, 'b'))
+    assert [(tmp_path / name).read_text() for name in 'ab'] == ['0 1 2 3 4 5'] * 2
+    assert [attempts(tmp_path / 'runs', name) for name in '012345'] == [1] * 6
 
 
 def test_an_interrupted_study_ends_its_runs(tmp_path, monkeypatch, start_as):
