@@ -6,7 +6,7 @@ costs the places around it that it can lean into, not a strip across the city.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -15,6 +15,8 @@ from .city import City
 
 NUM_CUTS, NUM_TRIED = 500, 20
 """So many ways to cut the ground are drawn; tiles are laid out on the most promising ones."""
+EVENNESS = (0.0, 0.5, 1.0)
+"""How far parts of the ground are made equal, one after the other, until each split has a tile."""
 NUM_DRAWS = 100
 PHASES = 2
 """A grid of tiles is tried at so many offsets along each axis."""
@@ -133,10 +135,36 @@ def divide_ground(
         The area of each split.
 
     Raises:
-        ValueError: The ground is too small.
+        ValueError: The ground is too small, even for parts of one size.
     """
     bounds = places.city.bounds_m
     extent = np.concatenate([bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0) + 1e-6])
+    mean = float(np.mean([demand.share for demand in demands.values()]))
+    for evenness in EVENNESS:
+        asked = {
+            name: replace(demand, share=(1 - evenness) * demand.share + evenness * mean)
+            for name, demand in demands.items()
+        }
+        if (best := _best_cut(asked, extent, places, tile_m, random)) is not None:
+            return best
+    west, south, east, north = extent
+    tallest_m = float(places.city.drawn_heights_m.max())
+    raise ValueError(
+        f'The ground, {east - west:.0f} x {north - south:.0f} m, is too small for tiles of {tile_m:.0f} m in '
+        f'{len(demands)} separate parts, each with a tile that shows its own buildings alone (the tallest is '
+        f'{tallest_m:.0f} m high and leans up to {tallest_m * max(d.lean for d in demands.values()):.0f} m): take '
+        'a larger city, smaller tiles or smaller off-nadir angles.'
+    )
+
+
+def _best_cut(
+    demands: Mapping[str, Demand],
+    extent: np.ndarray,
+    places: Places,
+    tile_m: float,
+    random: np.random.Generator,
+) -> dict[str, Area] | None:
+    """The best of `NUM_CUTS`; None if some split has no tile in any."""
     shares = np.array([demand.share for demand in demands.values()])
     totals = np.maximum(places.count(extent[None])[0], 1)
     fair = np.maximum(shares[:, None] / shares.sum() * totals, 1e-9)
@@ -162,15 +190,6 @@ def divide_ground(
         own_score = score(np.array([places.count(own).sum(axis=0) for own in tiles]))
         if own_score > best_score:
             best, best_score = dict(zip(demands, areas, strict=True)), own_score
-    if best is None:
-        west, south, east, north = extent
-        tallest_m = float(places.city.drawn_heights_m.max())
-        raise ValueError(
-            f'The ground, {east - west:.0f} x {north - south:.0f} m, is too small for tiles of {tile_m:.0f} m in '
-            f'{len(demands)} separate parts, each with a tile that shows its own buildings alone (the tallest is '
-            f'{tallest_m:.0f} m high and leans up to {tallest_m * max(d.lean for d in demands.values()):.0f} m): take '
-            'a larger city, smaller tiles or smaller off-nadir angles.'
-        )
     return best
 
 

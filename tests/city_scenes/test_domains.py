@@ -146,6 +146,12 @@ def test_a_tower_costs_the_places_around_it_alone():
     assert sum(len(area.cells_m) for area in areas.values()) > 0.75 * 400
 
 
+def test_a_small_share_gets_a_tile_all_the_same():
+    areas = divide({'a': Demand(500), 'b': Demand(1)}, clustered_places(), 100.0)  # b: 2 m of 1,000
+    assert len(areas['b'].cells_m) > 0
+    assert len(areas['a'].cells_m) > len(areas['b'].cells_m)
+
+
 def test_too_little_ground_is_refused_with_the_way_out():
     with pytest.raises(ValueError, match=r'too small for tiles of 300 m.*leans up to 600 m.*larger city'):
         divide({'a': Demand(1, 10), 'b': Demand(1, 5)}, clustered_places(), 300.0)

@@ -11,8 +11,9 @@ of warm-up, the CPU time of each stage of each step is taken, on one thread, and
 the median of the rounds' ratios to the config as it is. Memory is the most that a step adds to what the process has.
 `data` is what the network waits for without loader processes. Checkpoints, pictures and validations are left out.
 `--beside mmdet` trains Mask R-CNN of mmdet's own classes, `torchvision` torchvision's with the same backbone, neck,
-anchors and numbers of RoIs; their masks are bitmaps, which are made before the step. The last form takes a run that
-`tools/transfer_study.py` has prepared; of KD and SDA, the teacher must have been trained.
+anchors and numbers of RoIs; their masks are bitmaps, which are made before the step. `--beside compiled` has
+`torch.compile` compile backbone and neck, before the first round is timed, and times no stages of the forward pass. The
+last form takes a run that `tools/transfer_study.py` has prepared; of KD and SDA, the teacher must have been trained.
 """
 
 import argparse
@@ -53,7 +54,7 @@ PLAIN = {  # classes of mmdet for those of this project
     'FullPrecisionRoIExtractor': 'SingleRoIExtractor',
     'ReproducibleRandomSampler': 'RandomSampler',
 }
-BESIDE = ('mmdet', 'torchvision')
+BESIDE = ('mmdet', 'torchvision', 'compiled')
 PARTS = ('forward', 'loss', 'loss_and_predict')  # what mmdet and mmseg call of backbone, neck and heads
 
 
@@ -77,8 +78,12 @@ class Variant:
         runner._init_model_weights()
         for moment in ('before_train', 'before_train_epoch'):
             runner.call_hook(moment)
-        self._time_parts(runner.model, '')
-        self._time_parts(getattr(runner.model, 'teacher', nn.Module()), 'teacher: ')
+        if kind == 'compiled':
+            for part in ('backbone', 'neck'):
+                getattr(runner.model, part).compile()
+        else:
+            self._time_parts(runner.model, '')
+            self._time_parts(getattr(runner.model, 'teacher', nn.Module()), 'teacher: ')
         self._time(runner.optim_wrapper, 'backward', 'backward')
         for name in ('step', 'zero_grad'):
             self._time(runner.optim_wrapper, name, 'optimiser')
@@ -223,7 +228,9 @@ def main() -> None:
     parser.add_argument('config', help='config file, or folder of a run of a study')
     parser.add_argument('--sample', action='store_true', help='on generated data, as in tools/train.py')
     parser.add_argument('--variant', nargs='+', action='append', default=[], metavar='KEY=VALUE', help='other options')
-    parser.add_argument('--beside', nargs='+', choices=BESIDE, default=[], help='other implementations of Mask R-CNN')
+    parser.add_argument(
+        '--beside', nargs='+', choices=BESIDE, default=[], help='other implementations, or this one compiled'
+    )
     parser.add_argument('--rounds', type=int, default=11, help='timed steps of each variant')
     args = parser.parse_args()
 

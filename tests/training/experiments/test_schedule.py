@@ -60,8 +60,8 @@ def start_as(monkeypatch):
     started = []
 
     def let(function):
-        def start(*given):
-            started.append(begin(*given, function))
+        def start(*given, **more):
+            started.append(begin(*given, **more, function=function))
             return started[-1]
 
         monkeypatch.setattr(schedule, 'start', start)

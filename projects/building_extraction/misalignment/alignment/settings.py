@@ -37,6 +37,7 @@ class AlignmentSettings:
 
     Raises:
         UsageError: An angle or a length is none.
+        FileNotFoundError: There is no such raster of probabilities.
     """
 
     image: Path
@@ -74,6 +75,9 @@ class AlignmentSettings:
                 raise UsageError(f'{name} = {value}: expected metres, more than 0')
         if self.registration_m is not None and not np.isfinite(self.registration_m).all():
             raise UsageError(f'registration_m = {self.registration_m}: expected metres east and north')
+
+        if self.probabilities is not None and not self.probabilities.is_file():
+            raise FileNotFoundError(f'--probabilities: the raster {self.probabilities} does not exist')
 
     def highest_m(self, heights_m: np.ndarray) -> float:
         """Highest building that is looked for; `heights_m` (N,) are stated."""
