@@ -146,10 +146,11 @@ def test_a_tower_costs_the_places_around_it_alone():
     assert sum(len(area.cells_m) for area in areas.values()) > 0.75 * 400
 
 
-def test_a_small_share_gets_a_tile_all_the_same():
-    areas = divide({'a': Demand(500), 'b': Demand(1)}, clustered_places(), 100.0)  # b: 2 m of 1,000
-    assert len(areas['b'].cells_m) > 0
-    assert len(areas['a'].cells_m) > len(areas['b'].cells_m)
+def test_splits_that_ask_for_less_than_a_tile_get_more_ground():
+    demands = {'a': Demand(100), 'b': Demand(1, 1.0), 'c': Demand(1, 1.0)}
+    areas = divide(demands, clustered_places(), 150.0)
+    assert all(len(area.cells_m) for area in areas.values())
+    assert len(areas['a'].cells_m) > 2 * len(areas['b'].cells_m)
 
 
 def test_too_little_ground_is_refused_with_the_way_out():
