@@ -231,7 +231,7 @@ def test_water_gives_no_evidence(scene, tmp_path):
         (lambda frame: frame, ('--height-column', 'nothing'), "has no column 'nothing'"),
         (lambda frame: frame, ('--sun-deg', '95', '0'), 'sun_deg = .*: expected its elevation, 10 to 90 degrees'),
         (lambda frame: frame, ('--model', 'nothing.onnx'), 'nothing.onnx'),
-        (lambda frame: frame, ('--probabilities', 'nothing.tif'), '--probabilities: the raster nothing.tif does not ex'),
+        (lambda frame: frame, ('--probabilities', 'nothing.tif'), '--probabilities: the raster nothing.tif'),
     ],
 )
 def test_bad_input_is_refused_in_one_line(scene, tmp_path, capsys, change, options, message):
