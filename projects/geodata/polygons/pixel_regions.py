@@ -1,5 +1,6 @@
 """Regions of a raster: exact outlines along pixel edges, and sums over their pixels, window by window."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -57,18 +58,25 @@ def find_regions(values: np.ndarray, layers: list[np.ndarray], column: int = 0, 
     """
     numbers = _number(values)
     found = [(shape['coordinates'], int(number)) for shape, number in rasterio.features.shapes(numbers, numbers > 0)]
-    polygons = np.array([shapely.Polygon(outline[0], outline[1:]) for outline, _ in found], dtype=object)
+    rings = [ring for outline, _ in found for ring in outline]
+    corners = np.array([corner for ring in rings for corner in ring], dtype=float).reshape(-1, 2)
+    corners += np.array([column, row])
+    outlines = polygons_of_rings(corners, [len(ring) for ring in rings], [len(outline) for outline, _ in found])
     own = np.array([number for _, number in found], dtype=int)
     inside = np.flatnonzero(numbers)
     owner = numbers.ravel()[inside].astype(int)
     sums = [np.bincount(owner, layer.ravel()[inside], minlength=len(found) + 1)[own] for layer in layers]
     common = np.zeros(len(found) + 1, np.int64)
     common[owner] = values.ravel()[inside]
-    return Regions(
-        shapely.transform(polygons, lambda points: points + np.array([column, row])),
-        common[own],
-        np.array(sums, dtype=float).reshape(len(layers), len(found)).T,
-    )
+    return Regions(outlines, common[own], np.array(sums, dtype=float).reshape(len(layers), len(found)).T)
+
+
+def polygons_of_rings(corners: np.ndarray, num_corners: Sequence[int], num_rings: Sequence[int]) -> np.ndarray:
+    """Polygons (N,) of `num_rings` each, the exterior first; rings have `num_corners` each of all `corners` (M, 2)."""
+    if not len(num_rings):
+        return np.array([], dtype=object)
+    rings = shapely.linearrings(corners, indices=np.repeat(np.arange(len(num_corners)), num_corners))
+    return shapely.polygons(rings, indices=np.repeat(np.arange(len(num_rings)), num_rings))
 
 
 def _number(values: np.ndarray) -> np.ndarray:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import shapely
 
+from .pixel_regions import polygons_of_rings
+
 MAX_AREA_CHANGE = 0.1  # share of a building's area that simplification may add or take away
 MANY_CORNERS = 256  # from which on a tree of edges is faster than all pairs
 
@@ -28,7 +30,7 @@ def simplify_outlines(
     Returns:
         (N,) Polygons on the map, whose corners are some of the given ones.
     """
-    polygons = np.array([_start_at_corners(polygon) for polygon in shapely.normalize(polygons)], dtype=object)
+    polygons = _start_at_corners(shapely.normalize(polygons))
     result = shapely.transform(polygons, to_map)
     in_meters = shapely.transform(polygons, lambda points: points * pixel_m)
     left = np.arange(len(polygons))
@@ -57,14 +59,23 @@ def _stay_near(exact: np.ndarray, simplified: np.ndarray, distance: float) -> np
     return near
 
 
-def _start_at_corners(polygon: shapely.Polygon) -> shapely.Polygon:
-    """The same polygon, whose rings start farthest from their middle: GEOS treats where a ring starts unlike the rest.
+def _start_at_corners(polygons: np.ndarray) -> np.ndarray:
+    """The same polygons (N,), whose rings start farthest from their middle.
 
-    From there, it hardly ever moves an outline farther than the tolerance, and leaves fewer corners.
+    GEOS treats where a ring starts unlike the rest: from there, it hardly ever moves an outline farther than the
+    tolerance, and leaves fewer corners.
     """
-    rings = []
-    for ring in (polygon.exterior, *polygon.interiors):
-        corners = shapely.get_coordinates(ring)[:-1]
-        start = np.argmax(((corners - corners.mean(axis=0)) ** 2).sum(axis=1))
-        rings.append(np.roll(corners, -start, axis=0))
-    return shapely.Polygon(rings[0], rings[1:])
+    if not len(polygons):
+        return polygons
+    rings, owner = shapely.get_rings(polygons, return_index=True)
+    counts = shapely.get_num_coordinates(rings) - 1  # a ring ends where it starts
+    first = np.cumsum(counts) - counts
+    of_ring = np.repeat(np.arange(len(rings)), counts)
+    place = np.arange(len(of_ring)) - first[of_ring]
+    corners = shapely.get_coordinates(rings)[place + (first + np.arange(len(rings)))[of_ring]]
+    middles = np.add.reduceat(corners, first) / counts[:, None]
+    squared = ((corners - middles[of_ring]) ** 2).sum(axis=1)
+    farthest = np.flatnonzero(squared == np.maximum.reduceat(squared, first)[of_ring])
+    start = place[farthest[np.searchsorted(farthest, first)]]
+    turned = corners[first[of_ring] + (place + start[of_ring]) % counts[of_ring]]
+    return polygons_of_rings(turned, counts.tolist(), np.bincount(owner).tolist())

@@ -158,7 +158,9 @@ class Vectorizer:
             columns = {'score': score / num_scored, 'height_m': height_m / num_measured, 'instance': regions.values}
         outlines = fill_holes(regions.polygons, settings.fill_holes_m2 / place.pixel_m.prod())
         exact = geopandas.GeoSeries(shapely.transform(outlines, place.to_map), crs=place.crs)
-        large = place.areas_m2(exact).to_numpy() >= settings.min_area_m2
+        large = np.ones(len(outlines), dtype=bool)
+        if settings.min_area_m2:
+            large = place.areas_m2(exact).to_numpy() >= settings.min_area_m2
         tolerance_m = place.pixel_m.mean() if settings.simplify_m is None else settings.simplify_m
         pieces, owner = shapely.get_parts(outlines[large], return_index=True)
         parts = simplify_outlines(pieces, tolerance_m, place.pixel_m, place.to_map)
