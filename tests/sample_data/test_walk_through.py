@@ -26,7 +26,7 @@ def test_the_notebook_runs(tmp_path):
     nbformat.validate(notebook)
     assert len(notebook.cells) == 10
     assert not any(cell.get('outputs') for cell in notebook.cells)
-    environment = os.environ | {'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
+    environment = os.environ | {'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'TMPDIR': str(tmp_path)}
     done = subprocess.run(
         [sys.executable, '-c', RUN, str(NOTEBOOK)],
         cwd=tmp_path,
