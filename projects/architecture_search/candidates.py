@@ -136,9 +136,9 @@ def _written(value: Any, used: int, indent: int = 0) -> str:
 
 def _difference(before: Any, after: Any) -> Any:
     """What mmengine must merge into a value to make another one of it."""
-    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+    if not isinstance(after, Mapping):
         return after
-    if before.keys() - after.keys() or before.get('type') != after.get('type'):
+    if not isinstance(before, Mapping) or before.keys() - after.keys() or before.get('type') != after.get('type'):
         return {'_delete_': True, **after}
     return {
         key: _difference(before[key], value) if key in before else value

@@ -61,12 +61,21 @@ def test_a_leaf_config_makes_the_same_network(select, tmp_path, index):
     assert all(len(line) <= 120 for line in leaf.read_text().splitlines()[3:])
 
 
+def test_a_leaf_config_of_a_grown_network_can_be_read(grow, tmp_path):
+    point = grow.random(np.random.default_rng(0))
+    changed = candidate_of(grow, FPN, point, {}).config_of(use_sample)  # its base names what the leaf describes
+    (tmp_path / 'best.py').write_text(leaf_config(load_config(FPN), changed, str(ROOT / FPN), 'Found.'))
+    assert load_config(tmp_path / 'best.py').model.backbone == changed.model.backbone
+
+
 def test_a_leaf_config_says_what_differs_alone():
     base = Config({'model': {'type': 'A', 'neck': {'type': 'B', 'width': 1, 'kept': 2}}, 'seed': 0, 'same': [1]})
     changed = Config({'model': {'type': 'A', 'neck': {'type': 'B', 'width': 3, 'kept': 2}}, 'seed': 1, 'same': [1]})
     assert leaf_config(base, changed, 'base.py', 'T') == (
         '"""T"""\n\n_base_ = \'base.py\'\n\nmodel = dict(neck=dict(width=3))\nseed = 1\n'
     )
+    named = Config({'model': {'type': 'A', 'neck': 'tiny'}, 'seed': 0, 'same': [1]})
+    assert "neck=dict(_delete_=True, type='B', width=1, kept=2)" in leaf_config(named, base, 'base.py', 'T')
     other = Config({'model': {'type': 'A', 'neck': {'type': 'C', 'depth': (3,)}}, 'seed': 0, 'same': [1]})
     assert "neck=dict(_delete_=True, type='C', depth=(3,))" in leaf_config(base, other, 'base.py', 'T')
 
