@@ -20,7 +20,7 @@ def draw_networks(
     """Draw all networks at their latency: cheap scores on the left, those after the whole training on the right.
 
     Args:
-        networks: Of the search and made by hand.
+        networks: Of the search and made by hand; finalists and the latter are named.
         best: Digest of the best one's file; '' for none.
         limit_ms: The limit of latency.
         score: Name of what is on the vertical axes.
@@ -42,7 +42,7 @@ def draw_networks(
     ):
         _scatter(whole, chosen, color, marker, title, [values[one.candidate.deployed] for one in chosen])
         if marker != '*':
-            for one in chosen:
+            for one in [one for one in chosen if one.hand_made or one.test]:
                 place = (one.latency_ms, values[one.candidate.deployed])
                 whole.annotate(one.candidate.name, place, fontsize=6, xytext=(4, 3), textcoords='offset points')
     _refused(whole, [one for one in networks if one.hand_made and one not in trained])

@@ -67,6 +67,7 @@ def run(command: Command, prepare: Prepare, work_dir: Path) -> Path:
         finalists = search.climb(findings.proposed)
         if command.correlate:
             search.train_for_correlation(findings.proposed, command.correlate)
+            finalists = search.best_trained(len(finalists))  # of these, too
         findings.hand_made = search.look_at_hand_made()
         findings.best = finish(search, finalists, findings.hand_made)
     networks = unique(findings.proposed)

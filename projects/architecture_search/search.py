@@ -175,6 +175,11 @@ class Search:
             self.note(f'{len(chosen)} random networks are trained for {share:.0%} of the length, to compare scores')
             self._train(chosen, share, [FIRST_SEED])
 
+    def best_trained(self, number: int) -> list[Network]:
+        """The best networks found that were trained for the whole length, whatever for."""
+        trained = [one for one in self.networks.values() if one.score_at(WHOLE) is not None and not one.hand_made]
+        return sorted(self._feasible(trained), key=self.utility, reverse=True)[:number]
+
     def utility(self, network: Network) -> float:
         """What is maximised, by the best score that is known of a network; minus infinity if none is."""
         score = network.best_known

@@ -112,6 +112,18 @@ def test_ever_fewer_networks_are_trained_for_ever_longer(lawful):
     )
 
 
+def test_what_was_trained_to_compare_scores_may_be_the_best(lawful):
+    search = lawful({'latency_ms': 6.0})
+    proposed = search.propose()
+    climbed = search.climb(proposed)
+    search.train_for_correlation(proposed, len(proposed))  # all
+    best = search.best_trained(2)
+    whole = [one for one in proposed if one.score_at(1.0) is not None and one.is_feasible]
+    assert best[0].score_at(1.0) == max(one.score_at(1.0) for one in whole)
+    assert len(best) == 2
+    assert search.utility(best[1]) >= sorted(map(search.utility, climbed))[-2]
+
+
 def test_the_same_call_finds_the_same(lawful):
     one = lawful({'latency_ms': 6.0})
     first = [network.candidate.deployed for network in one.propose()]
