@@ -8,6 +8,7 @@ import shapely
 from .pixel_regions import polygons_of_rings
 
 MAX_AREA_CHANGE = 0.1  # share of a building's area that simplification may add or take away
+MANY_HOLES = 1000  # GEOS compares each stretch of an outline with all of its rings: of more, each is simplified alone
 MANY_CORNERS = 256  # from which on a tree of edges is faster than all pairs
 
 
@@ -35,11 +36,22 @@ def simplify_outlines(
     in_meters = shapely.transform(polygons, lambda points: points * pixel_m)
     left = np.arange(len(polygons))
     for tried_m in (tolerance_m, tolerance_m / 2, tolerance_m / 4) if tolerance_m else ():
-        exact, simplified = in_meters[left], shapely.simplify(in_meters[left], tried_m)
+        exact, simplified = in_meters[left], _simplify(in_meters[left], tried_m)
         mapped = shapely.transform(simplified, lambda points: to_map(np.rint(points / pixel_m)))
         good = shapely.is_valid(mapped) & _stay_near(exact, simplified, tolerance_m * (1 + 1e-9))
         good &= np.abs(shapely.area(simplified) / shapely.area(exact) - 1) <= MAX_AREA_CHANGE
         result[left[good]], left = mapped[good], left[~good]
+    return result
+
+
+def _simplify(polygons: np.ndarray, tolerance_m: float) -> np.ndarray:
+    """Polygons (N,) with fewer corners; of those with very many holes, rings may cross."""
+    result = polygons.copy()
+    many = shapely.get_num_interior_rings(polygons) > MANY_HOLES
+    result[~many] = shapely.simplify(polygons[~many], tolerance_m)
+    for number in np.flatnonzero(many).tolist():
+        exterior, *holes = shapely.simplify(shapely.get_rings(polygons[number]), tolerance_m)
+        result[number] = shapely.Polygon(exterior, holes)
     return result
 
 

@@ -3,6 +3,7 @@ import pytest
 import shapely
 from scipy import ndimage
 
+from projects.geodata.polygons import simplification
 from projects.geodata.polygons.pixel_regions import find_regions
 from projects.geodata.polygons.simplification import MANY_CORNERS, _stay_near, simplify_outlines
 
@@ -23,6 +24,20 @@ def test_no_outline_moves_farther_than_the_tolerance_or_breaks(tolerance):
         found = simplified(polygons, tolerance)
         assert shapely.hausdorff_distance(found, polygons).max() <= tolerance * (1 + 1e-6)
         assert shapely.is_valid(found).all()
+
+
+def test_outlines_with_very_many_holes_move_no_farther_and_do_not_break(monkeypatch):
+    polygons = np.concatenate([outlines(seed, sigma) for seed, sigma in ((0, 0.7), (2, 2))])
+    holes = shapely.get_num_interior_rings(polygons)
+    expected = simplified(polygons)
+    monkeypatch.setattr(simplification, 'MANY_HOLES', 3)
+    found = simplified(polygons)
+    assert (holes > 3).any()
+    assert shapely.is_valid(found).all()
+    assert shapely.hausdorff_distance(polygons, found).max() <= 1.0 + 1e-9
+    assert shapely.equals(found[holes <= 3], expected[holes <= 3]).all()
+    corners = shapely.get_num_coordinates(np.stack([polygons, expected, found]))[:, holes > 3].sum(axis=1)
+    assert corners[2] < 0.75 * corners[0]  # as a rule they are simplified, not left as they are
 
 
 def test_long_outlines_are_compared_as_short_ones_are():
