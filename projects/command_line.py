@@ -6,6 +6,8 @@ argparse has it), 130 after Ctrl-C. With `--json` the outcome is an object, see 
 """
 
 import argparse
+import ast
+import contextlib
 import linecache
 import math
 import os
@@ -14,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, NoReturn
@@ -209,12 +211,20 @@ class ConfigOptions(argparse.Action):
             action(parser, namespace, values, option_string)
         except AssertionError as error:
             parser.error(f'{option_string}: {error}')
+        except RecursionError:  # of mmengine, at what is neither a list nor a value
+            parser.error(
+                f'{option_string}: expected lists and dicts as Python writes them, with quotes around names, '
+                "e.g. \"param_scheduler=[{'type': 'LinearLR', 'end': 100}]\""
+            )
 
 
 def _option_value(text: str) -> Any:
-    """As mmengine's, which takes the blanks out of names of files as well."""
+    """A list or dict as Python writes it; else as mmengine, which takes the blanks out of names of files as well."""
     from mmengine.config import DictAction
 
+    if text.startswith(('(', '[', '{')):
+        with suppress(ValueError, SyntaxError):
+            return ast.literal_eval(text)
     if ',' in text or text.strip('\'"').startswith(('(', '[')):
         return DictAction._parse_iterable(text)
     return DictAction._parse_int_float_bool(text.strip('\'"'))

@@ -178,11 +178,11 @@ def test_places_that_cannot_be_written_to_are_refused(tmp_path):
             read(str(tmp_path / path))
 
 
-@pytest.mark.parametrize('text', ['batch_size', '=3', 'a..b=3', 'a=[1,(2]'])
+@pytest.mark.parametrize('text', ['batch_size', '=3', 'a..b=3', 'a=[1,(2]', "a=[dict(type='b',c=1),2]"])
 def test_options_are_assignments(text, capsys):
     parser = Parser()
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
-    given = ['a.b=1,2', 'c==d', 'e=my data/', 'f="1"', 'g=(1, [2, x])', 'h=None']
+    given = ['a.b=1,2', 'c==d', 'e=my data/', 'f="1"', 'g=(1, [2, x])', 'h=None', "i=[{'j': True}, 'k,l']"]
     assert parser.parse_args(['--cfg-options', *given]).cfg_options == {
         'a.b': [1, 2],
         'c': '=d',
@@ -190,6 +190,7 @@ def test_options_are_assignments(text, capsys):
         'f': 1,
         'g': (1, [2, 'x']),
         'h': None,
+        'i': [{'j': True}, 'k,l'],
     }
     with pytest.raises(SystemExit) as stop:
         parser.parse_args(['--cfg-options', text])

@@ -6,6 +6,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from projects.pixels.pasting import interpolation
+
 from .model_info import ModelInfo
 
 
@@ -175,48 +177,13 @@ def labels_of(probabilities: np.ndarray, info: ModelInfo) -> np.ndarray:
     return probabilities.argmax(axis=0).astype(np.uint8 if len(probabilities) <= 256 else np.uint16)
 
 
-def paste_mask(
-    mask: np.ndarray, box: np.ndarray, size: tuple[int, int], threshold: float
-) -> tuple[slice, slice, np.ndarray]:
-    """Bring one instance's mask from RoI size into the image, bilinearly, as mmdet's `_do_paste_mask` does.
-
-    The mask's outermost pixels fade to 0 half a mask pixel beyond the box.
-
-    Args:
-        mask: (h, w) probabilities inside of the box.
-        box: (4,) left, top, right, bottom in pixels.
-        size: Height and width of the image.
-        threshold: A pixel belongs to the instance from this probability on.
-
-    Returns:
-        Rows and columns of the image that the box covers, and the boolean mask there.
-    """
-    height, width = size
-    left, top = np.clip(np.floor(box[:2]) - 1, 0, None).astype(int)
-    right, bottom = (np.minimum(np.ceil(box[2:]) + 1, (width, height))).astype(int)
-    right, bottom = max(right, left), max(bottom, top)
-    extent = np.maximum(box[2:] - box[:2], 1e-6)
-    columns = ((np.arange(left, right) + 0.5 - box[0]) / extent[0] * mask.shape[1] - 0.5).astype(np.float32)
-    rows = ((np.arange(top, bottom) + 0.5 - box[1]) / extent[1] * mask.shape[0] - 0.5).astype(np.float32)
-    if not len(columns) or not len(rows):
-        return slice(top, bottom), slice(left, right), np.zeros((len(rows), len(columns)), dtype=bool)
-    across = _interpolation(columns, mask.shape[1])
-    down = _interpolation(rows, mask.shape[0])
-    return slice(top, bottom), slice(left, right), down @ mask @ across.T >= threshold
-
-
 def _crop_mask(mask: np.ndarray, box: np.ndarray, cropped: np.ndarray) -> np.ndarray:
     """The mask (h, w) of a box for a part of the box that has the same left and top, at the same size."""
     height, width = mask.shape
     share = (cropped[2:] - cropped[:2]) / np.maximum(box[2:] - box[:2], 1e-6)
-    across = _interpolation(np.clip((np.arange(width) + 0.5) * share[0] - 0.5, 0, None), width)
-    down = _interpolation(np.clip((np.arange(height) + 0.5) * share[1] - 0.5, 0, None), height)
+    across = interpolation(np.clip((np.arange(width) + 0.5) * share[0] - 0.5, 0, None), width)
+    down = interpolation(np.clip((np.arange(height) + 0.5) * share[1] - 0.5, 0, None), height)
     return down @ mask @ across.T
-
-
-def _interpolation(places: np.ndarray, size: int) -> np.ndarray:
-    """(P, size) weights of linear interpolation at P places between `size` samples, with zeros beyond them."""
-    return np.clip(1 - np.abs(places[:, None] - np.arange(size)), 0, None).astype(np.float32)
 
 
 def _resize_channels(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 from mmdet.datasets.transforms import LoadAnnotations
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
-from mmengine.registry import TRANSFORMS
+from mmengine.config import ConfigDict
+from mmengine.registry import MODELS, TRANSFORMS
+from torch import Tensor
 
+from projects.pixels.pasting import paste_mask
 from projects.pixels.run_lengths import encode_parts
 
 
@@ -75,3 +79,34 @@ class PlacedMasks(BitmapMasks):
     def cat(cls, masks: Sequence['PlacedMasks']) -> 'PlacedMasks':
         """Those of several together, which are of one image."""
         return cls([part for one in masks for part in one.parts], masks[0].height, masks[0].width)
+
+
+@MODELS.register_module()
+class PlacedMaskHead(FCNMaskHead):
+    """Mmdet's FCNMaskHead whose masks become no whole images: `PlacedMasks`, pasted where their boxes lie.
+
+    The masks are those of mmdet's `_do_paste_mask`, but for pixels whose probability is the threshold to rounding.
+    """
+
+    def _predict_by_feat_single(
+        self,
+        mask_preds: Tensor,
+        bboxes: Tensor,
+        labels: Tensor,
+        img_meta: dict,
+        rcnn_test_cfg: ConfigDict,
+        rescale: bool = False,
+        activate_map: bool = False,
+    ) -> PlacedMasks:
+        across, down = img_meta['scale_factor']
+        height, width = img_meta['ori_shape'][:2]
+        if rescale:
+            bboxes /= bboxes.new_tensor([across, down] * 2)  # in place: mmdet leaves the boxes of the results to it
+        else:
+            height, width = round(height * down), round(width * across)
+        of_class = mask_preds[:, 0] if self.class_agnostic else mask_preds[range(len(labels)), labels]
+        probabilities = of_class if activate_map else of_class.sigmoid()
+        pairs = zip(probabilities.float().cpu().numpy(), bboxes.float().cpu().numpy(), strict=True)
+        threshold = rcnn_test_cfg.mask_thr_binary
+        parts = [paste_mask(mask, box, (height, width), threshold) for mask, box in pairs]
+        return PlacedMasks(parts, height, width)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.datasets.transforms import PackDetInputs, RandomFlip, Resize
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.models.roi_heads.mask_heads.fcn_mask_head import mask_target
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.config import ConfigDict
@@ -10,7 +11,7 @@ from mmengine.structures import InstanceData
 from pycocotools import mask as rle_codes
 
 from projects.pixels.run_lengths import encode_masks
-from projects.training.instance_masks import LoadInstances, PlacedMasks
+from projects.training.instance_masks import LoadInstances, PlacedMaskHead, PlacedMasks
 
 HEIGHT, WIDTH = 48, 64
 RECTANGLE = [10.0, 8.0, 30.0, 8.0, 30.0, 28.0, 10.0, 28.0]
@@ -134,3 +135,35 @@ def test_instances_of_placed_masks_are_chosen_and_encoded_without_whole_ones():
     assert chosen.masks.run_lengths() == encode_masks(whole[[0, 2, 3]])
     assert 'masks' not in vars(masks)
     assert 'masks' not in vars(chosen.masks)
+
+
+@pytest.mark.parametrize('class_agnostic', [False, True])
+@pytest.mark.parametrize('rescale', [False, True])
+def test_the_head_places_the_masks_that_mmdet_pastes(class_agnostic, rescale):
+    torch.manual_seed(0)
+    options = {'num_convs': 0, 'in_channels': 4, 'conv_out_channels': 4, 'num_classes': 3}
+    heads = [kind(**options, class_agnostic=class_agnostic) for kind in (PlacedMaskHead, FCNMaskHead)]
+    logits = 4 * torch.nn.functional.interpolate(torch.randn(6, 1 if class_agnostic else 3, 5, 5), (28, 28))
+    boxes = torch.tensor(
+        [[5.0, 4, 40, 30], [0, 0, 64, 48], [50, 40, 64, 48], [3, 3, 4, 4], [20, 5, 30, 45], [1, 9, 9, 20]]
+    )
+    meta = {'scale_factor': (0.5, 0.8), 'ori_shape': (60, 128)}
+    placed, pasted = (
+        head.predict_by_feat(
+            [logits.clone()],
+            [InstanceData(bboxes=boxes.clone(), labels=torch.tensor([0, 1, 2, 0, 1, 2]), scores=torch.ones(6))],
+            [meta],
+            ConfigDict(mask_thr_binary=0.5),
+            rescale=rescale,
+        )[0]
+        for head in heads
+    )
+    assert isinstance(placed.masks, PlacedMasks)
+    assert torch.equal(placed.bboxes, pasted.bboxes)
+    expected, found = pasted.masks.numpy(), placed.masks.to_ndarray()
+    assert found.shape == expected.shape
+    assert expected.sum() > 1000
+    assert (found != expected).sum() <= expected.sum() * 0.0005
+    assert placed.masks.run_lengths() == encode_masks(found)
+    chosen = placed[placed.labels == 1]
+    assert np.array_equal(chosen.masks.to_ndarray(), found[[1, 4]])

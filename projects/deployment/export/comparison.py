@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from projects.pixels.pasting import paste_mask
+
 from ..model_info import ModelInfo
-from ..predictions import Detections, Prediction, Segmentation, paste_mask
+from ..predictions import Detections, Prediction, Segmentation
 from .detection_matching import Cutoffs, match_detections, pairwise_iou
 from .verification import Bounds, Case, Verification
 

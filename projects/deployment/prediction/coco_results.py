@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import shapely
 
+from projects.pixels.pasting import paste_mask
 from projects.pixels.run_lengths import encode_parts
 from projects.storage.atomic_files import replacing
 
-from ..predictions import Detections, paste_mask
+from ..predictions import Detections
 
 if TYPE_CHECKING:  # it needs the extra 'geo'
     from .rasters.instances import RasterInstances

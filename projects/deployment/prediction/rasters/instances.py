@@ -10,9 +10,10 @@ from shapely import STRtree
 
 from projects.geodata.polygonal import mask_outline, translate
 from projects.geodata.vector_files import PIXEL, geopandas
+from projects.pixels.pasting import paste_mask
 
 from ...model_info import ModelInfo
-from ...predictions import Detections, paste_mask
+from ...predictions import Detections
 from .windows import WindowAxis
 
 CUT_PX = 2  # a box that comes so close to a border of its window, where the raster goes on, may be cut off there
