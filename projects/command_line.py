@@ -7,7 +7,6 @@ argparse has it), 130 after Ctrl-C. With `--json` the outcome is an object, see 
 
 import argparse
 import ast
-import contextlib
 import linecache
 import math
 import os
