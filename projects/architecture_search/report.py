@@ -134,7 +134,16 @@ def _answer(search: Search, best: Best | None) -> str:
         f'{best.network.candidate.name}: {search.problem.score} {with_spread(spread.mean, spread.std)} on the test set '
         f'({counted(spread.n, "seed")}), {three_digits(best.network.latency_ms)} ms, of which '
         f'{search.requirements.limits["latency_ms"]:g} are allowed. The file {best.file.name} scores '
-        f'{fixed(best.exported_score)}, best.pth {fixed(best.test_score)}.'
+        f'{fixed(best.exported_score)}, best.pth {fixed(best.test_score)}{_why_they_differ(best)}.'
+    )
+
+
+def _why_they_differ(best: Best) -> str:
+    if fixed(best.exported_score) == fixed(best.test_score):
+        return ''
+    return (
+        ': the file sees each image whole, at the size it was exported for, and best.pth as the config says, at its own '
+        'size or in crops'
     )
 
 

@@ -68,6 +68,14 @@ class PlacedMasks(BitmapMasks):
         """Of each, as `encode_masks` gives them."""
         return encode_parts(self.parts, (self.height, self.width))
 
+    def cpu(self) -> 'PlacedMasks':
+        """Itself, for code that expects the tensor which mmdet's own heads give."""
+        return self
+
+    def numpy(self) -> np.ndarray:
+        """(N, H, W) bool; see `cpu`."""
+        return self.masks
+
     def __len__(self) -> int:
         return len(self.parts)
 
