@@ -68,6 +68,11 @@ class PlacedMasks(BitmapMasks):
         """Of each, as `encode_masks` gives them."""
         return encode_parts(self.parts, (self.height, self.width))
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Their number, height and width."""
+        return len(self.parts), self.height, self.width
+
     def cpu(self) -> 'PlacedMasks':
         """Itself, for code that expects the tensor which mmdet's own heads give."""
         return self

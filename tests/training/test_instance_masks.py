@@ -161,7 +161,7 @@ def test_the_head_places_the_masks_that_mmdet_pastes(class_agnostic, rescale):
     assert isinstance(placed.masks, PlacedMasks)
     assert torch.equal(placed.bboxes, pasted.bboxes)
     expected, found = (masks.cpu().numpy() for masks in (pasted.masks, placed.masks))
-    assert found.shape == expected.shape
+    assert placed.masks.shape == found.shape == expected.shape
     assert expected.sum() > 1000
     assert (found != expected).sum() <= expected.sum() * 0.0005
     assert placed.masks.run_lengths() == encode_masks(found)
