@@ -25,7 +25,7 @@ from projects.city_scenes.procedural_city import procedural_city
 from .cache import build_once
 from .image_files import check_image_size
 
-VERSION = 3  # raise it with every change of what is generated, so that cached sets are made anew
+VERSION = 4  # raise it with every change of what is generated, so that cached sets are made anew
 CITY_SIZE_M = 2000.0
 GSD_M = 0.6
 MIN_SIDE_PX = 64
@@ -156,7 +156,8 @@ def write_bonai_sample(root: Path, files: Sequence[BonaiFile], tile_px: int = 12
     """Writes off-nadir images in the COCO layer of BONAI (https://github.com/jwwangchn/BONAI).
 
     As there, the roof is outlined where it is seen, and the footprint is the roof moved by the offset. What shows no
-    roof has no annotation. See `write_scenes_sample`.
+    roof has no annotation. A tower and the podium that it stands on have an annotation each, as they lean differently.
+    See `write_scenes_sample`.
 
     Args:
         root: Folder of the data set.
@@ -164,7 +165,7 @@ def write_bonai_sample(root: Path, files: Sequence[BonaiFile], tile_px: int = 12
         tile_px: Side of an image in pixels of 0.6 m.
         seed: Seed of everything random.
     """
-    domains = {Path(file.ann_file).stem: Domain(file.num_images, OFF_NADIR_DEG) for file in files}
+    domains = {Path(file.ann_file).stem: Domain(file.num_images, OFF_NADIR_DEG, label='tier') for file in files}
 
     def build(folder: Path) -> None:
         with _rendered(root, folder, domains, tile_px, seed) as scenes:

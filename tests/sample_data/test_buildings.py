@@ -1,9 +1,11 @@
 """Generated sets of buildings: what is where, in whose format, and that the data sets read it."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
+import shapely
 from mmengine.registry import init_default_scope
 from PIL import Image
 
@@ -103,6 +105,21 @@ def test_masks_have_the_names_and_colors_that_are_asked_for(tmp_path):
         pipeline=[],
     )
     assert len(dataset) == 2
+
+
+def test_bonai_outlines_each_tier_of_a_tower(tmp_path):
+    """What one offset moves, a tower together with its podium, is seen nowhere."""
+    root = write_bonai_sample(tmp_path / 'tiers', [BonaiFile('coco/a.json', 'images', 6)], 128)
+    by_image = {}
+    for one in json.loads((root / 'coco/a.json').read_text())['annotations']:
+        footprint = shapely.Polygon(np.reshape(one['footprint_mask'], (-1, 2)))
+        by_image.setdefault(one['image_id'], []).append((footprint, one['building_height'], np.hypot(*one['offset'])))
+    pairs = [pair for found in by_image.values() for pair in itertools.combinations(found, 2)]
+    stacked = [(a, b) for a, b in pairs if a[0].intersection(b[0]).area > 0.9 * min(a[0].area, b[0].area)]
+    assert stacked
+    for (_, height, length), (_, other_height, other_length) in stacked:
+        assert height != other_height
+        assert length / height == pytest.approx(other_length / other_height, rel=1e-3)
 
 
 def test_bonai_has_the_fields_of_bonai(bonai):
