@@ -142,8 +142,8 @@ def _why_they_differ(best: Best) -> str:
     if fixed(best.exported_score) == fixed(best.test_score):
         return ''
     return (
-        ': the file sees each image whole, at the size it was exported for, and best.pth as the config says, at its own '
-        'size or in crops'
+        ': the file sees each image whole, at the size that it was exported for, and best.pth as the config says, at '
+        "the image's own size or in crops"
     )
 
 
