@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SEGMENTATION, DETECTION, INSTANCES = 'semantic segmentation', 'object detection', 'instance segmentation'
 KEY = 'skyline'  # of the JSON in the metadata of a file
-FORMAT = 1  # of the JSON; other numbers are refused
+FORMAT = 2
 MIN_SIDE_PX = 32  # of what networks are given: a graph of any size takes images from here on
 
 
@@ -39,7 +39,6 @@ class ModelInfo:
         input_size: Height and width that the graph is fixed to; None: any of at least `MIN_SIDE_PX`.
         batch_size: Images per call that the graph is fixed to; None: any.
         accuracy: Scores of verification and data set, before and after the export.
-        lean_consensus: Whether the offsets that a model finds in an image are brought onto one direction.
         made_for: 'qgis': a file that takes and gives what plugins of QGIS do, see `qgis`; '': what `Predictor` does.
         gsd_m: Ground sample distance of the images that the network is given, metres per pixel; None: unknown.
         dataset: What the config tests on.
@@ -63,7 +62,6 @@ class ModelInfo:
     input_size: tuple[int, int] | None = None
     batch_size: int | None = None
     accuracy: dict[str, Any] = dataclasses.field(default_factory=dict)
-    lean_consensus: bool = False
     made_for: str = ''
     gsd_m: float | None = None
     dataset: str = ''
@@ -145,7 +143,6 @@ class ModelInfo:
             threshold=threshold,
             mask_threshold=rcnn.get('mask_thr_binary', 0.5),
             config=Path(cfg.filename).stem,
-            lean_consensus='offset_head' in model.get('roi_head', {}) and rcnn.get('lean_consensus', False),
             dataset=_dataset_name(dataset.get('data_root')),
         )
 

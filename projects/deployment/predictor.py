@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from projects.command_line import PRECISIONS, UsageError
-from projects.geodata.common_lean import along_common_direction
 
 from .model_info import ModelInfo
 from .predictions import (
@@ -71,8 +70,7 @@ class Predictor:
         optional = [outputs.get(name) for name in ('masks', 'offsets', 'heights')]
         everything = Detections(outputs['boxes'], outputs['scores'], outputs['labels'], *optional)
         chosen = [np.flatnonzero(outputs['image_indices'] == index) for index in range(len(images))]
-        found = [everything.select(one[np.argsort(-outputs['scores'][one], kind='stable')]) for one in chosen]
-        return [_straightened(one) if self.info.lean_consensus else one for one in found]
+        return [everything.select(one[np.argsort(-outputs['scores'][one], kind='stable')]) for one in chosen]
 
     def predict_image(self, image: np.ndarray) -> Prediction:
         """Predict one image, (H, W, 3) uint8 RGB, as the recipe does: resized, predicted, and brought back.
@@ -103,12 +101,6 @@ class Predictor:
                 f'{len(images)} images at once: {self.info.config} was exported for {batch_size}; export it with '
                 '--dynamic or --batch-size'
             )
-
-
-def _straightened(found: Detections) -> Detections:
-    """Detections whose offsets have one direction."""
-    assert found.offsets is not None
-    return dataclasses.replace(found, offsets=along_common_direction(found.offsets, found.scores))
 
 
 def open_predictor(

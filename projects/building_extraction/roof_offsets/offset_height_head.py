@@ -43,6 +43,10 @@ class OffsetHeightHead(BaseModule):
     (proportional odds, McCullagh, doi:10.1111/j.2517-6161.1980.tb01109.x) are those of `HeightClasses`. Absolute sizes
     are lost in RoIAlign, hence the box's goes into the layer before.
 
+    A camera far away sees all heights alike: offset = height x lean, with one lean for the image (`along_common_lean`).
+    Single offsets are hard to see, heights are not, and what all buildings say of the lean together is surer than what
+    any says of its own offset. So this consensus is learned, too, by a loss of its own.
+
     Args:
         in_channels: Of the features.
         conv_channels: Of the two 3 x 3 convolutions.
@@ -51,6 +55,7 @@ class OffsetHeightHead(BaseModule):
         mask_size: Side of the roofs' masks, a multiple of it.
         limits_m: Between the classes of height; None: those of `HeightClasses`.
         offset_weight: Of SmoothL1 between encoded offsets, summed over x and y.
+        lean_weight: Likewise of offsets by the common lean.
         height_weight: Of SmoothL1 between z.
         class_weight: Of the cross-entropy of the class.
     """
@@ -64,6 +69,7 @@ class OffsetHeightHead(BaseModule):
         mask_size: int = 28,
         limits_m: Sequence[float] | None = None,
         offset_weight: float = 4.0,
+        lean_weight: float = 4.0,
         height_weight: float = 1.0,
         class_weight: float = 0.5,
     ) -> None:
@@ -78,7 +84,12 @@ class OffsetHeightHead(BaseModule):
         self.height = nn.Linear(fc_channels + 1, 2)
         limits = HeightClasses().limits_m if limits_m is None else tuple(limits_m)
         self.classes = HeightClasses(limits, tuple(map(str, range(len(limits) + 1))))
-        self.weights = {'offset': offset_weight, 'height': height_weight, 'height_class': class_weight}
+        self.weights = {
+            'offset': offset_weight,
+            'lean': lean_weight,
+            'height': height_weight,
+            'height_class': class_weight,
+        }
         nn.init.zeros_(self.offset.weight)
         nn.init.zeros_(self.offset.bias)
         nn.init.normal_(self.height.weight, std=0.01)
@@ -112,8 +123,15 @@ class OffsetHeightHead(BaseModule):
         return square * torch.stack((aspect, 1 / aspect), -1), z.clamp(*LOG_HEIGHTS), F.softplus(spread).clamp(*SPREADS)
 
     def decode(self, encoded: Tensor, z: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 2) offsets in pixels and (N,) heights in metres; see `forward`."""
+        """(N, 2) offsets in pixels and (N,) heights in metres, of each box by itself; see `forward`."""
         return encoded * _side(boxes), z.exp() - 1
+
+    def decode_together(
+        self, encoded: Tensor, z: Tensor, boxes: Tensor, weights: Tensor, images: Tensor, number: int
+    ) -> tuple[Tensor, Tensor]:
+        """As `decode`, but with the offsets of `along_common_lean`."""
+        offsets, heights_m = self.decode(encoded, z, boxes)
+        return along_common_lean(offsets, heights_m, weights, images, number), heights_m
 
     def class_probabilities(self, z: Tensor, spread: Tensor) -> Tensor:
         """(N, K) of the classes of height, lowest first; see the class."""
@@ -122,35 +140,61 @@ class OffsetHeightHead(BaseModule):
         return torch.diff(F.pad(F.pad(below, (1, 0), value=0.0), (0, 1), value=1.0))
 
     def loss(
-        self, features: Tensor, roofs: Tensor, boxes: Tensor, offsets: Tensor, heights_m: Tensor
+        self, features: Tensor, roofs: Tensor, rois: Tensor, offsets: Tensor, heights_m: Tensor
     ) -> dict[str, Tensor]:
         """Means over what is known, in all processes together; what is unknown (NaN) has no part in them.
 
         Args:
             features: (N, C, S, S).
             roofs: (N, M, M) probabilities.
-            boxes: (N, 4) proposals.
+            rois: (N, 5) image, from 0 on, and proposal.
             offsets: (N, 2) pixels, NaN is unknown.
             heights_m: (N,) metres, NaN is unknown.
 
         Returns:
-            `loss_offset`, `loss_height` and `loss_height_class`.
+            `loss_offset`, `loss_lean`, `loss_height` and `loss_height_class`.
         """
+        boxes, images = rois[:, 1:], rois[:, 0].long()
         encoded, z, spread = self(features, roofs, boxes)
+        number = int(images.max()) + 1 if len(images) else 1
+        together, _ = self.decode_together(encoded, z, boxes, torch.ones_like(z), images, number)
         known, tall = offsets.isfinite().all(1), heights_m.isfinite()
         targets = (offsets / _side(boxes))[known]
         probabilities = self.class_probabilities(z[tall], spread[tall])
         indices = torch.from_numpy(self.classes.index(heights_m[tall].cpu().numpy())).to(z.device)
         losses = {
             'offset': F.smooth_l1_loss(encoded[known], targets, reduction='sum', beta=OFFSET_BETA),
+            'lean': F.smooth_l1_loss((together / _side(boxes))[known], targets, reduction='sum', beta=OFFSET_BETA),
             'height': F.smooth_l1_loss(z[tall], heights_m[tall].log1p(), reduction='sum', beta=HEIGHT_BETA),
             'height_class': -probabilities.gather(1, indices[:, None]).clamp(min=1e-6).log().sum(),
         }
-        numbers = {'offset': known.sum(), 'height': tall.sum(), 'height_class': tall.sum()}
+        numbers = {'offset': known.sum(), 'lean': known.sum(), 'height': tall.sum(), 'height_class': tall.sum()}
         return {
             f'loss_{name}': self.weights[name] * loss / mean_over_processes(numbers[name].item(), loss)
             for name, loss in losses.items()
         }
+
+
+def along_common_lean(offsets: Tensor, heights_m: Tensor, weights: Tensor, images: Tensor, number: int) -> Tensor:
+    """Offsets as a camera far away sees them: height x lean, of which each image has one.
+
+    The lean, tan(off-nadir angle) / ground sample distance along the line of sight (parallel projection), is the sum of
+    offsets over that of heights, by weights: long offsets, which know it better, count by their length.
+
+    Args:
+        offsets: (N, 2) pixels.
+        heights_m: (N,) metres.
+        weights: (N,) such as scores.
+        images: (N,) index of the image of each.
+        number: Of images.
+
+    Returns:
+        (N, 2) pixels.
+    """
+    own = (images[:, None] == torch.arange(number, device=images.device)).to(offsets.dtype)  # (N, images)
+    sums = own.T @ (weights[:, None] * torch.cat((offsets, heights_m[:, None]), 1))
+    lean = sums[:, :2] / sums[:, 2:].clamp(min=1e-3)
+    return heights_m[:, None] * (own @ lean)
 
 
 def seen_offset(roofs: Tensor) -> Tensor:

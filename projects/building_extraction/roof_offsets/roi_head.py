@@ -8,7 +8,6 @@ from mmdet.utils import InstanceList
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from projects.geodata.common_lean import along_common_direction
 from projects.training.heads import GlobalBatchRoIHead
 
 
@@ -20,8 +19,7 @@ class RoofOffsetRoIHead(GlobalBatchRoIHead):
     The head of offsets sees what the head of boxes sees, RoIAlign of 7 x 7, of the boxes that are found. In training,
     too, masks and offsets are those of boxes as the head of boxes corrects them: what a roof leaves free in a proposal
     that is half beside its building says nothing. With `lean_consensus=True` in `test_cfg.rcnn` the offsets of an image
-    are brought onto the direction that they have in common, as a camera far away demands (`along_common_direction`, by
-    scores).
+    are those of its common lean, as a camera far away demands (`along_common_lean`, by scores).
 
     Args:
         offset_head: Config of an `OffsetHeightHead`.
@@ -34,7 +32,7 @@ class RoofOffsetRoIHead(GlobalBatchRoIHead):
 
     @property
     def lean_consensus(self) -> bool:
-        """Whether offsets of an image are brought onto one direction."""
+        """Whether offsets are those of the lean that the buildings of an image have in common."""
         return bool(self.test_cfg.get('lean_consensus', False))
 
     def forward(self, x: tuple[Tensor], rpn_results_list: InstanceList, batch_data_samples: Any = None) -> tuple:
@@ -65,7 +63,7 @@ class RoofOffsetRoIHead(GlobalBatchRoIHead):
             for name in ('offsets', 'heights_m')
         )
         roofs = _roofs(results['mask_preds'], torch.cat([result.pos_gt_labels for result in sampling_results]))
-        given = self._offset_features(x, rois), roofs, rois[:, 1:]
+        given = self._offset_features(x, rois), roofs, rois
         results['loss_mask'] |= self.offset_head.loss(*given, offsets, heights_m)
         return results
 
@@ -76,7 +74,12 @@ class RoofOffsetRoIHead(GlobalBatchRoIHead):
         mask_preds = self._mask_forward(x, rois)['mask_preds']
         roofs = _roofs(mask_preds, torch.cat([results.labels for results in results_list]))
         encoded, z, spread = self.offset_head(self._offset_features(x, rois), roofs, rois[:, 1:])
-        offsets, heights_m = self.offset_head.decode(encoded, z, rois[:, 1:])
+        if self.lean_consensus:
+            scores = torch.cat([results.scores for results in results_list])
+            images = scores, rois[:, 0].long(), len(results_list)
+            offsets, heights_m = self.offset_head.decode_together(encoded, z, rois[:, 1:], *images)
+        else:
+            offsets, heights_m = self.offset_head.decode(encoded, z, rois[:, 1:])
         probabilities = self.offset_head.class_probabilities(z, spread)
         numbers = [len(results) for results in results_list]
         if len(rois):  # as mmdet, without the masks a second time
@@ -88,9 +91,6 @@ class RoofOffsetRoIHead(GlobalBatchRoIHead):
             results_list = super().predict_mask(x, batch_img_metas, results_list, rescale=rescale)
         parts = zip(*(part.split(numbers) for part in (offsets, heights_m, probabilities)), strict=True)
         for results, meta, (of_image, heights, classes) in zip(results_list, batch_img_metas, parts, strict=True):
-            if self.lean_consensus:
-                straight = along_common_direction(of_image.cpu().numpy(), results.scores.cpu().numpy())
-                of_image = torch.from_numpy(straight).to(of_image.device)
             if rescale:
                 of_image = of_image / of_image.new_tensor(meta['scale_factor'])
             results.offsets, results.heights_m, results.height_probs = of_image, heights, classes

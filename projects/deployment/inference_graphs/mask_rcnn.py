@@ -19,7 +19,7 @@ class MaskRCNNGraph(ImageGraph):
 
     The results are those of mmdet's `RPNHead`, `BBoxHead` and `FCNMaskHead` in `predict_by_feat`. A RoI head that has
     an `offset_head` (of `building_extraction.roof_offsets`) gives `offsets` (N, 2) in pixels and `heights` (N,) in
-    metres too, of each box by itself: what the offsets of an image have in common is found outside.
+    metres too; with `lean_consensus` the offsets are those of the lean that an image's buildings have in common.
 
     Args:
         model: A TwoStageDetector.
@@ -48,7 +48,11 @@ class MaskRCNNGraph(ImageGraph):
             found = [values[order] for values in found]
             boxes, masks = found[0], found[-1]
             encoded, z, _ = self.roi_head.offset_head(pooled, masks, boxes)
-            found += self.roi_head.offset_head.decode(encoded, z, boxes)
+            if self.roi_head.lean_consensus:
+                of_images = found[1], found[3], images.shape[0]
+                found += self.roi_head.offset_head.decode_together(encoded, z, boxes, *of_images)
+            else:
+                found += self.roi_head.offset_head.decode(encoded, z, boxes)
         return tuple(found)
 
     def regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
