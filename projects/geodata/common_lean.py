@@ -35,28 +35,6 @@ def common_direction(offsets: np.ndarray, weights: np.ndarray | None = None) -> 
     return -direction if weight @ (given @ direction) < 0 else direction
 
 
-def along_common_direction(offsets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Offsets projected onto `common_direction`, none of them backwards.
-
-    The projection leaves what an offset says along the line, its length, and drops what it says across, which a far
-    camera cannot see. Where the camera is near, as a drone's is, offsets point away from one point instead.
-
-    Args:
-        offsets: (N, 2), NaN is unknown and stays so.
-        weights: (N,) from 0 on; None: equal.
-
-    Returns:
-        (N, 2) of the same type: max(o · u, 0) u.
-
-    Example:
-        >>> along_common_direction(np.array([[6.0, 8.0], [-0.3, -0.4]])).round(6).tolist()
-        [[6.0, 8.0], [0.0, 0.0]]
-    """
-    direction = common_direction(offsets, weights)
-    lengths = np.maximum(np.asarray(offsets, dtype=float) @ direction, 0)
-    return (lengths[:, None] * direction).astype(offsets.dtype)
-
-
 def _first_eigenvector(offsets: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(2,) of sum w o oᵀ, of either sign."""
     (xx, xy), (_, yy) = (weights[:, None] * offsets).T @ offsets

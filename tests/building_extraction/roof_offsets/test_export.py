@@ -77,7 +77,6 @@ def test_every_runtime_says_what_pytorch_says(model, info, files, runtime):
         predictor = Predictor(TorchSession(build_graph(copy.deepcopy(model), info)), info)
     else:
         predictor = open_predictor(files / runtime)
-    assert predictor.info.lean_consensus
     result = verify(PyTorchReference(model), predictor, batches(), info, BOUNDS['fp32'], cutoffs_of(model.test_cfg))
     assert result.passed, result.problems
     assert result.equal >= 20
@@ -102,10 +101,20 @@ def test_consensus_is_taken_over_each_image_and_not_over_the_batch(info, files):
     for image, expected in zip(images, together, strict=True):
         (alone,) = open_predictor(files / 'model.onnx')(image[None])
         np.testing.assert_allclose(alone.offsets, expected.offsets, atol=1e-3)
-        across = alone.offsets @ np.array([[0, 1], [-1, 0]]) @ alone.offsets[0]
-        np.testing.assert_allclose(across, 0, atol=1e-2)  # all along one line
-    raw = Predictor(open_predictor(files / 'model.onnx').session, replace(info, lean_consensus=False))(images)
-    assert not np.allclose(raw[0].offsets, together[0].offsets, atol=1e-3)
+        lean = alone.offsets / alone.heights_m[:, None]
+        np.testing.assert_allclose(lean, lean[:1].repeat(len(lean), 0), atol=1e-4)
+        assert np.abs(lean).max() > 1e-2
+    assert not np.allclose(together[0].offsets[0] / together[0].heights_m[0], together[1].offsets[0], atol=1e-3)
+
+
+def test_without_consensus_every_offset_is_its_own(cfg, model, info):
+    (_, images), _ = batches()
+    alone = copy.deepcopy(model)
+    alone.roi_head.test_cfg.lean_consensus = False
+    (found, _) = Predictor(TorchSession(build_graph(alone, info)), info)(images)
+    (expected, _) = PyTorchReference(alone)(images)
+    np.testing.assert_allclose(found.offsets, expected.offsets, atol=1e-3)
+    assert (found.offsets / found.heights_m[:, None]).std(axis=0).min() > 1e-3
 
 
 def test_scores_see_offsets_in_pixels_of_the_file(model, info, files):
@@ -141,4 +150,3 @@ def test_a_detector_without_offsets_has_none():
     init_default_scope('mmdet')
     graph = build_graph(MODELS.build(cfg.model), ModelInfo.from_config(cfg))
     assert graph.output_names == ('boxes', 'scores', 'labels', 'image_indices', 'masks')
-    assert not ModelInfo.from_config(cfg).lean_consensus

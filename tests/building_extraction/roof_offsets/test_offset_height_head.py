@@ -8,7 +8,11 @@ import torch
 import torch.nn.functional as F
 
 from projects.building_extraction.height_classes import HeightClasses
-from projects.building_extraction.roof_offsets.offset_height_head import OffsetHeightHead, seen_offset
+from projects.building_extraction.roof_offsets.offset_height_head import (
+    OffsetHeightHead,
+    along_common_lean,
+    seen_offset,
+)
 
 NAN = math.nan
 
@@ -18,7 +22,7 @@ def head():
     torch.manual_seed(0)
     head = OffsetHeightHead(in_channels=8, conv_channels=8, fc_channels=16, roi_feat_size=5, mask_size=10)
     for layer in (head.offset, head.height):  # more than the small numbers that training begins with
-        torch.nn.init.normal_(layer.weight)
+        torch.nn.init.normal_(layer.weight, std=0.3)
     return head.eval()
 
 
@@ -28,7 +32,9 @@ def features():
 
 
 ROOFS = torch.rand(6, 10, 10, generator=torch.Generator().manual_seed(2))
+IMAGES = torch.tensor([0.0, 0, 1, 1, 1, 0])
 BOXES = torch.tensor([[0.0, 0, 10, 40], [5, 5, 25, 10], [0, 0, 16, 16], [3, 4, 60, 50], [1, 1, 9, 3], [0, 0, 200, 100]])
+ROIS = torch.cat((IMAGES[:, None], BOXES), 1)
 
 
 def turned(boxes):
@@ -128,7 +134,7 @@ def test_classes_are_what_lies_between_their_limits(head):
 
 
 def losses_of(head, features, offsets, heights_m):
-    return head.loss(features, ROOFS, BOXES, torch.tensor(offsets), torch.tensor(heights_m))
+    return head.loss(features, ROOFS, ROIS, torch.tensor(offsets), torch.tensor(heights_m))
 
 
 OFFSETS = [[3.0, -9.0], [0.0, 1.0], [8.0, 8.0], [-20.0, 4.0], [0.1, 0.0], [60.0, -30.0]]
@@ -142,6 +148,13 @@ def test_losses_by_hand(head, features):
     distance = (encoded - torch.tensor(OFFSETS) / side).abs()
     smooth = torch.where(distance < 0.05, distance**2 / 0.1, distance - 0.025)
     assert losses['loss_offset'].item() == pytest.approx(4.0 * smooth.sum().item() / 6, rel=1e-5)
+    together = torch.zeros(6, 2)
+    for own in ([0, 1, 5], [2, 3, 4]):
+        heights_m = z[own].exp() - 1
+        together[own] = heights_m[:, None] * (encoded * side)[own].sum(0) / heights_m.sum().clamp(1e-3)
+    distance = ((together - torch.tensor(OFFSETS)) / side).abs()
+    smooth = torch.where(distance < 0.05, distance**2 / 0.1, distance - 0.025)
+    assert losses['loss_lean'].item() == pytest.approx(4.0 * smooth.sum().item() / 6, rel=1e-5)
     distance = (z - torch.log1p(torch.tensor(HEIGHTS))).abs()
     smooth = torch.where(distance < 0.1, distance**2 / 0.2, distance - 0.05)
     assert losses['loss_height'].item() == pytest.approx(smooth.mean().item(), rel=1e-5)
@@ -149,12 +162,41 @@ def test_losses_by_hand(head, features):
     assert losses['loss_height_class'].item() == pytest.approx(-0.5 * own.clamp(1e-6).log().mean().item(), rel=1e-5)
 
 
+def test_the_common_lean_by_hand():
+    offsets = torch.tensor([[4.0, 0], [0, 2], [5, 5], [9, 9]])
+    heights_m, weights = torch.tensor([10.0, 20, 5, 0]), torch.tensor([1.0, 0.5, 2, 0])
+    images = torch.tensor([0, 0, 2, 2])
+    # 1: (4 + 0, 0 + 1) / (10 + 10); 2: none; 3: (10, 10) / 10
+    expected = torch.tensor([[2.0, 0.5], [4, 1], [5, 5], [0, 0]])
+    torch.testing.assert_close(along_common_lean(offsets, heights_m, weights, images, 3), expected)
+
+
+def test_offsets_teach_heights_that_are_unknown():
+    """Up to a factor: what leans twice as far is twice as tall."""
+    torch.manual_seed(0)
+    head = OffsetHeightHead(in_channels=1, conv_channels=4, fc_channels=16)
+    true_m = torch.tensor([5.0, 10, 20, 40] * 8)
+    features = true_m.log()[:, None, None, None].expand(-1, 1, 7, 7).contiguous()
+    rois = torch.tensor([[0.0, 0, 0, 40, 40]]).repeat(32, 1)
+    roofs = roof_in_box(7, 0, 28, 21).repeat(32, 1, 1)  # all show (10, -10) px
+    offsets = true_m[:, None] * torch.tensor([[0.6, -0.6]])
+    optimizer = torch.optim.Adam(head.parameters(), 0.01)
+    for _ in range(200):
+        optimizer.zero_grad()
+        head.loss(features, roofs, rois, offsets, true_m * NAN)['loss_lean'].backward()
+        optimizer.step()
+    with torch.no_grad():
+        _, z, _ = head(features, roofs, rois[:, 1:])
+    found = z.exp() - 1
+    torch.testing.assert_close(found / found[1], true_m / 10, rtol=0.15, atol=0)
+
+
 @pytest.mark.parametrize(
     ('offsets', 'heights', 'silent'),
     [
-        ([[NAN, NAN]] * 6, HEIGHTS, {'loss_offset'}),
+        ([[NAN, NAN]] * 6, HEIGHTS, {'loss_offset', 'loss_lean'}),
         (OFFSETS, [NAN] * 6, {'loss_height', 'loss_height_class'}),
-        ([[NAN, NAN]] * 6, [NAN] * 6, {'loss_offset', 'loss_height', 'loss_height_class'}),
+        ([[NAN, NAN]] * 6, [NAN] * 6, {'loss_offset', 'loss_lean', 'loss_height', 'loss_height_class'}),
     ],
 )
 def test_missing_labels_say_nothing(head, features, offsets, heights, silent):
@@ -164,20 +206,20 @@ def test_missing_labels_say_nothing(head, features, offsets, heights, silent):
     sum(losses.values()).backward()  # every parameter has a gradient, as distributed training demands
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in head.parameters())
     assert (head.offset.weight.grad.abs().sum() == 0) == ('loss_offset' in silent)
-    assert (head.height.weight.grad.abs().sum() == 0) == ('loss_height' in silent)
+    assert (head.height.weight.grad.abs().sum() == 0) == ({'loss_lean', 'loss_height'} <= silent)
 
 
 def test_known_labels_count_the_same_beside_missing_ones(head, features):
     some = losses_of(head, features, [*OFFSETS[:3], *[[NAN, NAN]] * 3], [NAN, *HEIGHTS[1:]])
-    alone = head.loss(features[:3], ROOFS[:3], BOXES[:3], torch.tensor(OFFSETS[:3]), torch.tensor(HEIGHTS[:3]))
+    alone = head.loss(features[:3], ROOFS[:3], ROIS[:3], torch.tensor(OFFSETS[:3]), torch.tensor(HEIGHTS[:3]))
     assert some['loss_offset'].item() == pytest.approx(alone['loss_offset'].item(), rel=1e-5)
-    tall = head.loss(features[1:], ROOFS[1:], BOXES[1:], torch.tensor(OFFSETS[1:]), torch.tensor(HEIGHTS[1:]))
+    tall = head.loss(features[1:], ROOFS[1:], ROIS[1:], torch.tensor(OFFSETS[1:]), torch.tensor(HEIGHTS[1:]))
     assert some['loss_height'].item() == pytest.approx(tall['loss_height'].item(), rel=1e-5)
 
 
 def test_no_boxes(head):
     losses = head.loss(
-        torch.zeros(0, 8, 5, 5), torch.zeros(0, 10, 10), torch.zeros(0, 4), torch.zeros(0, 2), torch.zeros(0)
+        torch.zeros(0, 8, 5, 5), torch.zeros(0, 10, 10), torch.zeros(0, 5), torch.zeros(0, 2), torch.zeros(0)
     )
     sum(losses.values()).backward()
     assert {loss.item() for loss in losses.values()} == {0.0}
@@ -196,11 +238,12 @@ def test_it_learns_what_boxes_show():
         features[index, 1, footprint_y, footprint_x] = 1
     sizes = torch.from_numpy(rng.uniform(14, 70, (128, 2))).float()
     boxes = F.pad(sizes, (2, 0))
+    rois = torch.cat((torch.arange(128)[:, None], boxes), 1)  # alone in its image, each leans as it likes
     offsets = (places[:, 0] - places[:, 1]).float() / 7 * sizes
     roofs = torch.zeros(128, 28, 28)  # nothing is seen of them
     optimizer = torch.optim.Adam(head.parameters(), 3e-3)
     for _ in range(150):
-        losses = head.loss(features, roofs, boxes, offsets, heights_m)
+        losses = head.loss(features, roofs, rois, offsets, heights_m)
         optimizer.zero_grad()
         sum(losses.values()).backward()
         optimizer.step()

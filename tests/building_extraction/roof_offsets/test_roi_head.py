@@ -12,7 +12,6 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData
 
 from projects.building_extraction.roof_offsets.offset_height_head import OffsetHeightHead
-from projects.geodata.common_lean import along_common_direction
 from projects.training.config import load_config
 
 
@@ -64,9 +63,10 @@ def ground_truth(offsets, heights_m):
 def test_each_proposal_gets_the_labels_of_its_own_building(model, monkeypatch):
     given = {}
 
-    def record(head, features, roofs, boxes, offsets, heights_m):
-        assert roofs.shape == (len(boxes), 28, 28)
-        given.update(boxes=boxes, offsets=offsets, heights_m=heights_m)
+    def record(head, features, roofs, rois, offsets, heights_m):
+        assert roofs.shape == (len(rois), 28, 28)
+        assert set(rois[:, 0].tolist()) == {0, 1}
+        given.update(boxes=rois[:, 1:], offsets=offsets, heights_m=heights_m)
         return {}
 
     monkeypatch.setattr(OffsetHeightHead, 'loss', record)
@@ -84,7 +84,9 @@ def test_each_proposal_gets_the_labels_of_its_own_building(model, monkeypatch):
 def test_masks_and_offsets_are_learned_of_the_boxes_that_are_found(model, monkeypatch):
     """Not of the proposals that these come from: as in prediction."""
     given, deltas = [], torch.tensor([0.5, -1.0, 0.3, -0.4])
-    monkeypatch.setattr(OffsetHeightHead, 'loss', lambda head, features, roofs, boxes, *_: given.append(boxes) or {})
+    monkeypatch.setattr(
+        OffsetHeightHead, 'loss', lambda head, features, roofs, rois, *_: given.append(rois[:, 1:]) or {}
+    )
     bbox_head, mask_head = model.roi_head.bbox_head, model.roi_head.mask_head
     monkeypatch.setattr(bbox_head.fc_reg.weight, 'data', torch.zeros_like(bbox_head.fc_reg.weight))
     monkeypatch.setattr(bbox_head.fc_reg.bias, 'data', deltas)
@@ -147,9 +149,11 @@ def test_results_are_in_pixels_of_the_image_file(model):
 
 def test_consensus_is_that_of_each_image(model):
     for raw, straight in zip(predict(model, (1.0, 1.0), False), predict(model, (1.0, 1.0), True), strict=True):
-        expected = along_common_direction(raw.offsets.numpy(), raw.scores.numpy())
-        np.testing.assert_allclose(straight.offsets.numpy(), expected, atol=1e-5)
-        assert not np.allclose(raw.offsets.numpy(), expected, atol=1e-3)
+        lean = raw.scores @ raw.offsets / (raw.scores @ raw.heights_m)
+        expected = raw.heights_m[:, None] * lean
+        torch.testing.assert_close(straight.offsets, expected)
+        torch.testing.assert_close(straight.heights_m, raw.heights_m)
+        assert not torch.allclose(raw.offsets, expected, atol=1e-3)
 
 
 def test_nothing_is_found(model):

@@ -8,8 +8,7 @@ import torch
 from pycocotools import mask as mask_api
 from torchvision.ops import roi_align
 
-from projects.building_extraction.roof_offsets.offset_height_head import seen_offset
-from projects.geodata.common_lean import along_common_direction
+from projects.building_extraction.roof_offsets.offset_height_head import along_common_lean, seen_offset
 from projects.sample_data.buildings import write_scenes_sample
 
 
@@ -24,10 +23,12 @@ def test_all_buildings_show_two_thirds_and_the_consensus_more(tmp_path):
         rois = torch.cat((torch.arange(len(boxes))[:, None], boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), 1)
         roofs = np.stack([mask_api.decode(annotation['segmentation']) for annotation in annotations])
         masks = roi_align(torch.from_numpy(roofs[:, None]).float(), rois, 28, aligned=True)
-        seen = (seen_offset(masks[:, 0]) * boxes[:, 2:]).numpy()
+        seen = seen_offset(masks[:, 0]) * boxes[:, 2:]
         true = np.array([annotation['offset'] for annotation in annotations])
-        for given in (seen, along_common_direction(seen)):
-            errors.append(np.stack([np.linalg.norm(given - true, axis=1), np.linalg.norm(true, axis=1)]))
+        heights_m = torch.tensor([annotation['building_height'] for annotation in annotations])
+        together = along_common_lean(seen, heights_m, torch.ones(len(boxes)), torch.zeros(len(boxes)), 1)
+        for given in (seen, together):
+            errors.append(np.stack([np.linalg.norm(given.numpy() - true, axis=1), np.linalg.norm(true, axis=1)]))
     raw, straight = (np.concatenate(errors[first::2], 1) for first in (0, 1))
     assert raw.shape[1] > 200
     assert straight[0].mean() < raw[0].mean() < 0.35 * raw[1].mean()
