@@ -1,6 +1,7 @@
 """Mask R-CNN that also finds how far a roof lies from its footprint, and how tall the building is.
 
-Boxes are those of whole buildings, masks those of roofs. The camera is far: all offsets of an image have one direction.
+Boxes are those of whole buildings, masks those of roofs. The camera is far: offsets of an image are
+heights times one lean.
 """
 
 _base_ = './maskrcnn.py'
