@@ -73,6 +73,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         help='of int8: 6 and 4 round more coarsely, as fast as 8',
     )
     add('--reconstruct', action='store_true', help='of int8: learn which way weights are rounded')
+    add(
+        '--weight-bits',
+        type=whole_number(),
+        choices=[8, 7],
+        help='of int8: 7 also for processors without VNNI, whose sums saturate (default: what is exact on this one)',
+    )
     add('--license', default='', metavar='NAME', help='of the weights, as the model card says it, such as apache-2.0')
     add('--scores', action='store_true', help='score the test set before and after')
     add('--push-to-hub', metavar='USER/NAME', help='push the file and what describes it to the Hugging Face Hub')
@@ -117,6 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
             license=args.license,
             max_proposals=args.max_proposals,
             gsd_m=args.resolution_cm and args.resolution_cm / 100,
+            **({'weight_bits': args.weight_bits} if args.weight_bits else {}),
         )
         if args.push_to_hub:  # before hours of work
             from projects.deployment.hub import Address, push_to_hub

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SEGMENTATION, DETECTION, INSTANCES = 'semantic segmentation', 'object detection', 'instance segmentation'
 KEY = 'skyline'  # of the JSON in the metadata of a file
-FORMAT = 2
+FORMAT = 1
 MIN_SIDE_PX = 32  # of what networks are given: a graph of any size takes images from here on
 
 
@@ -39,6 +39,7 @@ class ModelInfo:
         input_size: Height and width that the graph is fixed to; None: any of at least `MIN_SIDE_PX`.
         batch_size: Images per call that the graph is fixed to; None: any.
         accuracy: Scores of verification and data set, before and after the export.
+        weight_bits: Of int8, that weights have at most; see `runtimes.processor.exact_weight_bits`.
         made_for: 'qgis': a file that takes and gives what plugins of QGIS do, see `qgis`; '': what `Predictor` does.
         gsd_m: Ground sample distance of the images that the network is given, metres per pixel; None: unknown.
         dataset: What the config tests on.
@@ -62,6 +63,7 @@ class ModelInfo:
     input_size: tuple[int, int] | None = None
     batch_size: int | None = None
     accuracy: dict[str, Any] = dataclasses.field(default_factory=dict)
+    weight_bits: int = 8
     made_for: str = ''
     gsd_m: float | None = None
     dataset: str = ''
@@ -94,6 +96,8 @@ class ModelInfo:
             given = json.loads(text)
             if given.pop('format') != FORMAT:
                 raise ValueError('another version of the format')
+            if given.pop('lean_consensus', False):  # of earlier files
+                raise ValueError('offsets get their common lean in the graph, which this file does not have')
             tuples = {field.name for field in dataclasses.fields(cls) if 'tuple' in str(field.type)}
             given = {key: _tuple(value) if key in tuples else value for key, value in given.items()}
             return cls(**given)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from projects.command_line import PRECISIONS, UsageError
+from projects.reporting.notices import say_once
 
 from .model_info import ModelInfo
 from .predictions import (
@@ -23,6 +24,7 @@ from .predictions import (
 from .qgis import QGIS, QgisSession
 from .runtimes import BY_SUFFIX, OPENED_BY, open_file_session
 from .runtimes.descriptions import read_info
+from .runtimes.processor import exact_weight_bits
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -164,6 +166,11 @@ def open_predictor(
 
 def _open_exported(path: Path, runtime: str, device: str, precision: str | None, threads: int | None) -> Predictor:
     info = read_info(path)
+    if info.precision == 'int8' and device == 'cpu' and info.weight_bits > exact_weight_bits():
+        say_once(
+            f'{path} has weights of {info.weight_bits} bits, of which this processor, without VNNI, lets sums '
+            'saturate: results are off. Export it with --weight-bits 7'
+        )
     if runtime == 'openvino' and info.precision != 'int8':
         precision = precision or info.precision
         info = dataclasses.replace(info, precision=precision)

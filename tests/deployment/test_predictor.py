@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from projects.deployment import predictor
 from projects.deployment.model_info import INSTANCES, SEGMENTATION, ModelInfo
 from projects.deployment.prediction.fitted_images import predict_each
-from projects.deployment.predictor import Predictor
+from projects.deployment.predictor import Predictor, open_predictor
 
 MEAN = (120.0, 120.0, 120.0)
 DETECTOR = ModelInfo(INSTANCES, ('square',), ((0, 0, 0),), MEAN, (1.0, 1.0, 1.0), scale=(160, 96))
@@ -81,6 +82,22 @@ def test_results_are_at_their_place_in_the_image(predict, fixed, shape):
 
 def test_descriptions_of_earlier_files_are_read():
     given = json.loads(DETECTOR.to_json())
-    for name in ('made_for', 'gsd_m', 'dataset'):
+    for name in ('made_for', 'gsd_m', 'dataset', 'weight_bits'):
         del given[name]
-    assert ModelInfo.from_json(json.dumps(given)) == DETECTOR
+    assert ModelInfo.from_json(json.dumps(given | {'lean_consensus': False})) == DETECTOR
+    with pytest.raises(ValueError, match='common lean in the graph, which this file does not have; export'):
+        ModelInfo.from_json(json.dumps(given | {'lean_consensus': True}))
+
+
+def test_a_file_whose_sums_would_saturate_is_told_of(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(predictor, 'say_once', told.append)
+    for own, exact in ((8, 8), (7, 7), (8, 7)):
+        monkeypatch.setattr(predictor, 'exact_weight_bits', lambda exact=exact: exact)
+        info = replace(DETECTOR, precision='int8', weight_bits=own)
+        monkeypatch.setattr(predictor, 'read_info', lambda path, info=info: info)
+        monkeypatch.setattr(predictor, 'open_file_session', lambda *_, info=info: Bright(info))
+        open_predictor(tmp_path / f'{own}_{exact}.onnx')
+    (message,) = told
+    assert '8_7.onnx has weights of 8 bits' in message
+    assert '--weight-bits 7' in message

@@ -4,16 +4,28 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..runtimes.processor import instructions, processor_name
 from ..runtimes.torch_session import DTYPES
 from .timing import clock
 
 PACKAGES = ('torch', 'torchvision', 'timm', 'mmdet', 'mmsegmentation', 'onnx', 'onnxruntime', 'openvino', 'numpy')
-MATRIX_UNITS = ('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16', 'amx_int8', 'asimd', 'bf16', 'i8mm', 'sve')
+MATRIX_UNITS = (
+    'avx2',
+    'avx512f',
+    'avx_vnni',
+    'avx512_vnni',
+    'avx512_bf16',
+    'amx_bf16',
+    'amx_int8',
+    'asimd',
+    'bf16',
+    'i8mm',
+    'sve',
+)
 SIDES = (512, 1024, 2048)
 REPEATS = 5
 
@@ -23,7 +35,7 @@ def describe_machine() -> dict[str, Any]:
     machine: dict[str, Any] = {
         'processor': processor_name(),
         'cores': os.cpu_count(),
-        'instructions': [unit for unit in MATRIX_UNITS if unit in _fields('flags', 'Features').split()],
+        'instructions': [unit for unit in MATRIX_UNITS if unit in instructions()],
         'system': f'{platform.system()} {platform.machine()}',
         'python': platform.python_version(),
         'versions': {name: version for name in PACKAGES if (version := _version(name)) is not None},
@@ -31,11 +43,6 @@ def describe_machine() -> dict[str, Any]:
     if torch.cuda.is_available():
         machine['gpu'] = torch.cuda.get_device_name()
     return machine
-
-
-def processor_name() -> str:
-    """Return the processor's name as the system gives it."""
-    return _fields('model name', 'Model') or platform.processor() or platform.machine()
 
 
 def measure_ceiling(
@@ -73,14 +80,6 @@ def synchronize(device: str) -> None:
     """Wait until a GPU has done what it was asked to do; a processor already has."""
     if device == 'cuda':
         torch.cuda.synchronize()
-
-
-def _fields(*names: str) -> str:
-    """The first of some fields that Linux tells of the processor; empty on other systems."""
-    path = Path('/proc/cpuinfo')
-    lines = path.read_text(encoding='utf-8').splitlines() if path.is_file() else []
-    fields = {key.strip(): value.strip() for key, _, value in (line.partition(':') for line in lines)}
-    return next((fields[name] for name in names if fields.get(name)), '')
 
 
 def _version(package: str) -> str | None:

@@ -65,7 +65,7 @@ def write_exported(
             write_quantized(quantized, info, onnx_path, example_size)
         elif info.precision == 'int8':
             write_onnx(graph, info, Path(folder, 'float.onnx'), example_size)
-            quantize_onnx(Path(folder, 'float.onnx'), onnx_path, calibration)
+            quantize_onnx(Path(folder, 'float.onnx'), onnx_path, calibration, info.weight_bits)
         else:
             write_onnx(graph, info, onnx_path, example_size)
         if path.suffix == '.xml':

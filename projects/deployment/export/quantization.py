@@ -9,6 +9,7 @@ import numpy as np
 from projects.storage.atomic_files import replacing
 
 from ..quantization.calibration import check_images
+from ..runtimes.processor import exact_weight_bits
 
 try:
     import nncf
@@ -19,7 +20,9 @@ except ImportError as error:
 LEARNT = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul')  # what is worth computing in int8
 
 
-def quantize_onnx(path: str | Path, out: str | Path, images: Sequence[np.ndarray]) -> None:
+def quantize_onnx(
+    path: str | Path, out: str | Path, images: Sequence[np.ndarray], weight_bits: int | None = None
+) -> None:
     """Quantise an ONNX file; ONNX Runtime and, converted, OpenVINO compute it in int8.
 
     NNCF's mixed preset: weights symmetric per channel, activations asymmetric where they have no symmetric range, and
@@ -30,11 +33,13 @@ def quantize_onnx(path: str | Path, out: str | Path, images: Sequence[np.ndarray
         path: The fp32 file.
         out: The file to write; descriptions in the metadata are taken over.
         images: (B, H, W, 3) uint8 RGB batches as the graph takes them.
+        weight_bits: 8 or 7, see `exact_weight_bits`, which is the default.
 
     Raises:
         ValueError: There are too few images, or NNCF cannot quantise the network.
     """
     check_images(images)
+    weight_bits = weight_bits or exact_weight_bits()
     nncf.set_log_level(logging.ERROR)
     model = onnx.load(path)
     name = model.graph.input[0].name
@@ -44,6 +49,9 @@ def quantize_onnx(path: str | Path, out: str | Path, images: Sequence[np.ndarray
             nncf.Dataset([{name: image} for image in images]),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(images),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                overflow_fix=nncf.OverflowFix.ENABLE if weight_bits < 8 else None
+            ),
             ignored_scope=nncf.IgnoredScope(names=kept_in_float(model), validate=False),
         )
     except nncf.InternalError as error:

@@ -1,6 +1,6 @@
 """What an export shall be."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from projects.command_line import DEFAULT_QUANTIZER, EXPORTED_PRECISIONS, NNCF, OUTPUTS
 
@@ -8,6 +8,7 @@ from ..model_info import MIN_SIDE_PX
 from ..qgis import QGIS
 from ..quantization.settings import QuantizationSettings
 from ..runtimes.descriptions import FORMATS
+from ..runtimes.processor import exact_weight_bits
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class ExportSettings:
         quantizer: How int8 is calibrated, one of `QUANTIZERS`: a method of `deployment/quantization`, or 'nncf'.
         bits: Of int8's grids: 8, or 6 or 4 for narrower ones on the same kernels.
         reconstruct: Learn the rounding of weights.
+        weight_bits: Of int8, that weights have at most: 8, or 7 for processors without VNNI, too.
         made_for: 'qgis', see `deployment.qgis`; '': this project's own commands.
         gsd_m: Ground sample distance that the network expects, in metres per pixel; None: what its data say.
         license: Of the weights, by its name on the Hugging Face Hub, for the model card; '': not stated.
@@ -48,6 +50,7 @@ class ExportSettings:
     quantizer: str = DEFAULT_QUANTIZER
     bits: int = 8
     reconstruct: bool = False
+    weight_bits: int = field(default_factory=exact_weight_bits)
     made_for: str = ''
     gsd_m: float | None = None
     license: str = ''
@@ -106,5 +109,9 @@ class ExportSettings:
         if self.precision != 'int8' or self.quantizer == NNCF:
             return None
         return QuantizationSettings(
-            self.quantizer, self.bits, reconstruct=self.reconstruct, channelwise=self.format == 'openvino'
+            self.quantizer,
+            self.bits,
+            reconstruct=self.reconstruct,
+            channelwise=self.format == 'openvino',
+            weight_bits=self.weight_bits,
         )

@@ -107,6 +107,7 @@ def export(
     info = dataclasses.replace(
         ModelInfo.from_config(cfg),
         precision=settings.precision,
+        weight_bits=settings.weight_bits,
         output=settings.output,
         strides=(),
         max_proposals=settings.max_proposals,

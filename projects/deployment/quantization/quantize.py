@@ -70,7 +70,8 @@ def quantize(
     found = Grids()
     passages = find_passages(graph, batches, settings.seed) if method.needs_gradients else {}
     origins = find_origins(record(graph, image))
-    units = units_of(graph, chosen, observed, settings.bits, settings.channelwise, passages, origins, executable)
+    options = (settings.channelwise, passages, origins, executable, settings.weight_bits)
+    units = units_of(graph, chosen, observed, settings.bits, *options)
     search = method.of_form(settings.form)
     scheme = Scheme(settings.method, settings.bits, settings.form, sites, kept_in_float=kept, unknown=unknown)
     report(f'{scheme.title}: {len(units)} layers and products')

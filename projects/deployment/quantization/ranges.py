@@ -46,11 +46,12 @@ def least_error_grid(unit: Unit, site: Site, index: int) -> Grid:
     low, high = unit.input_range(site, index)
     symmetric = unit.is_symmetric(site, index)
     values = some(unit.observed[site.name].samples[index])
+    bits = unit.input_bits(site, index)
     if symmetric:
-        return best_grid(values, [grid_of_range(low * part, high * part, unit.bits, True) for part in PARTS])[0]
-    _, upper = best_grid(values, [grid_of_range(low, high * part, unit.bits, False) for part in PARTS])
+        return best_grid(values, [grid_of_range(low * part, high * part, bits, True) for part in PARTS])[0]
+    _, upper = best_grid(values, [grid_of_range(low, high * part, bits, False) for part in PARTS])
     ends = PARTS if low < 0 else PARTS[:1]
-    return best_grid(values, [grid_of_range(low * part, high * PARTS[upper], unit.bits, False) for part in ends])[0]
+    return best_grid(values, [grid_of_range(low * part, high * PARTS[upper], bits, False) for part in ends])[0]
 
 
 def some(values: Tensor) -> Tensor:

@@ -114,6 +114,6 @@ def column_grid(unit: Unit, site: Site) -> Grid:
     """Symmetric, with a scale for each column of a second factor, by the least squared error."""
     samples, axis = unit.observed[site.name].samples[1], len(site.operands[1]) - 1
     high = samples.abs().amax((0, 1))
-    grids = [grid_of_range(-high * part, high * part, unit.bits, True, axis) for part in PARTS]
+    grids = [grid_of_range(-high * part, high * part, unit.factor_bits, True, axis) for part in PARTS]
     errors = [(round_samples(samples, site, grid) - samples).square().sum((0, 1)) for grid in grids]
     return chosen_channels(grids, torch.stack(errors).argmin(0))

@@ -41,6 +41,7 @@ class Unit:
         passages: To the end of its bridge block, on some images; empty if it is in none.
         origins: See `find_origins`.
         is_executable: Whether its grids have to be such that integer kernels compute with them.
+        weight_bits: That such weights and second factors of products have at most.
     """
 
     sites: tuple[Site, ...]
@@ -51,6 +52,7 @@ class Unit:
     passages: Sequence[Passage] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
     is_executable: bool = True
+    weight_bits: int = 8
 
     @property
     def name(self) -> str:
@@ -67,6 +69,11 @@ class Unit:
         """Dimension of the outputs in the parameter."""
         assert self.weight is not None
         return 1 if self.kind == TRANSPOSED else 0
+
+    @property
+    def factor_bits(self) -> int:
+        """Of the grids of weights and of second factors of products."""
+        return min(self.bits, self.weight_bits) if self.is_executable else self.bits
 
     def matrix(self, weight: Tensor | None = None) -> Tensor:
         """The parameter, or one of its shape, as (G, O, K) that meets the samples."""
@@ -90,7 +97,7 @@ class Unit:
     def weight_grid(self, part: Tensor | float = 1.0) -> Grid:
         """Symmetric per channel, over a part of the range, for each channel or all."""
         low, high = self.weight_range()
-        return grid_of_range(low * part, high * part, self.bits, symmetric=True, axis=self.weight_axis)
+        return grid_of_range(low * part, high * part, self.factor_bits, symmetric=True, axis=self.weight_axis)
 
     def weight_grids(self, parts: Sequence[float]) -> list[Grid]:
         """One for each part of the range; without kernels those with a zero point, too, and all are unsigned."""
@@ -118,11 +125,15 @@ class Unit:
             return True
         return site.kind in (MATMUL, TRANSPOSED) and bool(self.input_range(site, index)[0] < 0)
 
+    def input_bits(self, site: Site, index: int) -> int:
+        """Of the grids of what a site reads."""
+        return self.factor_bits if site.kind == MATMUL and index == 1 else self.bits
+
     def input_grid(self, site: Site, index: int, part: float = 1.0, symmetric: bool | None = None) -> Grid:
         """One for the tensor, over a part of the range."""
         low, high = self.input_range(site, index)
         symmetric = self.is_symmetric(site, index) if symmetric is None else symmetric
-        return grid_of_range(low * part, high * part, self.bits, symmetric)
+        return grid_of_range(low * part, high * part, self.input_bits(site, index), symmetric)
 
     def can_have_channels(self, site: Site) -> bool:
         """Whether what the site reads may have a grid per channel.
@@ -173,6 +184,7 @@ def units_of(
     passages: Mapping[str, Sequence[Passage]] | None = None,
     origins: Mapping[str, str] | None = None,
     is_executable: bool = True,
+    weight_bits: int = 8,
 ) -> list[Unit]:
     """Group sites, in their order; the first layer, which reads the image, keeps 8 bits."""
     parameters = dict(graph.named_parameters())
@@ -189,6 +201,7 @@ def units_of(
             (passages or {}).get(group[0].name, ()) if len(group) == 1 else (),
             origins or {},
             is_executable,
+            weight_bits,
         )
         for number, group in enumerate(groups.values())
     ]

@@ -136,8 +136,21 @@ def test_an_interrupted_search_goes_on(tmp_path, monkeypatch):
         quantize(Tiny(), pictures(10), QuantizationSettings('mse', 6), folder)
 
 
+@pytest.mark.parametrize('method', ['minmax', 'mse', 'qhyvit'])
+def test_weights_and_second_factors_have_as_many_bits_as_are_asked_for(method):
+    highest = {}
+    for bits in (8, 7):
+        scheme = quantize(Tiny(), pictures(10), QuantizationSettings(method, weight_bits=bits)).scheme
+        assert {grid.high for grid in scheme.weights.values()} == {2 ** (bits - 1) - 1}
+        highest[bits] = {key: grid.high for key, grid in scheme.inputs.items()}
+    seconds = {key for key in highest[8] if key.endswith(':1')}
+    assert seconds
+    for key, high in highest[8].items():
+        assert highest[7][key] == (63 if key in seconds else high)
+
+
 def test_unknown_settings_are_refused():
-    for wrong in ({'method': 'best'}, {'bits': 5}, {'form': 'paper', 'method': 'minmax'}):
+    for wrong in ({'method': 'best'}, {'bits': 5}, {'weight_bits': 6}, {'form': 'paper', 'method': 'minmax'}):
         with pytest.raises(ValueError, match='expected one of'):
             QuantizationSettings(**wrong)
 

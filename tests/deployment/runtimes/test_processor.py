@@ -1,0 +1,27 @@
+"""Which weights a processor's kernels of 8 bits sum exactly."""
+
+import pytest
+
+from projects.deployment.runtimes import processor
+
+
+@pytest.mark.parametrize(
+    ('instructions', 'bits'),
+    [
+        ('sse avx avx2 fma', 7),  # 2 * 255 * 127 = 64770 is beyond 16 bits with a sign, 2 * 255 * 63 = 32130 is not
+        ('avx2 avx512f avx512bw', 7),
+        ('avx2 avx_vnni', 8),
+        ('avx2 avx512f avx512_vnni', 8),
+        ('avx2 avx512f amx_int8', 8),
+        ('fp asimd', 8),
+        ('', 8),  # not known
+    ],
+)
+def test_bits_of_weights(monkeypatch, instructions, bits):
+    monkeypatch.setattr(processor, 'instructions', lambda: tuple(instructions.split()))
+    assert processor.exact_weight_bits() == bits
+
+
+def test_this_processor_is_read():
+    assert processor.processor_name()
+    assert len(set(processor.instructions())) == len(processor.instructions()) or processor.instructions() == ()
