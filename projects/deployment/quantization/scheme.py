@@ -71,6 +71,11 @@ class Scheme:
         """For people; it says what is a simulation."""
         return f'{self.method}, {self.bits} bits' + ", in its paper's form, a simulation" * (self.form == PAPER)
 
+    @property
+    def weight_bits(self) -> int:
+        """Of the grids of weights, the finest."""
+        return max(((grid.high - grid.low).bit_length() for grid in self.weights.values()), default=self.bits)
+
     def to_json(self) -> str:
         """The text that `from_json` reads."""
         return json.dumps(dataclasses.asdict(self))

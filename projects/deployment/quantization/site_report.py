@@ -42,6 +42,7 @@ class QuantizationReport:
         return {
             'method': scheme.method,
             'bits': scheme.bits,
+            'weight_bits': scheme.weight_bits,
             'form': scheme.form,
             'calibration_images': self.images,
             'int8_share': self.int8_share,
@@ -62,6 +63,8 @@ class QuantizationReport:
         ]
         if scheme.bits < 8:
             parts.append(f'{scheme.bits} bits are coarser grids in the kernels of 8, no faster')
+        elif scheme.weight_bits < 8:
+            parts.append(f'weights have {scheme.weight_bits} bits, whose sums saturate on no processor')
         if scheme.kept_in_float:
             parts.append(f'{len(scheme.kept_in_float)} of {len(scheme.sites)} sites kept in float')
         parts += [f'{name}, which is not known, in float: {macs:,} MACs' for name, macs in scheme.unknown.items()]

@@ -142,6 +142,7 @@ def test_weights_and_second_factors_have_as_many_bits_as_are_asked_for(method):
     for bits in (8, 7):
         scheme = quantize(Tiny(), pictures(10), QuantizationSettings(method, weight_bits=bits)).scheme
         assert {grid.high for grid in scheme.weights.values()} == {2 ** (bits - 1) - 1}
+        assert scheme.weight_bits == bits
         highest[bits] = {key: grid.high for key, grid in scheme.inputs.items()}
     seconds = {key for key in highest[8] if key.endswith(':1')}
     assert seconds
