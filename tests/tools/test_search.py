@@ -37,7 +37,7 @@ space = dict(
         neck={'16': {'model.neck.out_channels': 16, 'model.decode_head.channels': 16}},
     ),
     image_scales=(0.5, 1.0),
-    precisions=('bf16',),
+    precisions=('fp32',),
 )
 proposals = 6
 population = 3
@@ -131,7 +131,10 @@ def test_a_search_ends_with_a_network_that_can_be_used(tool, tmp_path, monkeypat
         (['--budget-ms', '1e4', '--cfg-options', 'score=IoU'], "cannot be searched for IoU: .*'aAcc', 'mAcc', 'mIoU'"),
         (['--budget-ms', '1e4', '--cfg-options', 'rungs=[]'], 'rungs are'),
         (['--budget-ms', '1e4', '--threads', '2', '--cpu-time'], 'measured on one thread, not on 2'),
-        (['--budget-ms', '1e4', '--runtime', 'onnxruntime', '--cpu-time'], 'ONNX Runtime computes no bfloat16'),
+        (
+            ['--budget-ms', '1e4', '--runtime', 'onnxruntime', '--cpu-time', '--precision', 'bf16'],
+            'ONNX Runtime computes no bfloat16',
+        ),
     ],
 )
 def test_what_cannot_be_searched_is_told_in_one_line(tool, tmp_path, capsys, options, message):
