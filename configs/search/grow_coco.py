@@ -2,8 +2,8 @@
 
     tools/search.py configs/search/grow_coco.py --budget-ms 200
 
-The space and the way are those of `grow_ade20k.py`, but for the stem, whose stride the anchors expect. In Mask R-CNN at the
-size of the sample, 1,000 regions take most of the time, whatever the backbone.
+The space and the way are those of `grow_ade20k.py`, but for the stem, whose stride the anchors expect. In Mask R-CNN at
+the size of the sample, 1,000 regions take most of the time, whatever the backbone.
 """
 
 _base_ = 'grow_ade20k.py'
