@@ -82,6 +82,8 @@ class ExportSettings:
         chosen = (self.quantizer, self.bits, self.reconstruct)
         if self.precision != 'int8' and chosen != (DEFAULT_QUANTIZER, 8, False):
             raise ValueError(f'--quantizer, --bits and --reconstruct are for --precision int8, not {self.precision}')
+        if self.precision != 'int8' and self.weight_bits != exact_weight_bits():
+            raise ValueError(f'--weight-bits is for --precision int8, not {self.precision}')
         if self.quantizer == NNCF and chosen != (NNCF, 8, False):
             raise ValueError('--quantizer nncf rounds to 8 bits alone, and learns no rounding; choose another one')
         if self.precision == 'int8' and self.quantizer != NNCF:

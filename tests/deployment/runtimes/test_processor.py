@@ -2,6 +2,7 @@
 
 import pytest
 
+from projects.deployment.export.settings import ExportSettings
 from projects.deployment.runtimes import processor
 
 
@@ -25,3 +26,10 @@ def test_bits_of_weights(monkeypatch, instructions, bits):
 def test_this_processor_is_read():
     assert processor.processor_name()
     assert len(set(processor.instructions())) == len(processor.instructions()) or processor.instructions() == ()
+
+
+def test_bits_of_weights_are_of_int8_alone():
+    other = {7: 8, 8: 7}[processor.exact_weight_bits()]
+    assert ExportSettings(precision='int8', weight_bits=other).quantization().weight_bits == other
+    with pytest.raises(ValueError, match='--weight-bits is for --precision int8, not fp32'):
+        ExportSettings(weight_bits=other)
