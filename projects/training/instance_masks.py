@@ -98,7 +98,8 @@ class PlacedMasks(BitmapMasks):
 class PlacedMaskHead(FCNMaskHead):
     """Mmdet's FCNMaskHead whose masks become no whole images: `PlacedMasks`, pasted where their boxes lie.
 
-    The masks are those of mmdet's `_do_paste_mask`, but for pixels whose probability is the threshold to rounding.
+    The masks are those of mmdet's `_do_paste_mask`, but for pixels whose probability is the threshold to rounding. With
+    a negative `mask_thr_binary`, which asks for probabilities (times 255), they are mmdet's own.
     """
 
     def _predict_by_feat_single(
@@ -110,7 +111,12 @@ class PlacedMaskHead(FCNMaskHead):
         rcnn_test_cfg: ConfigDict,
         rescale: bool = False,
         activate_map: bool = False,
-    ) -> PlacedMasks:
+    ) -> PlacedMasks | Tensor:
+        threshold = rcnn_test_cfg.mask_thr_binary
+        if threshold < 0:
+            return super()._predict_by_feat_single(
+                mask_preds, bboxes, labels, img_meta, rcnn_test_cfg, rescale, activate_map
+            )
         across, down = img_meta['scale_factor']
         height, width = img_meta['ori_shape'][:2]
         if rescale:
@@ -120,6 +126,5 @@ class PlacedMaskHead(FCNMaskHead):
         of_class = mask_preds[:, 0] if self.class_agnostic else mask_preds[range(len(labels)), labels]
         probabilities = of_class if activate_map else of_class.sigmoid()
         pairs = zip(probabilities.float().cpu().numpy(), bboxes.float().cpu().numpy(), strict=True)
-        threshold = rcnn_test_cfg.mask_thr_binary
         parts = [paste_mask(mask, box, (height, width), threshold) for mask, box in pairs]
         return PlacedMasks(parts, height, width)

@@ -167,3 +167,22 @@ def test_the_head_places_the_masks_that_mmdet_pastes(class_agnostic, rescale):
     assert placed.masks.run_lengths() == encode_masks(found)
     chosen = placed[placed.labels == 1]
     assert np.array_equal(chosen.masks.to_ndarray(), found[[1, 4]])
+
+
+def test_a_negative_threshold_gives_the_probabilities_of_mmdet():
+    torch.manual_seed(0)
+    options = {'num_convs': 0, 'in_channels': 4, 'conv_out_channels': 4, 'num_classes': 3}
+    logits, boxes = torch.randn(2, 3, 28, 28), torch.tensor([[5.0, 4, 40, 30], [0, 0, 64, 48]])
+    placed, pasted = (
+        kind(**options).predict_by_feat(
+            [logits],
+            [InstanceData(bboxes=boxes.clone(), labels=torch.tensor([0, 2]), scores=torch.ones(2))],
+            [{'scale_factor': (0.5, 0.8), 'ori_shape': (60, 128)}],
+            ConfigDict(mask_thr_binary=-1),
+            rescale=True,
+        )[0]
+        for kind in (PlacedMaskHead, FCNMaskHead)
+    )
+    assert pasted.masks.dtype == torch.uint8
+    assert torch.equal(placed.masks, pasted.masks)
+    assert torch.equal(placed.bboxes, pasted.bboxes)

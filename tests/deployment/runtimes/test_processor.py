@@ -1,5 +1,7 @@
 """Which weights a processor's kernels of 8 bits sum exactly."""
 
+import platform
+
 import pytest
 
 from projects.deployment.export.settings import ExportSettings
@@ -24,8 +26,11 @@ def test_bits_of_weights(monkeypatch, instructions, bits):
 
 
 def test_this_processor_is_read():
-    assert processor.processor_name()
-    assert len(set(processor.instructions())) == len(processor.instructions()) or processor.instructions() == ()
+    every = {'x86_64': 'sse2', 'aarch64': 'asimd'}.get(platform.machine())  # that all of the kind have
+    if platform.system() != 'Linux' or every is None:
+        pytest.skip('only Linux on x86_64 and aarch64 lists instructions that are known here')
+    assert every in processor.instructions()
+    assert len(processor.processor_name()) > 2
 
 
 def test_bits_of_weights_are_of_int8_alone():
