@@ -17,6 +17,7 @@ from ..height_classes import HeightClasses
 QUARTERS = 4
 OFFSET_BETA = 0.05  # of the square root of the box's area: smaller errors count by their square
 HEIGHT_BETA = 0.1  # of log(1 + metres)
+EVIDENCE = 8.0  # a building counts exp(16) times as much as another at most
 LOG_HEIGHTS = (0.0, 7.0)  # of log(1 + metres): up to 1 km
 SPREADS = (0.05, 2.0)  # of the logistic distribution of log(1 + metres)
 
@@ -45,7 +46,8 @@ class OffsetHeightHead(BaseModule):
 
     A camera far away sees all heights alike: offset = height x lean, with one lean for the image (`along_common_lean`).
     Single offsets are hard to see, heights are not, and what all buildings say of the lean together is surer than what
-    any says of its own offset. So this consensus is learned, too, by a loss of its own.
+    any says of its own offset: of what is not seen, the likeliest offset is a short one. So this consensus is learned,
+    too, by a loss of its own, and with it how much each building knows of the lean: its `evidence`.
 
     Args:
         in_channels: Of the features.
@@ -82,6 +84,7 @@ class OffsetHeightHead(BaseModule):
         self.fc = nn.Linear(conv_channels * roi_feat_size**2, fc_channels)
         self.offset = nn.Linear(fc_channels, 2)
         self.height = nn.Linear(fc_channels + 1, 2)
+        self.evidence = nn.Linear(fc_channels + 1, 1)
         limits = HeightClasses().limits_m if limits_m is None else tuple(limits_m)
         self.classes = HeightClasses(limits, tuple(map(str, range(len(limits) + 1))))
         self.weights = {
@@ -92,10 +95,12 @@ class OffsetHeightHead(BaseModule):
         }
         nn.init.zeros_(self.offset.weight)
         nn.init.zeros_(self.offset.bias)
+        nn.init.zeros_(self.evidence.weight)
+        nn.init.zeros_(self.evidence.bias)
         nn.init.normal_(self.height.weight, std=0.01)
         self.height.bias.data.copy_(torch.tensor([math.log1p(10), 0.0]))
 
-    def forward(self, features: Tensor, roofs: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, features: Tensor, roofs: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What is said of each box.
 
         Args:
@@ -104,7 +109,8 @@ class OffsetHeightHead(BaseModule):
             boxes: (N, 4) left, top, right, bottom in pixels.
 
         Returns:
-            (N, 2) encoded offsets, (N,) z = log(1 + height in metres), (N,) its spread; in float32.
+            (N, 2) encoded offsets, (N,) z = log(1 + height in metres), (N,) its spread, (N,) evidence of the lean, as
+            the logarithm of a weight; in float32.
         """
         roofs = roofs.detach()
         pooled = F.avg_pool2d(roofs[:, None], self.mask_cells).to(features.dtype)
@@ -119,19 +125,29 @@ class OffsetHeightHead(BaseModule):
         width, height = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1.0).unbind(-1)
         aspect = (width / height).sqrt()
         size = (width * height).log() / 2
-        z, spread = self.height(torch.cat((hidden.mean(0), size[:, None].to(hidden.dtype)), 1)).float().unbind(-1)
-        return square * torch.stack((aspect, 1 / aspect), -1), z.clamp(*LOG_HEIGHTS), F.softplus(spread).clamp(*SPREADS)
+        seen = torch.cat((hidden.mean(0), size[:, None].to(hidden.dtype)), 1)
+        z, spread = self.height(seen).float().unbind(-1)
+        evidence = self.evidence(seen).float()[:, 0].clamp(-EVIDENCE, EVIDENCE)
+        encoded = square * torch.stack((aspect, 1 / aspect), -1)
+        return encoded, z.clamp(*LOG_HEIGHTS), F.softplus(spread).clamp(*SPREADS), evidence
 
     def decode(self, encoded: Tensor, z: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 2) offsets in pixels and (N,) heights in metres, of each box by itself; see `forward`."""
         return encoded * _side(boxes), z.exp() - 1
 
     def decode_together(
-        self, encoded: Tensor, z: Tensor, boxes: Tensor, weights: Tensor, images: Tensor, number: int
+        self,
+        encoded: Tensor,
+        z: Tensor,
+        evidence: Tensor,
+        boxes: Tensor,
+        scores: Tensor,
+        images: Tensor,
+        number: int,
     ) -> tuple[Tensor, Tensor]:
-        """As `decode`, but with the offsets of `along_common_lean`."""
+        """As `decode`, but with the offsets of `along_common_lean`, by scores (N,) times exp(evidence)."""
         offsets, heights_m = self.decode(encoded, z, boxes)
-        return along_common_lean(offsets, heights_m, weights, images, number), heights_m
+        return along_common_lean(offsets, heights_m, scores * evidence.exp(), images, number), heights_m
 
     def class_probabilities(self, z: Tensor, spread: Tensor) -> Tensor:
         """(N, K) of the classes of height, lowest first; see the class."""
@@ -155,9 +171,9 @@ class OffsetHeightHead(BaseModule):
             `loss_offset`, `loss_lean`, `loss_height` and `loss_height_class`.
         """
         boxes, images = rois[:, 1:], rois[:, 0].long()
-        encoded, z, spread = self(features, roofs, boxes)
+        encoded, z, spread, evidence = self(features, roofs, boxes)
         number = int(images.max()) + 1 if len(images) else 1
-        together, _ = self.decode_together(encoded, z, boxes, torch.ones_like(z), images, number)
+        together, _ = self.decode_together(encoded, z, evidence, boxes, torch.ones_like(z), images, number)
         known, tall = offsets.isfinite().all(1), heights_m.isfinite()
         targets = (offsets / _side(boxes))[known]
         probabilities = self.class_probabilities(z[tall], spread[tall])
@@ -179,12 +195,12 @@ def along_common_lean(offsets: Tensor, heights_m: Tensor, weights: Tensor, image
     """Offsets as a camera far away sees them: height x lean, of which each image has one.
 
     The lean, tan(off-nadir angle) / ground sample distance along the line of sight (parallel projection), is the sum of
-    offsets over that of heights, by weights: long offsets, which know it better, count by their length.
+    offsets over that of heights, by weights: tall buildings, which know it better, count by their height.
 
     Args:
         offsets: (N, 2) pixels.
         heights_m: (N,) metres.
-        weights: (N,) such as scores.
+        weights: (N,) such as scores, not negative.
         images: (N,) index of the image of each.
         number: Of images.
 

@@ -19,7 +19,7 @@ class RoofOffsetRoIHead(GlobalBatchRoIHead):
     The head of offsets sees what the head of boxes sees, RoIAlign of 7 x 7, of the boxes that are found. In training,
     too, masks and offsets are those of boxes as the head of boxes corrects them: what a roof leaves free in a proposal
     that is half beside its building says nothing. With `lean_consensus=True` in `test_cfg.rcnn` the offsets of an image
-    are those of its common lean, as a camera far away demands (`along_common_lean`, by scores).
+    are those of its common lean, as a camera far away demands (`along_common_lean`, by scores and evidence).
 
     Args:
         offset_head: Config of an `OffsetHeightHead`.
@@ -51,6 +51,9 @@ class RoofOffsetRoIHead(GlobalBatchRoIHead):
         return results
 
     def mask_loss(self, x: tuple[Tensor], sampling_results: list, bbox_feats: Tensor, batch_gt_instances: list) -> dict:
+        for truth, result in zip(batch_gt_instances, sampling_results, strict=True):  # as boxes that are found are
+            size = result.pos_priors.new_tensor([truth.masks.width, truth.masks.height] * 2)
+            result.pos_priors = result.pos_priors.clamp(min=0).minimum(size)
         results = super().mask_loss(x, sampling_results, bbox_feats, batch_gt_instances)
         rois = bbox2roi([result.pos_priors for result in sampling_results])
         offsets, heights_m = (
@@ -73,11 +76,11 @@ class RoofOffsetRoIHead(GlobalBatchRoIHead):
         rois = bbox2roi([results.bboxes for results in results_list])
         mask_preds = self._mask_forward(x, rois)['mask_preds']
         roofs = _roofs(mask_preds, torch.cat([results.labels for results in results_list]))
-        encoded, z, spread = self.offset_head(self._offset_features(x, rois), roofs, rois[:, 1:])
+        encoded, z, spread, evidence = self.offset_head(self._offset_features(x, rois), roofs, rois[:, 1:])
         if self.lean_consensus:
             scores = torch.cat([results.scores for results in results_list])
             images = scores, rois[:, 0].long(), len(results_list)
-            offsets, heights_m = self.offset_head.decode_together(encoded, z, rois[:, 1:], *images)
+            offsets, heights_m = self.offset_head.decode_together(encoded, z, evidence, rois[:, 1:], *images)
         else:
             offsets, heights_m = self.offset_head.decode(encoded, z, rois[:, 1:])
         probabilities = self.offset_head.class_probabilities(z, spread)

@@ -47,10 +47,10 @@ class MaskRCNNGraph(ImageGraph):
             pooled, order = pool(self.roi_head.bbox_roi_extractor, features, _regions_of(found))
             found = [values[order] for values in found]
             boxes, masks = found[0], found[-1]
-            encoded, z, _ = self.roi_head.offset_head(pooled, masks, boxes)
+            encoded, z, _, evidence = self.roi_head.offset_head(pooled, masks, boxes)
             if self.roi_head.lean_consensus:
                 of_images = found[1], found[3], images.shape[0]
-                found += self.roi_head.offset_head.decode_together(encoded, z, boxes, *of_images)
+                found += self.roi_head.offset_head.decode_together(encoded, z, evidence, boxes, *of_images)
             else:
                 found += self.roi_head.offset_head.decode(encoded, z, boxes)
         return tuple(found)
@@ -66,7 +66,7 @@ class MaskRCNNGraph(ImageGraph):
         """Of the RPN `rpn_cls.LEVEL` and `rpn_box.LEVEL`; of the proposals `cls` (P, C + 1) and `box`.
 
         Where there are masks, `mask` (N, h, w) of the detections, each of its class, and of the head of offsets
-        `offset` and `height`, as it encodes them; all in the order of the regions.
+        `offset`, `height` and `evidence`, as it encodes them; all in the order of the regions.
         """
         rois, detected = self.regions(images) if regions is None else regions
         features = self.extract_features(images)
@@ -84,8 +84,8 @@ class MaskRCNNGraph(ImageGraph):
             outputs['mask'] = self.masks_of_classes(pooled, labels)
         if self.with_offsets:
             pooled = pool_in_order(self.roi_head.bbox_roi_extractor, features, rois)
-            encoded = self.roi_head.offset_head(pooled, outputs['mask'].sigmoid(), rois[:, 1:])
-            outputs['offset'], outputs['height'], _ = encoded
+            said = self.roi_head.offset_head(pooled, outputs['mask'].sigmoid(), rois[:, 1:])
+            outputs['offset'], outputs['height'], _, outputs['evidence'] = said
         return outputs
 
     def _propose(self, features: Sequence[Tensor], images: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ NAN = math.nan
 def head():
     torch.manual_seed(0)
     head = OffsetHeightHead(in_channels=8, conv_channels=8, fc_channels=16, roi_feat_size=5, mask_size=10)
-    for layer in (head.offset, head.height):  # more than the small numbers that training begins with
+    for layer in (head.offset, head.height, head.evidence):  # more than the small numbers that training begins with
         torch.nn.init.normal_(layer.weight, std=0.3)
     return head.eval()
 
@@ -45,13 +45,15 @@ def turned(boxes):
 
 @torch.no_grad()
 def test_turned_features_give_turned_offsets_and_the_same_heights(head, features):
-    encoded, z, spread = head(features, ROOFS, BOXES)
+    encoded, z, spread, evidence = head(features, ROOFS, BOXES)
     offsets, heights_m = head.decode(encoded, z, BOXES)
     again = head(torch.rot90(features, 1, (2, 3)), torch.rot90(ROOFS, 1, (1, 2)), turned(BOXES))
     offsets_again, heights_again = head.decode(again[0], again[1], turned(BOXES))
     torch.testing.assert_close(offsets_again, torch.stack((offsets[:, 1], -offsets[:, 0]), 1))
     torch.testing.assert_close(heights_again, heights_m)
     torch.testing.assert_close(again[2], spread)
+    torch.testing.assert_close(again[3], evidence)
+    assert evidence.std() > 1e-3
     assert offsets.abs().min() > 1e-3
     assert not torch.allclose(encoded[:, 0].abs(), encoded[:, 1].abs(), atol=1e-3)
 
@@ -59,11 +61,11 @@ def test_turned_features_give_turned_offsets_and_the_same_heights(head, features
 @torch.no_grad()
 def test_a_stretched_box_stretches_its_offset(head, features):
     """RoIAlign shows the same pixels of a stretched image in a stretched box."""
-    encoded, z, _ = head(features, ROOFS, BOXES)
+    encoded, z, *_ = head(features, ROOFS, BOXES)
     offsets, _ = head.decode(encoded, z, BOXES)
     stretch = torch.tensor([3.0, 0.5])
     stretched = BOXES * stretch.repeat(2)
-    encoded, z, _ = head(features, ROOFS, stretched)
+    encoded, z, *_ = head(features, ROOFS, stretched)
     torch.testing.assert_close(head.decode(encoded, z, stretched)[0], offsets * stretch)
 
 
@@ -101,7 +103,7 @@ def test_of_a_roof_that_is_not_sure_nothing_is_seen_and_of_half_a_column_half():
 def test_an_untrained_head_says_what_box_and_roof_show():
     head = OffsetHeightHead()
     box = torch.tensor([[10.0, 20, 50, 120]])
-    encoded, z, _ = head(torch.rand(1, 256, 7, 7), roof_in_box(7, 0, 28, 14), box)
+    encoded, z, *_ = head(torch.rand(1, 256, 7, 7), roof_in_box(7, 0, 28, 14), box)
     offsets, heights_m = head.decode(encoded, z, box)
     torch.testing.assert_close(offsets, torch.tensor([[10.0, -50]]), atol=1.5, rtol=0)
     assert 8 < heights_m < 12
@@ -143,15 +145,16 @@ HEIGHTS = [8.0, 12.0, 40.0, 150.0, 3.0, 34.9]
 
 def test_losses_by_hand(head, features):
     losses = losses_of(head, features, OFFSETS, HEIGHTS)
-    encoded, z, spread = (said.detach() for said in head(features, ROOFS, BOXES))
+    encoded, z, spread, evidence = (said.detach() for said in head(features, ROOFS, BOXES))
     side = torch.tensor([math.sqrt(400), 10, 16, math.sqrt(57 * 46), 4, math.sqrt(20_000)])[:, None]
     distance = (encoded - torch.tensor(OFFSETS) / side).abs()
     smooth = torch.where(distance < 0.05, distance**2 / 0.1, distance - 0.025)
     assert losses['loss_offset'].item() == pytest.approx(4.0 * smooth.sum().item() / 6, rel=1e-5)
     together = torch.zeros(6, 2)
     for own in ([0, 1, 5], [2, 3, 4]):
-        heights_m = z[own].exp() - 1
-        together[own] = heights_m[:, None] * (encoded * side)[own].sum(0) / heights_m.sum().clamp(1e-3)
+        heights_m, weights = z[own].exp() - 1, evidence[own].exp()
+        lean = weights @ (encoded * side)[own] / (weights @ heights_m).clamp(1e-3)
+        together[own] = heights_m[:, None] * lean
     distance = ((together - torch.tensor(OFFSETS)) / side).abs()
     smooth = torch.where(distance < 0.05, distance**2 / 0.1, distance - 0.025)
     assert losses['loss_lean'].item() == pytest.approx(4.0 * smooth.sum().item() / 6, rel=1e-5)
@@ -171,6 +174,40 @@ def test_the_common_lean_by_hand():
     torch.testing.assert_close(along_common_lean(offsets, heights_m, weights, images, 3), expected)
 
 
+def test_scores_and_evidence_weigh(head):
+    encoded, boxes = torch.tensor([[1.0, 0], [0, 1]]), torch.tensor([[0.0, 0, 10, 10]] * 2)
+    z, evidence = torch.tensor([10.0, 20]).log1p(), torch.tensor([math.log(3), 0.0])
+    scores, images = torch.tensor([0.5, 0.75]), torch.zeros(2, dtype=torch.long)
+    # weights 1.5 and 0.75: (15, 7.5) / (15 + 15)
+    offsets, heights_m = head.decode_together(encoded, z, evidence, boxes, scores, images, 1)
+    torch.testing.assert_close(offsets, torch.tensor([[5.0, 2.5], [10, 5]]))
+    torch.testing.assert_close(heights_m, torch.tensor([10.0, 20]))
+
+
+def test_it_learns_which_buildings_know_the_lean():
+    """Half of the buildings show their offsets; what the others show is short, and would make the lean too small."""
+    torch.manual_seed(0)
+    head = OffsetHeightHead(in_channels=1, conv_channels=4, fc_channels=16)
+    shows = torch.arange(16) % 2 == 0
+    features = shows.float()[:, None, None, None].expand(-1, 1, 7, 7).contiguous()
+    rois = torch.tensor([[0.0, 0, 0, 40, 40]]).repeat(16, 1)
+    roofs = torch.where(shows[:, None, None], roof_in_box(7, 0, 28, 21), roof_in_box(0, 0, 28, 28))
+    offsets, heights_m = torch.tensor([[10.0, -10]]).repeat(16, 1), torch.full((16,), 10.0)
+    optimizer = torch.optim.Adam(head.evidence.parameters(), 0.1)
+    for _ in range(100):
+        optimizer.zero_grad()
+        head.loss(features, roofs, rois, offsets, heights_m)['loss_lean'].backward()
+        optimizer.step()
+    with torch.no_grad():
+        encoded, z, _, evidence = head(features, roofs, rois[:, 1:])
+        given = rois[:, 1:], torch.ones(16), torch.zeros(16, dtype=torch.long), 1
+        found, _ = head.decode_together(encoded, z, evidence, *given)
+        alike, _ = head.decode_together(encoded, z, evidence * 0, *given)
+    assert evidence[shows].min() > evidence[~shows].max() + 2
+    torch.testing.assert_close(alike, offsets / 2, rtol=0.05, atol=0)
+    torch.testing.assert_close(found, offsets, rtol=0.1, atol=0)
+
+
 def test_offsets_teach_heights_that_are_unknown():
     """Up to a factor: what leans twice as far is twice as tall."""
     torch.manual_seed(0)
@@ -186,7 +223,7 @@ def test_offsets_teach_heights_that_are_unknown():
         head.loss(features, roofs, rois, offsets, true_m * NAN)['loss_lean'].backward()
         optimizer.step()
     with torch.no_grad():
-        _, z, _ = head(features, roofs, rois[:, 1:])
+        _, z, *_ = head(features, roofs, rois[:, 1:])
     found = z.exp() - 1
     torch.testing.assert_close(found / found[1], true_m / 10, rtol=0.15, atol=0)
 
@@ -248,7 +285,7 @@ def test_it_learns_what_boxes_show():
         sum(losses.values()).backward()
         optimizer.step()
     with torch.no_grad():
-        encoded, z, _ = head(features, roofs, boxes)
+        encoded, z, *_ = head(features, roofs, boxes)
         found, found_m = head.decode(encoded, z, boxes)
     assert (found - offsets).norm(dim=1).mean() < 0.2 * offsets.norm(dim=1).mean()
     assert (found_m / heights_m).log().abs().mean() < 0.3

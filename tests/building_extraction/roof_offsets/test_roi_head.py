@@ -82,7 +82,8 @@ def test_each_proposal_gets_the_labels_of_its_own_building(model, monkeypatch):
 
 
 def test_masks_and_offsets_are_learned_of_the_boxes_that_are_found(model, monkeypatch):
-    """Not of the proposals that these come from: as in prediction."""
+    """Not of the proposals that these come from, and inside of the image: as in prediction."""
+    torch.manual_seed(0)
     given, deltas = [], torch.tensor([0.5, -1.0, 0.3, -0.4])
     monkeypatch.setattr(
         OffsetHeightHead, 'loss', lambda head, features, roofs, rois, *_: given.append(rois[:, 1:]) or {}
@@ -92,6 +93,7 @@ def test_masks_and_offsets_are_learned_of_the_boxes_that_are_found(model, monkey
     monkeypatch.setattr(bbox_head.fc_reg.bias, 'data', deltas)
     proposals, of_masks = [], []
     sample, targets = model.roi_head.bbox_sampler.sample, mask_head.get_targets
+    pooled, forward = [], model.roi_head._mask_forward
 
     def sampled(*args, **kwargs):
         result = sample(*args, **kwargs)
@@ -103,12 +105,21 @@ def test_masks_and_offsets_are_learned_of_the_boxes_that_are_found(model, monkey
         return targets(sampling_results, **kwargs)
 
     monkeypatch.setattr(model.roi_head.bbox_sampler, 'sample', sampled)
+
+    def forward_of(x, rois, *args, **kwargs):
+        pooled.append(rois[:, 1:].clone())
+        return forward(x, rois, *args, **kwargs)
+
     monkeypatch.setattr(mask_head, 'get_targets', targets_of)
+    monkeypatch.setattr(model.roi_head, '_mask_forward', forward_of)
     model.train()
     losses = model.loss(torch.rand(1, 3, 128, 128), [ground_truth([[1.0, 2], [3, 4]], [10.0, 20])])
-    expected = bbox_head.bbox_coder.decode(proposals[0], deltas.expand(len(proposals[0]), 4))
+    unbound = bbox_head.bbox_coder.decode(proposals[0], deltas.expand(len(proposals[0]), 4))
+    expected = unbound.clamp(0, 128)
+    assert (unbound != expected).any()
     torch.testing.assert_close(given[0], expected)
     torch.testing.assert_close(of_masks[0], expected)
+    torch.testing.assert_close(pooled[0], expected)
     assert not torch.allclose(given[0], proposals[0], atol=0.5)
     assert not given[0].requires_grad
     assert losses['loss_bbox'].requires_grad
@@ -148,8 +159,13 @@ def test_results_are_in_pixels_of_the_image_file(model):
 
 
 def test_consensus_is_that_of_each_image(model):
-    for raw, straight in zip(predict(model, (1.0, 1.0), False), predict(model, (1.0, 1.0), True), strict=True):
-        lean = raw.scores @ raw.offsets / (raw.scores @ raw.heights_m)
+    evidence = torch.linspace(-2, 2, 10)
+    hook = model.roi_head.offset_head.evidence.register_forward_hook(lambda *_: evidence[:, None])
+    both = predict(model, (1.0, 1.0), False), predict(model, (1.0, 1.0), True)
+    hook.remove()
+    for raw, straight, own in zip(*both, evidence.split(5), strict=True):
+        weights = raw.scores * own.exp()
+        lean = weights @ raw.offsets / (weights @ raw.heights_m)
         expected = raw.heights_m[:, None] * lean
         torch.testing.assert_close(straight.offsets, expected)
         torch.testing.assert_close(straight.heights_m, raw.heights_m)
