@@ -52,6 +52,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--num-processes', type=whole_number(), default=1, help='trainings at once (default: 1)')
     add('--sample', action='store_true', help='on a small generated data set')
     add('--work-dir', type=folder_to_write, help='folder for all of it (default: work_dirs/SEARCH)')
+    add('--shared', type=folder_to_write, help='that of a search with other limits, to use its latencies and trainings')
     add('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='override the search file')
     return parser.parse_args(arguments)
 
@@ -102,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
             text=shlex.join(['tools/search.py', *(arguments or sys.argv[1:])]),
         )
         work_dir = args.work_dir or Path('work_dirs') / args.config.stem
-        outcome.wrote(page := run(command, prepare, work_dir))
+        outcome.wrote(page := run(command, prepare, work_dir, args.shared))
         print(f'report: {page}')
 
 

@@ -43,19 +43,20 @@ class Command:
     text: str
 
 
-def run(command: Command, prepare: Prepare, work_dir: Path) -> Path:
+def run(command: Command, prepare: Prepare, work_dir: Path, shared: Path | None = None) -> Path:
     """Search, and report; returns the page.
 
     Args:
         command: What is asked for.
         prepare: Of all configs: to the data that there are.
         work_dir: Keeps everything.
+        shared: See `Search`.
 
     Raises:
         ValueError: No network keeps the requirements; the message says what the fastest one is.
     """
     MMLogger.get_current_instance().setLevel('WARNING')  # trainings have logs of their own
-    search = Search(command.problem, command.requirements, command.settings, prepare, work_dir)
+    search = Search(command.problem, command.requirements, command.settings, prepare, work_dir, shared=shared)
     findings = Findings(search.propose(), [], command=command.text)
     if command.check_latency and search.indicators.table is not None:
         precision = command.problem.space.precisions[0]

@@ -25,8 +25,9 @@ from .space import Point
 from .supernet.scores import SupernetScores
 from .trainings import WHOLE, Trainings
 
-STATED = 'search.json'
+STATED, STATED_OF_SHARED = 'search.json', 'shared.json'
 SHARED = 'shared_scores.json'
+OF_ONE_SEARCH = ('limits', 'least_score', 'utility', 'population', 'first')  # what no training depends on
 UNKNOWN_MS = 1e9  # told of what cannot be deployed; no number that can be told is larger
 FIRST_SEED = 0  # of the weights of all trainings but the last ones
 
@@ -67,9 +68,10 @@ class Search:
         prepare: Of all configs: to the data that there are. The search holds out a part of their training set.
         work_dir: Keeps everything; made if need be.
         note: Told what is done.
+        shared: Keeps latencies, trainings and cheap scores, for searches with other limits, too; None: the work dir.
 
     Raises:
-        ValueError: The folder holds another search.
+        ValueError: The folder holds another search, or `shared` other trainings.
     """
 
     def __init__(
@@ -80,18 +82,22 @@ class Search:
         prepare: Prepare,
         work_dir: Path,
         note: Note = SAY,
+        shared: Path | None = None,
     ) -> None:
         if 'latency_ms' not in requirements.limits:
             raise ValueError('a search needs a limit of latency_ms')
         self.problem, self.requirements, self.settings = problem, requirements, settings
-        self.work_dir, self.note = work_dir, note
-        work_dir.mkdir(parents=True, exist_ok=True)
+        self.work_dir, self.note, self.shared = work_dir, note, shared or work_dir
+        for folder in (work_dir, self.shared):
+            folder.mkdir(parents=True, exist_ok=True)
         self.made_with = _made_with(problem, requirements, settings)
-        _state(self.made_with, work_dir / STATED)
+        of_shared = {name: value for name, value in self.made_with.items() if name not in OF_ONE_SEARCH}
+        _state(of_shared, self.shared / STATED_OF_SHARED, 'other trainings', 'another --shared folder')
+        _state(self.made_with, work_dir / STATED, 'another search', 'another --work-dir')
         self.indicators = Indicators(
-            problem, requirements, prepare, settings.runtime, settings.threads, settings.cpu_time, work_dir
+            problem, requirements, prepare, settings.runtime, settings.threads, settings.cpu_time, self.shared
         )
-        self.trainings = Trainings(work_dir, prepare, problem, settings.num_processes)
+        self.trainings = Trainings(self.shared, prepare, problem, settings.num_processes)
         self.networks: dict[str, Network] = {}
         self._supernet: SupernetScores | None = None
 
@@ -210,7 +216,7 @@ class Search:
         if not self.problem.grows:
             self._train(unscored, self.problem.proposal_length, [FIRST_SEED])
             return
-        file = self.work_dir / SHARED
+        file = self.shared / SHARED
         known: dict[str, float] = json.loads(file.read_text()) if file.is_file() else {}
         for network in unscored:
             assert network.candidate.point is not None
@@ -294,9 +300,7 @@ def _made_with(problem: Problem, requirements: Requirements, settings: Settings)
     return json.loads(json.dumps(stated))
 
 
-def _state(made_with: dict[str, object], file: Path) -> None:
+def _state(made_with: dict[str, object], file: Path, what: str, instead: str) -> None:
     if file.is_file() and (changed := differences(json.loads(file.read_text()), made_with)):
-        raise ValueError(
-            f'{file.parent} holds another search ({"; ".join(changed)}); choose another --work-dir, or remove it'
-        )
+        raise ValueError(f'{file.parent} holds {what} ({"; ".join(changed)}); choose {instead}, or remove it')
     write_file(file, json.dumps(made_with, indent=1))

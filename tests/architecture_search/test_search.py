@@ -25,8 +25,9 @@ def size_of(point):
 class LawfulIndicators:
     """Latency and parameters by a law; what is measured takes a tenth more than was predicted."""
 
-    def __init__(self, problem, requirements, *_):
+    def __init__(self, problem, requirements, *others):
         self.problem, self.requirements, self.measured = problem, requirements, []
+        self.work_dir = others[-1]
 
     def candidate(self, point):
         return candidate_of(self.problem.space, self.problem.config, point, {})
@@ -47,8 +48,8 @@ class LawfulIndicators:
 class LawfulTrainings:
     """Scores that grow with size and length; keeps what was trained."""
 
-    def __init__(self, *_):
-        self.trained = []
+    def __init__(self, work_dir, *_):
+        self.work_dir, self.trained = work_dir, []
 
     def check_score(self, candidate):
         pass
@@ -70,12 +71,11 @@ def lawful(grow, tmp_path, monkeypatch):
     monkeypatch.setattr(search_module, 'Trainings', LawfulTrainings)
     monkeypatch.setattr(Problem, 'grows', False)
 
-    def make(limits, least_score=-math.inf, folder='work', **settings):
-        problem = Problem('T', CONFIG, 'mIoU', grow, 48, 12, 0.1, {0.3: 8, 1.0: 3}, (0,), 0.25, ())
-        notes = []
-        found = Search(
-            problem, Requirements(limits, least_score), Settings(**settings), None, tmp_path / folder, notes.append
-        )
+    def make(limits, least_score=-math.inf, folder='work', shared=None, population=12, held_out=0.25, **settings):
+        problem = Problem('T', CONFIG, 'mIoU', grow, 48, population, 0.1, {0.3: 8, 1.0: 3}, (0,), held_out, ())
+        requirements, notes = Requirements(limits, least_score), []
+        places = tmp_path / folder, notes.append, shared and tmp_path / shared
+        found = Search(problem, requirements, Settings(**settings), None, *places)
         found.notes = notes
         return found
 
@@ -187,6 +187,16 @@ def test_the_folder_of_another_search_is_refused(lawful):
     with pytest.raises(ValueError, match='runtime'):
         lawful({'latency_ms': 6.0}, runtime='onnxruntime')
     lawful({'latency_ms': 6.0}, sampler='random', seed=3)  # may be added
+
+
+def test_a_search_with_other_limits_shares_latencies_and_trainings(lawful):
+    first = lawful({'latency_ms': 6.0})
+    other = lawful({'latency_ms': 7.0, 'params_m': 2.0}, 0.3, 'other', 'work', population=8)
+    assert first.shared == first.work_dir == other.shared != other.work_dir
+    assert other.trainings.work_dir == other.indicators.work_dir == first.work_dir
+    for changed, message in (({'runtime': 'onnxruntime'}, 'runtime: '), ({'held_out': 0.5}, 'held_out: 0.25 before')):
+        with pytest.raises(ValueError, match=rf'work holds other trainings \({message}.*another --shared folder'):
+            lawful({'latency_ms': 7.0}, folder='third', shared='work', **changed)
 
 
 def test_proposing_ends_with_half_of_the_time(lawful, monkeypatch):

@@ -123,6 +123,13 @@ def test_a_search_ends_with_a_network_that_can_be_used(tool, tmp_path, monkeypat
     assert again['best']['network'] == found['best']['network']
     assert again['best']['test_score'] == found['best']['test_score']
 
+    other = tmp_path / 'other'  # of other limits
+    tool.main([*command[:-1], str(other), '--shared', str(folder), '--max-params', '19'])
+    assert {path: path.stat().st_mtime_ns for path in (folder / 'trainings').glob('*/result.json')} == done
+    assert json.loads((other / 'front.json').read_text())['best']['test_score'] == found['best']['test_score']
+    assert not (other / 'trainings').exists()
+    assert not (other / 'latency.json').exists()
+
 
 @pytest.mark.parametrize(
     ('options', 'message'),
