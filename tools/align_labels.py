@@ -73,6 +73,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         const='',
         help='measure it on scenes of these; of none: an invented city',
     )
+    add('--repeats', metavar='N', type=whole_number(), default=1, help='times 16 scenes for --check (default: 1)')
     args = parser.parse_args(arguments)
     if args.check is not None:
         return args
@@ -92,7 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
         if args.check is not None:
             from projects.building_extraction.misalignment.alignment.check import check_all, check_table
 
-            scenes = check_all(args.check, args.height_column)
+            scenes = check_all(args.check, args.height_column, args.repeats)
             outcome.wrote(scenes=scenes)
             print(check_table(scenes).markdown())
             return

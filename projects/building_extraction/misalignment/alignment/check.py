@@ -1,6 +1,6 @@
 """Measures on rendered scenes, where everything is known, how well labels are aligned."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,22 +53,18 @@ class Scene:
     seed: int
 
 
-SCENES = tuple(
-    Scene(gsd_m, angle_deg, area, jitter_m, seed)
-    for jitter_m in (0.0, JITTER_M)
-    for seed, (gsd_m, angle_deg, area) in enumerate(
-        (
-            (0.6, 15.0, LOW),
-            (0.6, 20.0, LOW),
-            (0.6, 30.0, LOW),
-            (0.3, 25.0, LOW),
-            (0.6, 15.0, TOWERS),
-            (0.6, 20.0, TOWERS),
-            (0.6, 30.0, TOWERS),
-            (0.3, 25.0, TOWERS),
-        )
-    )
+VIEWS = tuple(
+    (gsd_m, angle_deg, area)
+    for area in (LOW, TOWERS)
+    for gsd_m, angle_deg in ((0.6, 15.0), (0.6, 20.0), (0.6, 30.0), (0.3, 25.0))
 )
+
+
+def scenes_to_check(repeats: int = 1) -> tuple[Scene, ...]:
+    """Each view without and with jitter, of as many places."""
+    return tuple(
+        Scene(*view, jitter_m, seed) for jitter_m in (0.0, JITTER_M) for seed, view in enumerate(VIEWS * repeats)
+    )
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,8 @@ class SceneScore:
         before_m: Median distance from the label to the roof.
         median_m: The same afterwards.
         near: Share within `NEAR_M` afterwards.
-        near_of_sure: The same of the surer half.
+        sure: Number of the surer half of them.
+        near_of_sure: Share within `NEAR_M` of those.
         seen: Share of these buildings whose roof is seen in the image to `SEEN` of it at least.
         near_of_seen: Share within `NEAR_M` of those.
         azimuth_error_deg: Of the direction of the lean, 0 to 180.
@@ -95,6 +92,7 @@ class SceneScore:
     before_m: float
     median_m: float
     near: float
+    sure: int
     near_of_sure: float
     seen: float
     near_of_seen: float
@@ -171,6 +169,7 @@ def check_scene(city: City, scene: Scene, size_px: int = TILE_PX) -> SceneScore:
         float(np.median(np.linalg.norm(true_m[single], axis=1))),
         float(np.median(error_m)),
         float(np.mean(error_m <= NEAR_M)),
+        int(sure.sum()),
         float(np.mean(error_m[sure] <= NEAR_M)),
         float(seen_of_single.mean()),
         float(np.mean(error_m[seen_of_single] <= NEAR_M)),
@@ -222,29 +221,34 @@ def _place(city: City, scene: Scene, side_m: float, random: np.random.Generator)
     return corners[int(random.choice(order[:third] if scene.area == LOW else order[-third:]))]
 
 
-def check(city: City, scenes: tuple[Scene, ...] = SCENES) -> Iterator[tuple[Scene, SceneScore]]:
+def check(city: City, scenes: tuple[Scene, ...]) -> Iterator[tuple[Scene, SceneScore]]:
     """Check one scene after the other."""
     for scene in scenes:
         yield scene, check_scene(city, scene)
 
 
-def check_all(footprints: str, height_column: str | None) -> list[tuple[Scene, SceneScore]]:
-    """Check all scenes of the city of a file of footprints; of an invented one, if its name is empty."""
+def check_all(footprints: str, height_column: str | None, repeats: int = 1) -> list[tuple[Scene, SceneScore]]:
+    """Check scenes of the city of a file of footprints; of an invented one, if its name is empty."""
     city = read_city(footprints, height_column) if footprints else procedural_city()
-    return list(track(check(city), 'Checking scenes', len(SCENES)))
+    scenes = scenes_to_check(repeats)
+    return list(track(check(city, scenes), 'Checking scenes', len(scenes)))
 
 
-def near_of_all(scores: list[SceneScore]) -> Interval:
+def share_of_all(numbers: Sequence[int], shares: Sequence[float]) -> Interval:
     """Share of the buildings of several scenes that is near, and where that of all such scenes may lie.
 
     Scenes are drawn anew, and of each its buildings: those of one scene are right or wrong together.
+
+    Args:
+        numbers: Of the buildings of each scene.
+        shares: Of these that are near.
     """
-    near = [np.arange(score.buildings) < round(score.near * score.buildings) for score in scores]
-    counts = np.empty((DRAWS, len(scores), 2))
+    near = [np.arange(number) < round(share * number) for number, share in zip(numbers, shares, strict=True)]
+    counts = np.empty((DRAWS, len(near), 2))
     for own, (places, often) in zip(near, draw_anew([*map(len, near)], DRAWS), strict=True):
         counts[places] = np.stack([often @ own, often.sum(axis=1)], axis=1)
     right, buildings = counts.sum(axis=1).T
-    return interval_about(float(np.concatenate(near).mean()), right / buildings, len(scores))
+    return interval_about(float(np.concatenate(near).mean()), right / buildings, len(near))
 
 
 def check_table(scores: list[tuple[Scene, SceneScore]]) -> Table:
@@ -266,8 +270,13 @@ def check_table(scores: list[tuple[Scene, SceneScore]]) -> Table:
         ])  # fmt: skip
     for area, jitter_m in dict.fromkeys((scene.area, scene.jitter_m) for scene, _ in scores):
         own = [score for scene, score in scores if (scene.area, scene.jitter_m) == (area, jitter_m)]
-        rows.append([f'all {area}', '', '', f'{jitter_m:g}', str(sum(score.buildings for score in own)), '', '',
-                     _share(near_of_all(own)), *[''] * (len(columns) - 8)])  # fmt: skip
+        numbers, sure = [score.buildings for score in own], [score.sure for score in own]
+        shares = [
+            _share(share_of_all(numbers, [score.near for score in own])),
+            _share(share_of_all(sure, [score.near_of_sure for score in own])),
+        ]
+        rows.append([f'all {area}', '', '', f'{jitter_m:g}', str(sum(numbers)), '', '', *shares,
+                     *[''] * (len(columns) - 9)])  # fmt: skip
     return Table('', columns, rows, numeric=columns[1:])
 
 

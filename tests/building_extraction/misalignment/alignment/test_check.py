@@ -1,7 +1,6 @@
 """The check measures what it says, on a small scene of an invented city."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,12 +9,14 @@ import pytest
 from projects.building_extraction.misalignment.alignment.aligned_labels import BY_LEAN
 from projects.building_extraction.misalignment.alignment.check import (
     LOW,
+    TOWERS,
     Scene,
     _score_guess,
     _score_heights,
     check_scene,
     check_table,
-    near_of_all,
+    scenes_to_check,
+    share_of_all,
 )
 from projects.city_scenes.procedural_city import procedural_city
 
@@ -32,15 +33,27 @@ def test_the_control_is_the_median_height_of_all():
 
 
 def test_the_interval_of_a_share_is_that_of_scenes_not_of_buildings():
-    scores = [SimpleNamespace(buildings=2000, near=near) for near in (0.4, 0.6, 0.4, 0.6)]
-    interval = near_of_all(scores)
+    interval = share_of_all([2000] * 4, (0.4, 0.6, 0.4, 0.6))
     assert interval.mean == pytest.approx(0.5)
     half = 3.182 * 0.1 / np.sqrt(3)  # Student's t with 3 degrees of freedom; 0.1153 is the deviation of four scenes
     assert interval.high - 0.5 == pytest.approx(half, rel=0.05)
     assert 0.5 - interval.low == pytest.approx(half, rel=0.05)
-    weighed = near_of_all([SimpleNamespace(buildings=300, near=0.5), SimpleNamespace(buildings=100, near=1.0)])
-    assert weighed.mean == pytest.approx(0.625)
-    assert near_of_all(scores[:1]).low is None
+    assert share_of_all([300, 100], [0.5, 1.0]).mean == pytest.approx(0.625)
+    assert share_of_all([2000], [0.4]).low is None
+
+
+def test_scenes_are_of_every_view_and_of_places_of_their_own():
+    once, thrice = scenes_to_check(), scenes_to_check(3)
+    assert len(once) == 16
+    assert set(once) < set(thrice)
+    assert len(set(thrice)) == 48
+    assert {(scene.gsd_m, scene.off_nadir_deg, scene.area) for scene in once} == {
+        (gsd_m, angle, area) for gsd_m, angle in ((0.6, 15), (0.6, 20), (0.6, 30), (0.3, 25)) for area in (LOW, TOWERS)
+    }
+    without, with_jitter = thrice[:24], thrice[24:]
+    assert [scene.seed for scene in without] == [scene.seed for scene in with_jitter] == list(range(24))
+    assert {scene.jitter_m for scene in without} == {0.0}
+    assert {scene.jitter_m for scene in with_jitter} == {0.7}
 
 
 def test_a_scene_is_scored():
@@ -53,9 +66,11 @@ def test_a_scene_is_scored():
     assert 0.5 < score.seen <= 1
     assert score.near <= score.near_of_seen <= 1
     assert score.azimuth_error_deg <= 5
-    other = replace(score, buildings=3 * score.buildings, near=0.5)
-    row, _, total = check_table([(scene, replace(score, near=1.0)), (scene, other)]).rows
+    assert score.buildings / 2 <= score.sure <= 0.6 * score.buildings
+    other = replace(score, buildings=3 * score.buildings, near=0.5, sure=3 * score.sure, near_of_sure=0.8)
+    row, _, total = check_table([(scene, replace(score, near=1.0, near_of_sure=1.0)), (scene, other)]).rows
     assert row[:4] == ['low-rise', '0.6', '25°', '0']
     assert total[0] == 'all low-rise'
     assert total[4] == str(4 * score.buildings)
     assert total[7].startswith('62% (')  # (1 + 3 x 0.5) / 4
+    assert total[8].startswith('85% (')  # (1 + 3 x 0.8) / 4
