@@ -17,6 +17,7 @@ target_tiles = 800
 methods = dict(
     teacher=dict(steps=20000),
     aligned=dict(steps=20000),
+    aligned_told=dict(steps=20000),
     clean=dict(steps=20000),
     student=dict(steps=5000),
     student_long=dict(steps=25000),

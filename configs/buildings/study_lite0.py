@@ -26,6 +26,7 @@ network = 'configs/buildings/efficientnet_lite0_unet_scenes'
 methods = dict(
     teacher=dict(config=f'{network}_teacher.py', steps=60, trials=rates),
     aligned=dict(config=f'{network}_teacher.py', steps=60),
+    aligned_told=dict(config=f'{network}_teacher.py', steps=60),
     clean=dict(config=f'{network}_teacher.py', steps=60),
     student=dict(config=f'{network}_student.py', steps=60),
     student_long=dict(config=f'{network}_student.py', steps=120, trials=rates),

@@ -72,6 +72,15 @@ methods = dict(
         steps=150,
         tuned_as='teacher',
     ),
+    aligned_told=dict(
+        title='Aligned, told',
+        description='the same, where the alignment was told the angle of each image and the heights of the buildings',
+        config='configs/buildings/shvit_unet_scenes_teacher.py',
+        on='source',
+        labels='told',
+        steps=150,
+        tuned_as='teacher',
+    ),
     clean=dict(
         title='Clean source',
         description='the same on the roofs that are really seen, which nobody has',

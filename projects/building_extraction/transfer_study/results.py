@@ -26,7 +26,7 @@ SCORES = {
     'object_precision': 'object precision',
     'object_recall': 'object recall',
 }
-HALFWAY = (('aligned', ('teacher', 'clean')),)
+HALFWAY = (('aligned', ('teacher', 'clean')), ('aligned_told', ('teacher', 'clean')))
 """Methods that are compared with the mean F1 of two others, by names: above it, more than half of the gap is closed."""
 
 

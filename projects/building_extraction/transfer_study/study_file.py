@@ -37,7 +37,8 @@ class Study:
             - `steps`: Of its own training, which the options follow by `step_options`.
             - `on`: 'source', 'target' or 'both' (half of each): the tiles that it is trained on; by default 'target'.
             - `labels`: Of the source, if it is trained on that: 'stated' (by default); 'aligned', the stated ones laid
-              on the buildings of each image; 'roofs', those that are seen, without any fault.
+              on the buildings of each image, 'told' likewise with its angle and their heights; 'roofs', those that are
+              seen, without any fault.
             - `networks`: So many are trained in each step; by default 1.
             - `teacher`: The `method` whose network it needs, and the `options` that take its 'checkpoint' or 'config'.
             - `options`, `step_options`: Of its own, beside those of the study; a step option of None is left out.

@@ -108,6 +108,7 @@ def _claims(results: Results) -> list[Claim]:
     ]
     stated += [
         (False, 'aligned', 'teacher', '{} beats {}: labels laid on the buildings teach more', OVERALL),
+        (False, 'aligned_told', 'teacher', '{} beats {}: labels laid on the buildings teach more', OVERALL),
         (False, 'sda_aligned', 'sda', '{} beats {}: so does a teacher of such labels', OVERALL),
     ]
     claims = [

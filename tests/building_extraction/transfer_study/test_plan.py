@@ -175,7 +175,7 @@ def test_labels_of_the_source_are_read_from_folders_of_their_own(study_file, roo
     )
     runs = named(plan_runs(read_study(study_file), roots, {}))
     masks = 'train_dataloader.dataset.data_prefix.seg_map_path'
-    assert runs['main_teacher_r0'].options[masks] == 'source/aligned_masks'
+    assert runs['main_teacher_r0'].options[masks] == 'source/masks_aligned'
     assert runs['main_mixed_r0'].options[masks] == 'source/roof_masks'
     assert masks not in runs['main_sda_r0'].options
 
@@ -241,7 +241,7 @@ def test_options_override_the_file_and_no_other_option(study_file):
         (
             "on='both'",
             "on='both', labels='true'",
-            "methods.mixed.labels is 'true'; expected one of stated, aligned, roofs",
+            "methods.mixed.labels is 'true'; expected one of stated, aligned, told, roofs",
         ),
         ('networks=2', "networks=2, labels='roofs'", "methods.dml.labels is 'roofs'; .* trained on 'source' or 'both'"),
         ('networks=2', 'networks=2, trials=[{}, {}]', r'different numbers of trials, which is not fair: .*dml'),

@@ -118,14 +118,16 @@ def test_a_difference_is_told_with_its_interval_if_it_has_one():
     assert difference_text(None) == '–'
 
 
+@pytest.mark.parametrize('method', ['aligned', 'aligned_told'])
 @pytest.mark.parametrize(('aligned', 'above_half', 'outcome'), [(78, 3.0, HOLDS), (72, -3.0, FAILS)])
-def test_aligned_labels_close_more_than_half_of_the_gap_or_not(study_folder, aligned, above_half, outcome):
-    names = {'teacher': 'Teacher', 'aligned': 'Aligned', 'clean': 'Clean source'}
+def test_aligned_labels_close_more_than_half_of_the_gap_or_not(study_folder, method, aligned, above_half, outcome):
+    names = {'teacher': 'Teacher', method: 'Aligned', 'clean': 'Clean source'}
     methods = [{'name': name, 'title': title, 'learns_from': ['source']} for name, title in names.items()]
     study_folder.write_study(replicates=3, methods=methods)
-    study_folder.write_scores(teacher=near(70, 1, 2, 3), aligned=near(aligned, 1, 2, 3), clean=near(80, 1, 2, 3))
+    scores = {'teacher': 70, method: aligned, 'clean': 80}
+    study_folder.write_scores(**{name: near(score, 1, 2, 3) for name, score in scores.items()})
     results = read_results(study_folder.path)
-    halfway = results.difference('aligned', 'teacher and clean', 'overall')
+    halfway = results.difference(method, 'teacher and clean', 'overall')
     assert halfway.mean == pytest.approx(above_half, abs=0.1)  # beside (70 + 80) / 2
     found = outcomes(judge_study(results))
     assert found['Aligned closes more than half of the gap from Teacher to Clean source'] == outcome
