@@ -1,6 +1,8 @@
-"""What a log says once."""
+"""What a log says once, and what it does not say of each of many."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 
@@ -9,6 +11,20 @@ def say_once(message: str, level: int = logging.WARNING) -> None:
     from mmengine.logging import MMLogger  # only now: it imports PyTorch, which reading most files does without
 
     _say(message, level, MMLogger.get_current_instance().instance_name)
+
+
+@contextmanager
+def only_warnings() -> Iterator[None]:
+    """Keep the log to warnings: of one thing of hundreds, what is usual is not said."""
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @cache

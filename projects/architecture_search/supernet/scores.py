@@ -1,9 +1,7 @@
 """What the networks of a trained supernet score."""
 
 import copy
-import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,11 +9,11 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
+from projects.reporting.notices import only_warnings
 from projects.training.checkpoints import fit_weights, read_weights, refuse
 from projects.training.image_scale import scale_images
 
@@ -26,18 +24,6 @@ from .supernet import digest_of, space_config
 MAX_KEPT_BYTES = 2**31
 AT_ONCE = 8  # images of one size
 NUM_BATCHES = 10  # of training images, to recompute the statistics of batch norms on
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the tables of evaluators, which say of one network what a search asks of hundreds."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 @dataclass(frozen=True)
@@ -106,7 +92,7 @@ class SupernetScores:
             for batch in data.validation_batches:
                 outputs = network.val_step(copy.copy(batch))
                 data.evaluator.process(data_samples=outputs, data_batch=batch)
-        with _quiet():
+        with only_warnings():
             scores = data.evaluator.evaluate(data.num_images)
         if self.key not in scores:
             raise ValueError(f'{self.cfg.filename} gives no score {self.key!r}; expected one of {", ".join(scores)}')

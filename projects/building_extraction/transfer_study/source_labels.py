@@ -16,6 +16,7 @@ from projects.city_scenes.labeled_tile import ROOF
 from projects.geodata.polygonal import translate
 from projects.geodata.raster_writing import rasterize, write_geotiff
 from projects.geodata.vector_files import geopandas, write_polygons
+from projects.reporting.notices import only_warnings
 from projects.reporting.progress import track
 from projects.storage.folders import replacing_folder
 
@@ -70,7 +71,8 @@ def write_source_masks(data_root: Path, labels: str, read_city: Callable[[], Cit
                     mask = np.where(np.asarray(surfaces) & ROOF, np.uint8(BUILDING_GRAY), np.uint8(0))
             else:
                 file = data_root / 'source' / 'images' / image['file_name']
-                mask, is_moved = _aligned(file, image, city, labels == TOLD)
+                with only_warnings():
+                    mask, is_moved = _aligned(file, image, city, labels == TOLD)
                 kept += not is_moved
             Image.fromarray(mask).save(unfinished / name)
     if kept:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from projects.command_line import UsageError
+from projects.reporting.notices import only_warnings
 from projects.storage.locations import locate
 from projects.storage.parameters import digest
 
@@ -80,17 +81,10 @@ class ModelChoice:
             return open_predictor(model, self.checkpoint, **options)
         if self.checkpoint is None:
             raise UsageError(f'{model.name} is a config, whose weights are random; name its --checkpoint')
-        from mmengine.logging import MMLogger  # only now: exported files are run without
+        from projects.training.config import load_config  # only now: exported files are run without
 
-        from projects.training.config import load_config
-
-        logger = MMLogger.get_current_instance()
-        level = logger.level
-        logger.setLevel('WARNING')  # mmengine tells of each weight how it was initialised
-        try:
+        with only_warnings():  # mmengine tells of each weight how it was initialised
             return open_predictor(load_config(model, self.cfg_options), self.checkpoint, **options)
-        finally:
-            logger.setLevel(level)
 
     def weights(self) -> str:
         """A short name for the content of the files that the model is in."""

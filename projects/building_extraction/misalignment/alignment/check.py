@@ -19,6 +19,7 @@ from projects.city_scenes.view import View
 from projects.geodata.polygonal import translate
 from projects.geodata.raster_files import write_geotiff
 from projects.geodata.vector_files import geopandas, write_polygons
+from projects.reporting.notices import only_warnings
 from projects.reporting.number_format import NOTHING, fixed
 from projects.reporting.progress import track
 from projects.reporting.tables import Table
@@ -224,7 +225,9 @@ def _place(city: City, scene: Scene, side_m: float, random: np.random.Generator)
 def check(city: City, scenes: tuple[Scene, ...]) -> Iterator[tuple[Scene, SceneScore]]:
     """Check one scene after the other."""
     for scene in scenes:
-        yield scene, check_scene(city, scene)
+        with only_warnings():
+            score = check_scene(city, scene)
+        yield scene, score
 
 
 def check_all(footprints: str, height_column: str | None, repeats: int = 1) -> list[tuple[Scene, SceneScore]]:
