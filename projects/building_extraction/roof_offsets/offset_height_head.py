@@ -207,10 +207,11 @@ def along_common_lean(offsets: Tensor, heights_m: Tensor, weights: Tensor, image
     Returns:
         (N, 2) pixels.
     """
-    own = (images[:, None] == torch.arange(number, device=images.device)).to(offsets.dtype)  # (N, images)
-    sums = own.T @ (weights[:, None] * torch.cat((offsets, heights_m[:, None]), 1))
+    own = (images[:, None] == torch.arange(number, device=images.device)).to(offsets.dtype)[..., None]  # (N, images, 1)
+    known = weights[:, None] * torch.cat((offsets, heights_m[:, None]), 1)
+    sums = (own * known[:, None]).sum(0)  # no matrix product: autocast would give it 16 bits, which cannot hold it
     lean = sums[:, :2] / sums[:, 2:].clamp(min=1e-3)
-    return heights_m[:, None] * (own @ lean)
+    return heights_m[:, None] * (own * lean).sum(1)
 
 
 def seen_offset(roofs: Tensor) -> Tensor:

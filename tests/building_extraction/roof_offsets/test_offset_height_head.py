@@ -174,6 +174,17 @@ def test_the_common_lean_by_hand():
     torch.testing.assert_close(along_common_lean(offsets, heights_m, weights, images, 3), expected)
 
 
+def test_the_common_lean_is_as_exact_under_autocast():
+    """Of 16 bits, half precision overflows at 65504 and bfloat16 has three digits."""
+    offsets, heights_m = torch.tensor([[3.0, 1], [60, 20]]).repeat(50, 1), torch.tensor([10.0, 200]).repeat(50)
+    given = offsets, heights_m, torch.full((100,), 2980.0), torch.zeros(100, dtype=torch.long), 1
+    expected = along_common_lean(*given)
+    torch.testing.assert_close(expected, heights_m[:, None] * torch.tensor([3.0, 1]) * 0.1)
+    for dtype in (torch.bfloat16, torch.float16):
+        with torch.autocast('cpu', dtype):
+            torch.testing.assert_close(along_common_lean(*given), expected)
+
+
 def test_scores_and_evidence_weigh(head):
     encoded, boxes = torch.tensor([[1.0, 0], [0, 1]]), torch.tensor([[0.0, 0, 10, 10]] * 2)
     z, evidence = torch.tensor([10.0, 20]).log1p(), torch.tensor([math.log(3), 0.0])
