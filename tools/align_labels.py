@@ -77,6 +77,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.check is not None:
         return args
+    if args.repeats != 1:
+        parser.error('--repeats is for --check')
     if missing := [f'--{name}' for name in ('image', 'labels', 'out') if getattr(args, name) is None]:
         parser.error(f'the following arguments are required: {", ".join(missing)}')
     if args.model and args.probabilities:

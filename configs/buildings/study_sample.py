@@ -54,6 +54,7 @@ distilled = dict(
         method='teacher', options={'model.teacher.checkpoint': 'checkpoint', 'model.teacher.config': 'config'}
     ),
 )
+relabeled = dict(config='configs/buildings/shvit_unet_scenes_teacher.py', on='source', steps=150, tuned_as='teacher')
 methods = dict(
     teacher=dict(
         title='Teacher',
@@ -66,29 +67,20 @@ methods = dict(
     aligned=dict(
         title='Aligned',
         description='the same on labels that an alignment has laid on the buildings of each image',
-        config='configs/buildings/shvit_unet_scenes_teacher.py',
-        on='source',
+        **relabeled,
         labels='aligned',
-        steps=150,
-        tuned_as='teacher',
     ),
     aligned_told=dict(
         title='Aligned, told',
         description='the same, where the alignment was told the angle of each image and the heights of the buildings',
-        config='configs/buildings/shvit_unet_scenes_teacher.py',
-        on='source',
+        **relabeled,
         labels='told',
-        steps=150,
-        tuned_as='teacher',
     ),
     clean=dict(
         title='Clean source',
         description='the same on the roofs that are really seen, which nobody has',
-        config='configs/buildings/shvit_unet_scenes_teacher.py',
-        on='source',
+        **relabeled,
         labels='roofs',
-        steps=150,
-        tuned_as='teacher',
     ),
     student=dict(
         title='Target only',
@@ -190,7 +182,7 @@ methods = dict(
         tuned_as='kd',
     ),
 )
-del rates, softened, distilled
+del rates, softened, distilled, relabeled
 options = {
     'model.decode_head.loss_decode.name': 'bce+dice',
     'model.backbone.arch': 's1',

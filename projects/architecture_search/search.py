@@ -71,7 +71,7 @@ class Search:
         shared: Keeps latencies, trainings and cheap scores, for searches with other limits, too; None: the work dir.
 
     Raises:
-        ValueError: The folder holds another search, or `shared` other trainings.
+        ValueError: The folder holds another search, or `shared` other trainings or none.
     """
 
     def __init__(
@@ -87,9 +87,12 @@ class Search:
         if 'latency_ms' not in requirements.limits:
             raise ValueError('a search needs a limit of latency_ms')
         self.problem, self.requirements, self.settings = problem, requirements, settings
+        if shared is not None and not (shared / STATED_OF_SHARED).is_file():
+            raise ValueError(
+                f'--shared {shared} holds no {STATED_OF_SHARED}: expected the --work-dir of another search'
+            )
         self.work_dir, self.note, self.shared = work_dir, note, shared or work_dir
-        for folder in (work_dir, self.shared):
-            folder.mkdir(parents=True, exist_ok=True)
+        work_dir.mkdir(parents=True, exist_ok=True)
         self.made_with = _made_with(problem, requirements, settings)
         of_shared = {name: value for name, value in self.made_with.items() if name not in OF_ONE_SEARCH}
         _state(of_shared, self.shared / STATED_OF_SHARED, 'other trainings', 'another --shared folder')

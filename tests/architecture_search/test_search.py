@@ -194,6 +194,8 @@ def test_a_search_with_other_limits_shares_latencies_and_trainings(lawful):
     other = lawful({'latency_ms': 7.0, 'params_m': 2.0}, 0.3, 'other', 'work', population=8)
     assert first.shared == first.work_dir == other.shared != other.work_dir
     assert other.trainings.work_dir == other.indicators.work_dir == first.work_dir
+    with pytest.raises(ValueError, match=r'mistyped holds no shared.json: expected the --work-dir of another search'):
+        lawful({'latency_ms': 7.0}, folder='third', shared='mistyped')
     for changed, message in (({'runtime': 'onnxruntime'}, 'runtime: '), ({'held_out': 0.5}, 'held_out: 0.25 before')):
         with pytest.raises(ValueError, match=rf'work holds other trainings \({message}.*another --shared folder'):
             lawful({'latency_ms': 7.0}, folder='third', shared='work', **changed)

@@ -9,17 +9,12 @@ from projects.reporting.notices import only_warnings, say_once
 
 
 @pytest.fixture
-def said():
-    """What the current log says."""
-    records = []
-    handler = logging.Handler()
-    handler.emit = lambda record: records.append(record.getMessage())
+def said(logged):
+    """What the current log says at the level that training has."""
     logger = MMLogger.get_current_instance()
     level = logger.level
-    logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    yield records
-    logger.removeHandler(handler)
+    yield logged
     logger.setLevel(level)
 
 
